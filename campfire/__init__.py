@@ -1,0 +1,1 @@
+"""Typed, xarray-centric access to the CAMPFIRE archive of JWST/NIRSpec spectra."""

@@ -1,0 +1,1 @@
+"""The ``.campfire`` accessors: forwarding only."""

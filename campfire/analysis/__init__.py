@@ -1,0 +1,1 @@
+"""Calibration, stacking and lines on the documented types."""

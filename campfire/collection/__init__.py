@@ -1,0 +1,1 @@
+"""Lazy collections of spectra and their pixel cache."""

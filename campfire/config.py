@@ -1,0 +1,185 @@
+"""Where things are: the service, the data directory, the files below it; all resolved in one place."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from campfire.errors import ValidationError
+
+__all__ = [
+    "DEFAULT_BASE_URL",
+    "DataPaths",
+    "check_url",
+    "credentials_path",
+    "is_loopback",
+    "origin",
+    "resolve_base_url",
+    "safe_component",
+]
+
+DEFAULT_BASE_URL = "https://campfire.hollisakins.com/api/v1"
+
+# Names a server sends become path components only if they look like this: no separator, no leading dot.
+_COMPONENT = re.compile(r"[A-Za-z0-9+_][A-Za-z0-9+_.,=@ -]{0,199}")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host name or address is this machine itself.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("example.org")
+    (True, True, False)
+    """
+    if not host:
+        return False
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_url(url: str, what: str = "URL") -> str:
+    """Return ``url`` if it is https (or http on loopback) and carries no user name or password.
+
+    Raises
+    ------
+    ValidationError
+        For anything else.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # an out-of-range port is only noticed when it is read
+    except ValueError as err:
+        raise ValidationError(f"{what} {url!r} is not a URL", hint="write https://host/path") from err
+    if parts.username or parts.password:
+        # The text is not repeated: it holds a password.
+        raise ValidationError(f"{what} holds a user name or password", hint="use `campfire login` instead")
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+    if not (secure and parts.hostname):
+        shown = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+        raise ValidationError(f"{what} {shown!r} is refused", hint="use https:// (http:// only on loopback)")
+    return url
+
+
+def resolve_base_url(base_url: str | None = None) -> str:
+    """Return the service's base URL without a trailing slash.
+
+    Parameters
+    ----------
+    base_url
+        What the user passed; else ``CAMPFIRE_API_URL``, else the production server.
+
+    Raises
+    ------
+    ValidationError
+        If it is not https (http is accepted on loopback).
+    """
+    url = base_url or os.environ.get("CAMPFIRE_API_URL") or DEFAULT_BASE_URL
+    return check_url(url.strip().rstrip("/"), "base URL")
+
+
+def origin(url: str) -> str:
+    """Return ``scheme://host:port`` of a URL in one normal form; credentials are bound to it.
+
+    Examples
+    --------
+    >>> origin("HTTPS://Example.org/api/v1")
+    'https://example.org:443'
+    """
+    parts = urlsplit(url)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme.lower(), 0)
+    return f"{parts.scheme.lower()}://{(parts.hostname or '').lower()}:{port}"
+
+
+def credentials_path() -> Path:
+    """Return the credentials file, ``~/.campfire/credentials`` (folder: ``CAMPFIRE_CONFIG_DIR``)."""
+    folder = os.environ.get("CAMPFIRE_CONFIG_DIR")
+    return (Path(folder).expanduser() if folder else Path.home() / ".campfire") / "credentials"
+
+
+def safe_component(text: str, what: str) -> str:
+    """Return ``text`` if it can be one component of a path; names from a server come through here.
+
+    Raises
+    ------
+    ValidationError
+        For separators, ``..``, control characters, hidden names, or anything else unusual.
+
+    Examples
+    --------
+    >>> safe_component("ember_uds_p4", "observation")
+    'ember_uds_p4'
+    """
+    if not isinstance(text, str) or not _COMPONENT.fullmatch(text) or text.endswith((".", " ")):
+        raise ValidationError(
+            f"{what} {text!r} cannot be used as a file name", hint="expected letters, digits and _ + - ."
+        )
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class DataPaths:
+    """The files below one data directory.
+
+    Parameters
+    ----------
+    root
+        The data directory; see :meth:`resolve`.
+    """
+
+    root: Path
+
+    @classmethod
+    def resolve(cls, data_dir: str | os.PathLike[str] | None = None) -> DataPaths:
+        """Return the paths of ``data_dir``, else of ``CAMPFIRE_ROOT``, else of ``~/campfire``."""
+        chosen = data_dir or os.environ.get("CAMPFIRE_ROOT") or Path.home() / "campfire"
+        return cls(Path(chosen).expanduser().absolute())
+
+    @property
+    def meta(self) -> Path:
+        """Folder of the catalogue and its exports."""
+        return self.root / "meta"
+
+    @property
+    def database(self) -> Path:
+        """The catalogue (SQLite)."""
+        return self.meta / "campfire.db"
+
+    @property
+    def products(self) -> Path:
+        """FITS files, one folder an observation; shared with the reduction pipeline."""
+        return self.root / "products"
+
+    @property
+    def imaging(self) -> Path:
+        """Mosaics, one folder a field (only where an archive is served from)."""
+        return self.root / "imaging"
+
+    @property
+    def cutouts(self) -> Path:
+        """Cached cutouts and shutters."""
+        return self.root / "cutouts"
+
+    @property
+    def cache(self) -> Path:
+        """Pixel cache; ``CAMPFIRE_CACHE_DIR`` moves it."""
+        folder = os.environ.get("CAMPFIRE_CACHE_DIR")
+        return Path(folder).expanduser() if folder else self.root / "cache"
+
+    def product(self, observation: str, filename: str) -> Path:
+        """Return ``products/<observation>/<filename>``, both checked to be plain names.
+
+        Raises
+        ------
+        ValidationError
+            If either could lead out of the products folder.
+        """
+        return self.products / safe_component(observation, "observation") / safe_component(filename, "file")

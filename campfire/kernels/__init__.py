@@ -1,0 +1,1 @@
+"""Numerics on plain arrays: numpy in, numpy out."""

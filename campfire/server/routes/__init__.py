@@ -1,0 +1,1 @@
+"""Routes of the self-hosted archive, one file a family."""

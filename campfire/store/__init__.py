@@ -1,0 +1,1 @@
+"""The local catalogue: SQLite, and the files it knows of."""

@@ -1,0 +1,1 @@
+"""The remote catalogue: the only place that speaks HTTP."""

@@ -1,0 +1,211 @@
+r"""Units and the one conversion between f_nu and f_lambda.
+
+Everything inside campfire is in microns (vacuum), microjansky and erg s-1 cm-2 angstrom-1. With
+f_lambda = f_nu c / lambda^2, 1 uJy = 1e-29 erg s-1 cm-2 Hz-1, 1 um = 1e4 angstrom and the exact speed of
+light (SI definition, 299 792 458 m/s), the factor is ``2.99792458e-19 / wavelength**2``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from campfire.errors import ValidationError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from campfire.typing import FloatArray
+
+__all__ = [
+    "FLAM_PER_FNU",
+    "FLAM_UNIT",
+    "FNU_UNIT",
+    "SPEED_OF_LIGHT",
+    "WAVE_UNIT",
+    "convert_flux_units",
+    "flam_to_fnu",
+    "fnu_to_flam",
+    "to_flam",
+    "to_micron",
+    "to_microjansky",
+]
+
+SPEED_OF_LIGHT = 299_792_458.0
+"""Speed of light in m/s (exact)."""
+
+FLAM_PER_FNU = 2.99792458e-19
+"""f_lambda [erg s-1 cm-2 angstrom-1] of 1 uJy at 1 um."""
+
+WAVE_UNIT = "um"
+FNU_UNIT = "uJy"
+FLAM_UNIT = "erg s-1 cm-2 angstrom-1"
+# "erg/s/cm2/A" would be parsed as "per ampere"; this text parses alike in astropy and UDUNITS.
+
+
+def _float_dtype(values: Any) -> np.dtype[Any]:
+    """Dtype of the result: that of float input in native byte order, float64 for everything else."""
+    dtype = np.asarray(values).dtype
+    return dtype.newbyteorder("=") if dtype.kind == "f" else np.dtype(np.float64)
+
+
+def fnu_to_flam(fnu: ArrayLike, wavelength: ArrayLike) -> FloatArray:
+    """Convert f_nu in microjansky to f_lambda in erg s-1 cm-2 angstrom-1.
+
+    Parameters
+    ----------
+    fnu
+        Flux density (or its error), microjansky, any shape.
+    wavelength
+        Wavelength in microns, broadcast against ``fnu``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape; the float dtype of ``fnu`` (float64 for integers). The arithmetic is in float64.
+
+    Examples
+    --------
+    >>> float(fnu_to_flam(1.0, 1.0))
+    2.99792458e-19
+    """
+    wave = np.asarray(wavelength, dtype=np.float64)
+    result = np.asarray(fnu, dtype=np.float64) * (FLAM_PER_FNU / (wave * wave))
+    return np.asarray(result, dtype=_float_dtype(fnu))
+
+
+def flam_to_fnu(flam: ArrayLike, wavelength: ArrayLike) -> FloatArray:
+    """Convert f_lambda in erg s-1 cm-2 angstrom-1 to f_nu in microjansky.
+
+    The inverse of :func:`fnu_to_flam`; same shapes and dtypes.
+
+    Examples
+    --------
+    >>> float(flam_to_fnu(2.99792458e-19, 1.0))
+    1.0
+    """
+    wave = np.asarray(wavelength, dtype=np.float64)
+    result = np.asarray(flam, dtype=np.float64) * (wave * wave / FLAM_PER_FNU)
+    return np.asarray(result, dtype=_float_dtype(flam))
+
+
+def convert_flux_units(
+    fnu: ArrayLike, wavelength: ArrayLike, to_unit: Literal["flambda", "flam", "fnu"] = "flambda"
+) -> FloatArray:
+    """Convert a flux density in microjansky to the unit asked for.
+
+    Parameters
+    ----------
+    fnu
+        Flux density, microjansky.
+    wavelength
+        Wavelength in microns.
+    to_unit
+        ``"flambda"`` (or ``"flam"``) for erg s-1 cm-2 angstrom-1, ``"fnu"`` for microjansky.
+
+    Raises
+    ------
+    ValidationError
+        For another unit name.
+
+    Examples
+    --------
+    >>> float(convert_flux_units(2.0, 1.0, to_unit="fnu"))
+    2.0
+    """
+    if to_unit in ("flambda", "flam"):
+        return fnu_to_flam(fnu, wavelength)
+    if to_unit == "fnu":
+        return np.asarray(fnu, dtype=_float_dtype(fnu))
+    raise ValidationError(f"unknown flux unit {to_unit!r}", hint="use 'flambda' or 'fnu'")
+
+
+def _is_quantity(value: object) -> bool:
+    return hasattr(value, "unit") and hasattr(value, "to")
+
+
+def to_micron(value: Any) -> FloatArray:
+    """Return wavelengths as a plain float array in microns.
+
+    Parameters
+    ----------
+    value
+        Numbers (taken to be microns) or a Quantity of any length, frequency, energy or wavenumber.
+
+    Raises
+    ------
+    ValidationError
+        If the unit is not one of a spectral coordinate.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> float(to_micron(5000 * u.AA).round(9))
+    0.5
+    """
+    if not _is_quantity(value):
+        return np.asarray(value, dtype=_float_dtype(value))
+    import astropy.units as u
+
+    try:
+        return np.asarray(value.to_value(u.um, equivalencies=u.spectral()))
+    except u.UnitConversionError as err:
+        raise ValidationError(
+            f"{value.unit} is not a unit of wavelength", hint="pass microns, a length or a frequency"
+        ) from err
+
+
+def _convert_density(value: Any, wavelength: Any, unit: str, what: str) -> FloatArray:
+    import astropy.units as u
+
+    equivalencies = [] if wavelength is None else u.spectral_density(to_micron(wavelength) * u.um)
+    try:
+        return np.asarray(value.to_value(u.Unit(unit), equivalencies=equivalencies))
+    except u.UnitConversionError as err:
+        raise ValidationError(
+            f"{value.unit} cannot be converted to {unit} ({what})",
+            hint="pass a flux density in an f_nu or f_lambda unit, with its wavelengths",
+        ) from err
+
+
+def to_microjansky(value: Any, wavelength: Any = None) -> FloatArray:
+    """Return flux densities as a plain float array in microjansky.
+
+    Parameters
+    ----------
+    value
+        Numbers (taken to be microjansky) or a Quantity in any f_nu or f_lambda unit.
+    wavelength
+        Needed to convert from f_lambda: microns or a Quantity, broadcast against ``value``.
+
+    Raises
+    ------
+    ValidationError
+        If the unit is not one of a flux density.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> float(to_microjansky(3 * u.nJy).round(6))
+    0.003
+    """
+    if not _is_quantity(value):
+        return np.asarray(value, dtype=_float_dtype(value))
+    return _convert_density(value, wavelength, FNU_UNIT, "f_nu")
+
+
+def to_flam(value: Any, wavelength: Any = None) -> FloatArray:
+    """Return flux densities as a plain float array in erg s-1 cm-2 angstrom-1.
+
+    As :func:`to_microjansky`; plain numbers are taken to be in erg s-1 cm-2 angstrom-1 already.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> bool(abs(to_flam(1 * u.uJy, 1.0) / FLAM_PER_FNU - 1) < 1e-12)
+    True
+    """
+    if not _is_quantity(value):
+        return np.asarray(value, dtype=_float_dtype(value))
+    return _convert_density(value, wavelength, FLAM_UNIT, "f_lambda")
