@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "campfire"
 # elsewhere siblings do not import each other, except inside one folder.
 FLOORS: list[list[str]] = [
     ["errors", "typing", "units", "flags", "config", "bands"],
-    ["schema", "columns", "query"],
+    ["schema", "columns", "linelist", "query"],
     ["kernels"],
     ["store", "formats", "transport", "plotting"],
     ["convert"],
