@@ -1,8 +1,8 @@
 """Rest wavelengths of the common emission lines, in vacuum.
 
 Optical values are those of the NIST Atomic Spectra Database and of the line list of the Sloan Digital Sky
-Survey, in vacuum; ultraviolet doublets that NIRSpec never resolves are given at the mean of their
-components (weighted as usual for MgII and CIV). Hydrogen follows from the Rydberg formula.
+Survey, in vacuum; the unresolved doublets CIV, MgII and [OII] are given at the unweighted mean of their two
+components.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ EMISSION_LINES: list[EmissionLine] = [
         ("CIV", 0.1549480, _UV),
         ("HeII1640", 0.1640420, _HELIUM),
         ("CIII]", 0.1908734, _UV),
-        ("MgII", 0.2799117, _UV),
+        ("MgII", 0.2799942, _UV),
         ("[OII]", 0.3728483, _OXYGEN),
         ("[NeIII]", 0.3869860, _OTHER),
         ("Hδ", 0.4102892, _HYDROGEN),
