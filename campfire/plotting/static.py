@@ -22,6 +22,7 @@ FLUX_LABELS = {
     "fnu": r"$f_\nu$ [μJy]",
     "flam": r"$f_\lambda$ [erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$]",
 }
+STRONG = ("Lyα", "[OII]", "Hβ", "[OIII]₂", "Hα", "[SIII]₂", "HeI10830", "Paβ", "Paα")
 # Colours that stay apart in grey and for colour-blind readers (Okabe & Ito 2008).
 INK, BLUE, ORANGE, GREEN, GREY = "#1b1b1b", "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 
@@ -192,14 +193,17 @@ def mark_lines(ax: Axes, redshift: float, wave_min: float, wave_max: float) -> N
 
     The wavelengths are those of the vacuum list, times (1 + redshift), in microns.
     """
-    last = -np.inf
-    for line in get_emission_lines(redshift, wave_min, wave_max):
-        ax.axvline(line["observed_wave"], color=line["color"], linestyle=":", linewidth=0.8, zorder=0)
-        if line["observed_wave"] - last < 0.018 * (wave_max - wave_min):
+    lines = get_emission_lines(redshift, wave_min, wave_max)
+    named: list[float] = []
+    # Names of the strongest lines first: where lines crowd, the others go without.
+    for line in sorted(lines, key=lambda line: line["name"] not in STRONG):
+        wave = line["observed_wave"]
+        ax.axvline(wave, color=line["color"], linestyle=":", linewidth=0.8, zorder=0)
+        if any(abs(wave - other) < 0.022 * (wave_max - wave_min) for other in named):
             continue
-        last = line["observed_wave"]
+        named.append(wave)
         ax.text(
-            line["observed_wave"],
+            wave,
             0.985,
             line["name"],
             transform=ax.get_xaxis_transform(),
