@@ -132,10 +132,10 @@ def pixel_dq(fnu: FloatArray, fnu_err: FloatArray, mask: BoolArray | None = None
     A pixel that only ``mask`` rejects gets ``FLAGGED_IN_FILE``.
     """
     dq = np.zeros(np.shape(fnu), dtype=np.uint8)
-    dq[~np.isfinite(fnu)] |= PixelDQ.NONFINITE_FLUX
-    dq[~(np.isfinite(fnu_err) & (np.asarray(fnu_err) > 0))] |= PixelDQ.BAD_ERROR
+    dq[~np.isfinite(fnu)] |= PixelDQ.NONFINITE_FLUX.value
+    dq[~(np.isfinite(fnu_err) & (np.asarray(fnu_err) > 0))] |= PixelDQ.BAD_ERROR.value
     if mask is not None:
-        dq[np.asarray(mask, dtype=bool) & (dq == 0)] |= PixelDQ.FLAGGED_IN_FILE
+        dq[np.asarray(mask, dtype=bool) & (dq == 0)] |= PixelDQ.FLAGGED_IN_FILE.value
     return dq
 
 

@@ -1,0 +1,117 @@
+"""Pixel covariances: symmetric sparse matrices, and the banded array that goes into a Dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from campfire.errors import ValidationError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from campfire.typing import FloatArray
+
+__all__ = ["as_covariance", "banded", "from_banded"]
+
+
+def _sparse() -> Any:
+    try:
+        from scipy import sparse
+    except ImportError as err:
+        raise ImportError('covariances need scipy: pip install "campfire[deploy]"') from err
+    return sparse
+
+
+def as_covariance(matrix: Any, n: int) -> csr_array:
+    """Return a covariance as a ``scipy.sparse.csr_array`` without stored zeros.
+
+    Parameters
+    ----------
+    matrix
+        Any scipy sparse matrix or array-like of shape (n, n), microjansky squared.
+    n
+        Number of pixels.
+
+    Raises
+    ------
+    ValidationError
+        If it has another shape or is not symmetric.
+    """
+    result: csr_array = _sparse().csr_array(matrix)
+    if result.shape != (n, n):
+        raise ValidationError(f"covariance has shape {result.shape}", hint=f"expected {(n, n)}")
+    if result.dtype.kind != "f":
+        result = result.astype(np.float64)
+    result = result.astype(result.dtype.newbyteorder("="), copy=result is matrix)
+    result.sum_duplicates()
+    result.eliminate_zeros()
+    if np.any((result - result.T).data != 0) and not _same_triangles(result):
+        raise ValidationError("covariance is not symmetric", hint="pass (C + C.T) / 2")
+    return result
+
+
+def _same_triangles(matrix: Any) -> bool:
+    # Only reached for matrices that hold NaN or infinities, whose difference is not 0.
+    a, b = matrix.toarray(), matrix.T.toarray()
+    return bool(np.array_equal(a, b, equal_nan=True))
+
+
+def banded(matrix: Any) -> FloatArray:
+    """Return the upper triangle of a symmetric covariance as bands.
+
+    Parameters
+    ----------
+    matrix
+        Sparse or dense, shape (n, n), microjansky squared.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n, lags): element [i, k] is the covariance of pixels i and i + k, 0 where there is no such
+        pixel; lags is one more than the largest distance of two correlated pixels.
+
+    Examples
+    --------
+    >>> banded([[4.0, 1.0], [1.0, 9.0]])
+    array([[4., 1.],
+           [9., 0.]])
+    """
+    shape = np.shape(matrix)
+    upper = as_covariance(matrix, shape[0] if shape else 0).tocoo()
+    row, column = upper.coords
+    keep = column >= row
+    lag = (column - row)[keep]
+    bands = np.zeros((upper.shape[0], int(lag.max(initial=0)) + 1), dtype=upper.dtype)
+    bands[row[keep], lag] = upper.data[keep]
+    return bands
+
+
+def from_banded(bands: Any) -> csr_array:
+    """Return the symmetric sparse matrix of the bands that :func:`banded` gives.
+
+    Examples
+    --------
+    >>> from_banded([[4.0, 1.0], [9.0, 0.0]]).toarray()
+    array([[4., 1.],
+           [1., 9.]])
+    """
+    values = np.asarray(bands)
+    if values.ndim != 2:
+        raise ValidationError(f"covariance bands have shape {values.shape}", hint="expected (pixel, lag)")
+    n = values.shape[0]
+    row, lag = np.nonzero(values)
+    column = row + lag
+    if column.size and int(column.max()) >= n:
+        raise ValidationError("covariance bands reach beyond the last pixel")
+    data = values[row, lag]
+    off = lag > 0
+    matrix = _sparse().csr_array(
+        (
+            np.concatenate([data, data[off]]),
+            (np.concatenate([row, column[off]]), np.concatenate([column, row[off]])),
+        ),
+        shape=(n, n),
+    )
+    return as_covariance(matrix, n)

@@ -1,0 +1,167 @@
+"""``SpectrumFields`` to the xarray Dataset of :mod:`campfire.schema`, and back, without loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from campfire import schema
+from campfire.convert.covariance import banded, from_banded
+from campfire.convert.header import dump_header, load_header
+from campfire.errors import ValidationError
+from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT, fnu_to_flam
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from campfire.typing import FloatArray, SpectrumFields
+
+__all__ = ["append_history", "from_dataset", "text_scalar", "to_dataset"]
+
+
+def text_scalar(text: str) -> np.ndarray[Any, Any]:
+    """Return text as a 0-d array of variable-length strings, the one text dtype Zarr 3 takes unwarned."""
+    return np.array(text, dtype=np.dtypes.StringDType())
+
+
+def to_dataset(fields: SpectrumFields) -> xr.Dataset:
+    """Make the Dataset of one spectrum.
+
+    Parameters
+    ----------
+    fields
+        The fields of a ``SpectrumData``; ``flam`` and ``flam_err`` are computed from ``fnu`` where absent.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimension ``wavelength``; variables, units and attributes as in :mod:`campfire.schema`; arrays are
+        shared with ``fields``, not copied. A covariance becomes ``fnu_cov`` (wavelength, lag).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ds = to_dataset({"wavelength": np.array([1.0, 2.0]), "fnu": np.array([3.0, np.nan]),
+    ...                  "fnu_err": np.array([0.1, 0.1]), "header": {},
+    ...                  "grating": "PRISM", "spectrum_id": "a"})
+    >>> ds.dq.values
+    array([0, 1], dtype=uint8)
+    >>> ds.flam.attrs["origin"]
+    'computed'
+    """
+    import xarray as xr
+
+    wavelength, fnu, fnu_err = fields["wavelength"], fields["fnu"], fields["fnu_err"]
+    fnu_units = fields.get("fnu_units", FNU_UNIT)
+    flam_units = fields.get("flam_units", FLAM_UNIT)
+
+    def variable(name: str, values: Any, units: str | None = None, **attrs: Any) -> Any:
+        own = schema.attrs_of(name) | ({"units": units} if units else {}) | attrs
+        return (schema.SPECTRUM, values, own)
+
+    def derived(name: str, given: FloatArray | None, source: FloatArray) -> Any:
+        origin = "computed" if given is None else "file"
+        values = fnu_to_flam(source, wavelength) if given is None else given
+        return variable(name, values, flam_units, origin=origin)
+
+    data = {
+        "fnu": variable("fnu", fnu, fnu_units),
+        "fnu_err": variable("fnu_err", fnu_err, fnu_units),
+        "flam": derived("flam", fields.get("flam"), fnu),
+        "flam_err": derived("flam_err", fields.get("flam_err"), fnu_err),
+        "dq": variable("dq", schema.pixel_dq(fnu, fnu_err, fields.get("mask"))),
+    }
+    covariance = fields.get("covariance")
+    if covariance is not None:
+        attrs = {"units": f"{FNU_UNIT}2", "long_name": "covariance of fnu of pixels i and i + lag"}
+        data["fnu_cov"] = (("wavelength", "lag"), banded(covariance), attrs)
+    ds = xr.Dataset(
+        data,
+        coords={
+            "wavelength": variable("wavelength", wavelength, fields.get("wave_units", WAVE_UNIT)),
+            "spectrum_id": ((), text_scalar(fields["spectrum_id"]), {"long_name": "spectrum id"}),
+            "grating": ((), text_scalar(fields["grating"]), {"long_name": "NIRSpec disperser"}),
+        },
+        attrs={"campfire_schema": schema.SCHEMA_VERSION, "fits_header": dump_header(fields["header"])},
+    )
+    for name in ("fits_path", "redshift"):
+        if fields.get(name) is not None:
+            ds.attrs[name] = fields.get(name)
+    return ds
+
+
+def _text(ds: xr.Dataset, name: str) -> str:
+    if name in ds.coords and ds[name].ndim == 0:
+        return str(ds[name].item())
+    return str(ds.attrs.get(name, ""))
+
+
+def _redshift(ds: xr.Dataset) -> float | None:
+    value = ds.attrs.get("redshift")
+    if value is None and "redshift" in ds.coords and ds["redshift"].ndim == 0:
+        value = ds["redshift"].item()  # a row taken out of a collection
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def from_dataset(ds: xr.Dataset) -> SpectrumFields:
+    """Return the fields of the Dataset of one spectrum; the inverse of :func:`to_dataset`.
+
+    Lazy arrays are computed. Variables that campfire does not know, and ``history``, stay behind.
+
+    Raises
+    ------
+    ValidationError
+        If it is not the Dataset of one spectrum; the message names the variable.
+    """
+    state = schema.validate(ds)
+    if state != schema.SPECTRUM:
+        raise ValidationError(
+            f"a Dataset of {ds.sizes['spectrum']} spectra, not of one",
+            hint="use .campfire.to_spectra() on a collection",
+        )
+
+    def array(name: str) -> Any:
+        values = np.asarray(ds[name].values)
+        return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+
+    def given(name: str) -> Any:
+        computed = name not in ds.variables or ds[name].attrs.get("origin") == "computed"
+        return None if computed else array(name)
+
+    def units(name: str, default: str) -> str:
+        return str(ds[name].attrs.get("units", default)) if name in ds.variables else default
+
+    fnu, fnu_err = array("fnu"), array("fnu_err")
+    flagged = array("dq") != 0 if "dq" in ds.variables else None
+    path = ds.attrs.get("fits_path")
+    return {
+        "wavelength": array("wavelength"),
+        "fnu": fnu,
+        "fnu_err": fnu_err,
+        "header": load_header(ds.attrs.get("fits_header", "{}")),
+        "grating": _text(ds, "grating"),
+        "spectrum_id": _text(ds, "spectrum_id"),
+        "flam": given("flam"),
+        "flam_err": given("flam_err"),
+        "fits_path": None if path is None else str(path),
+        "fnu_units": units("fnu", FNU_UNIT),
+        "flam_units": units("flam", FLAM_UNIT),
+        "wave_units": units("wavelength", WAVE_UNIT),
+        "mask": schema.normalise_mask(fnu, fnu_err, flagged),
+        "redshift": _redshift(ds),
+        "covariance": from_banded(ds["fnu_cov"].values) if "fnu_cov" in ds.variables else None,
+    }
+
+
+def append_history(ds: xr.Dataset, step: str) -> xr.Dataset:
+    r"""Return a shallow copy of ``ds`` with one line more in ``attrs["history"]``.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> append_history(append_history(xr.Dataset(), "one"), "two").attrs["history"]
+    'one\ntwo'
+    """
+    former = ds.attrs.get("history")
+    return ds.assign_attrs(history=f"{former}\n{step}" if former else step)

@@ -1,0 +1,133 @@
+"""``SpectrumFields`` to an astropy ``QTable`` with units, and back; the table survives ECSV unchanged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from campfire.convert.covariance import banded, from_banded
+from campfire.convert.header import dump_header, load_header
+from campfire.errors import ValidationError
+from campfire.schema import VARIABLES, normalise_mask
+from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT, fnu_to_flam, to_flam, to_microjansky, to_micron
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
+
+    from campfire.typing import SpectrumFields
+
+__all__ = ["from_qtable", "to_qtable"]
+
+_META = ("spectrum_id", "grating", "fits_path", "redshift", "fnu_units", "flam_units", "wave_units")
+
+
+def to_qtable(fields: SpectrumFields) -> QTable:
+    """Make a table of one row a pixel.
+
+    Parameters
+    ----------
+    fields
+        The fields of a ``SpectrumData``.
+
+    Returns
+    -------
+    astropy.table.QTable
+        Columns ``wavelength`` (micron), ``fnu``, ``fnu_err`` (microjansky), ``flam``, ``flam_err`` (erg s-1
+        cm-2 angstrom-1), ``mask`` (True: do not use), and ``fnu_cov`` where there is a covariance;
+        ``meta`` has ids, units, the FITS header as JSON text and which columns were computed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = to_qtable({"wavelength": np.array([1.0]), "fnu": np.array([3.0]), "fnu_err": np.array([0.1]),
+    ...                    "header": {}, "grating": "PRISM", "spectrum_id": "a"})
+    >>> table["fnu"].unit
+    Unit("uJy")
+    """
+    import astropy.units as u
+    from astropy.table import QTable
+
+    wavelength, fnu, fnu_err = fields["wavelength"], fields["fnu"], fields["fnu_err"]
+    flam, flam_err = fields.get("flam"), fields.get("flam_err")
+    columns: dict[str, Any] = {
+        "wavelength": wavelength,
+        "fnu": fnu,
+        "fnu_err": fnu_err,
+        "flam": fnu_to_flam(fnu, wavelength) if flam is None else flam,
+        "flam_err": fnu_to_flam(fnu_err, wavelength) if flam_err is None else flam_err,
+    }
+    table = QTable()
+    for name, values in columns.items():
+        table[name] = u.Quantity(values, u.Unit(VARIABLES[name].units))
+        table[name].info.description = VARIABLES[name].doc.partition(";")[0]
+    table["mask"] = normalise_mask(fnu, fnu_err, fields.get("mask"))
+    covariance = fields.get("covariance")
+    if covariance is not None:
+        table["fnu_cov"] = u.Quantity(banded(covariance), u.uJy**2)
+    table.meta.update({name: fields.get(name) for name in _META if fields.get(name) is not None})
+    table.meta["computed"] = [n for n, given in (("flam", flam), ("flam_err", flam_err)) if given is None]
+    table.meta["fits_header"] = dump_header(fields["header"])
+    return table
+
+
+def from_qtable(table: Any) -> SpectrumFields:
+    """Return the fields of a table; the inverse of :func:`to_qtable`.
+
+    Parameters
+    ----------
+    table
+        A ``QTable`` or ``Table`` with ``wavelength``, ``fnu`` and ``fnu_err`` in any suitable unit (microns
+        and microjansky where there is none); the other columns and ``meta`` are used where present.
+
+    Raises
+    ------
+    ValidationError
+        If a column is missing, masked or of a wrong unit.
+    """
+    missing = [name for name in ("wavelength", "fnu", "fnu_err") if name not in table.colnames]
+    if missing:
+        raise ValidationError(
+            f"the table has no column {', '.join(missing)} (it has {', '.join(table.colnames) or 'none'})",
+            hint="expected wavelength, fnu, fnu_err",
+        )
+
+    def values(name: str) -> Any:
+        column = table[name]
+        if getattr(column, "mask", None) is not None and np.any(column.mask):
+            raise ValidationError(f"column {name!r} has masked values", hint="use NaN for missing fluxes")
+        unit = getattr(column, "unit", None)
+        return column.quantity if unit is not None and not hasattr(column, "to_value") else column
+
+    def plain(array: Any) -> Any:
+        result = np.array(array)
+        return result.astype(result.dtype.newbyteorder("="), copy=False)
+
+    wavelength = plain(to_micron(values("wavelength")))
+    fnu = plain(to_microjansky(values("fnu"), wavelength))
+    fnu_err = plain(to_microjansky(values("fnu_err"), wavelength))
+    computed = table.meta.get("computed", ())
+
+    def given(name: str) -> Any:
+        present = name in table.colnames and name not in computed
+        return plain(to_flam(values(name), wavelength)) if present else None
+
+    meta = table.meta
+    mask = np.array(table["mask"], dtype=bool) if "mask" in table.colnames else None
+    return {
+        "wavelength": wavelength,
+        "fnu": fnu,
+        "fnu_err": fnu_err,
+        "header": load_header(meta.get("fits_header", "{}")),
+        "grating": str(meta.get("grating", "")),
+        "spectrum_id": str(meta.get("spectrum_id", "")),
+        "flam": given("flam"),
+        "flam_err": given("flam_err"),
+        "fits_path": meta.get("fits_path"),
+        "fnu_units": str(meta.get("fnu_units", FNU_UNIT)),
+        "flam_units": str(meta.get("flam_units", FLAM_UNIT)),
+        "wave_units": str(meta.get("wave_units", WAVE_UNIT)),
+        "mask": normalise_mask(fnu, fnu_err, mask),
+        "redshift": meta.get("redshift"),
+        "covariance": from_banded(plain(table["fnu_cov"])) if "fnu_cov" in table.colnames else None,
+    }
