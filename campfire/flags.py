@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
 
 import numpy as np
 
@@ -199,6 +199,12 @@ class RedshiftQuality(IntEnum):
     TENTATIVE = 2
     PROBABLE = 3
     SECURE = 4
+
+    def __new__(cls, value: int | str) -> Self:
+        """Make a member; the signature lets type checkers accept a name where a code is expected."""
+        member = int.__new__(cls, value)
+        member._value_ = int(value)
+        return member
 
     @classmethod
     def _missing_(cls, value: object) -> RedshiftQuality | None:
