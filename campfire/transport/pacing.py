@@ -1,0 +1,89 @@
+"""How fast a pool of downloads may go: one 429 slows every worker, successes speed up again."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+__all__ = ["Pacing", "Stopped"]
+
+_RECOVERY = 20
+"""Files in a row without trouble after which one more may run at once."""
+
+
+class Stopped(Exception):
+    """Not an error: the batch is being given up, and what is on disk stays for the next run."""
+
+
+class Pacing:
+    """Places for transfers under way, fewer after the service asked for patience.
+
+    Parameters
+    ----------
+    workers
+        Places at the start, and at most.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._most = self._allowed = workers
+        self._busy = 0
+        self._not_before = 0.0
+        self._calm = 0
+        self._stop = False
+        self._changed = threading.Condition()
+
+    def stop(self) -> None:
+        """Make every worker give up at its next step."""
+        with self._changed:
+            self._stop = True
+            self._changed.notify_all()
+
+    def check(self) -> None:
+        """Raise :class:`Stopped` once :meth:`stop` was called."""
+        if self._stop:
+            raise Stopped
+
+    def __enter__(self) -> None:
+        with self._changed:
+            while True:
+                self.check()
+                wait = self._not_before - time.monotonic()
+                if self._busy < self._allowed and wait <= 0:
+                    break
+                self._changed.wait(wait if wait > 0 else None)
+            self._busy += 1
+
+    def __exit__(self, *exc: object) -> None:
+        with self._changed:
+            self._busy -= 1
+            self._changed.notify_all()
+
+    def slower(self, seconds: float) -> None:
+        """Start nothing for some seconds, and from then on half as much at once."""
+        with self._changed:
+            self._not_before = max(self._not_before, time.monotonic() + seconds)
+            self._allowed = max(1, self._allowed // 2)
+            self._calm = 0
+            self._changed.notify_all()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless stopped meanwhile."""
+        end = time.monotonic() + seconds
+        with self._changed:
+            while (left := end - time.monotonic()) > 0:
+                self.check()
+                self._changed.wait(left)
+
+    def fine(self) -> None:
+        """Count one success."""
+        with self._changed:
+            self._calm += 1
+            if self._calm >= _RECOVERY and self._allowed < self._most:
+                self._allowed += 1
+                self._calm = 0
+                self._changed.notify_all()
+
+    @property
+    def allowed(self) -> int:
+        """Transfers that may run at once now."""
+        return self._allowed

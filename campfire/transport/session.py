@@ -1,0 +1,119 @@
+"""Authenticated calls: the token is asked for at the first one, and renewed once after a 401."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from campfire.errors import APIError
+from campfire.transport.problems import bare_url, printable
+
+if TYPE_CHECKING:
+    import requests
+
+    from campfire.transport.auth import Authenticator
+    from campfire.transport.http import Http
+
+__all__ = ["Asset", "Session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """The bytes of an answer, or None where the copy the caller has is still right (304)."""
+
+    content: bytes | None
+    etag: str | None
+
+
+class Session:
+    """Calls one service on behalf of one account; safe to use from several threads.
+
+    Parameters
+    ----------
+    http
+        Sends the requests.
+    auth
+        Knows the token.
+    """
+
+    def __init__(self, http: Http, auth: Authenticator) -> None:
+        self.http = http
+        self.auth = auth
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: tuple[float, float] | None = None,
+        anonymous: bool = False,
+    ) -> requests.Response:
+        """Send a call and return its successful answer.
+
+        Raises
+        ------
+        AuthenticationError
+            401 (after one renewal of the token) and 403, or where there are no credentials.
+        NotFoundError
+            404.
+        APIError
+            Any other failure.
+        """
+        token = None if anonymous else self.auth.bearer()
+        response = self.http.send(method, path, token=token, params=params, headers=headers, timeout=timeout)
+        if response.status_code == 401 and token is not None:
+            renewed = self.auth.renew(token)
+            if renewed is not None:
+                response = self.http.send(
+                    method, path, token=renewed, params=params, headers=headers, timeout=timeout
+                )
+        if response.status_code // 100 == 2 or response.status_code == 304:
+            return response
+        raise self.http.fail(response, method, path)
+
+    def get_json(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: tuple[float, float] | None = None,
+        anonymous: bool = False,
+    ) -> dict[str, Any]:
+        """Return the JSON object a path answers with.
+
+        Raises
+        ------
+        APIError
+            Also if the answer is no JSON object: a captive portal or a gateway may speak for the service.
+        """
+        response = self.request("GET", path, params=params, timeout=timeout, anonymous=anonymous)
+        try:
+            body = json.loads(response.content)
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            kind = printable(response.headers.get("Content-Type", "nothing"))
+            raise APIError(
+                f"GET {path} answered {kind}, not a JSON object",
+                hint="is base_url a CAMPFIRE service, with its /api/v1?",
+                status=response.status_code,
+                url=bare_url(response.url or path),
+            )
+        return body
+
+    def get_asset(
+        self, path: str, params: Mapping[str, Any] | None = None, *, accept: str, etag: str | None = None
+    ) -> Asset:
+        """Return the bytes a path answers with; ``etag`` is that of a copy the caller has."""
+        headers = {"Accept": accept} | ({"If-None-Match": etag} if etag else {})
+        response = self.request("GET", path, params=params, headers=headers)
+        content = None if response.status_code == 304 else response.content
+        return Asset(content, response.headers.get("ETag"))
+
+    def close(self) -> None:
+        """Give up the connections."""
+        self.http.close()
