@@ -5,7 +5,7 @@ This is what makes an answer of the service equal to the local one: ask for a su
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -132,7 +132,7 @@ def ascii_lower(text: str) -> str:
     return text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[[Filter, Any, Columns], BoolArray]] = {
     "any_of": _any_of,
     "between": _between,
     "flags": _flags,

@@ -25,7 +25,7 @@ Kind = Literal["any_of", "between", "flags", "is_true", "text", "cone"]
 
 
 class Filters(TypedDict, total=False):
-    """Keywords of ``query_objects``, ``query_spectra`` and their iterators; None is the same as leaving out."""
+    """Keywords of ``query_objects``, ``query_spectra`` and their iterators; None means not given."""
 
     fields: Sequence[str] | str | None
     programs: Sequence[str | int] | str | int | None

@@ -72,8 +72,8 @@ class Query:
         table
             ``"objects"`` or ``"spectra"``.
         **options
-            The filters, ``limit``, ``offset``, ``sort`` and ``sort_dir``. A filter that is None is none. Without
-            ``sort``, rows come by distance from the centre of a cone, else by name.
+            The filters, ``limit``, ``offset``, ``sort`` and ``sort_dir``. A filter that is None is none.
+            Without ``sort``, rows come by distance from the centre of a cone, else by name.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class Query:
         >>> Query.of("spectra", grating=["PRISM"])
         Traceback (most recent call last):
             ...
-        campfire.errors.ValidationError: unknown keyword 'grating' (did you mean 'gratings' or 'staleness'?)
+        campfire.errors.ValidationError: unknown keyword 'grating' (did you mean 'gratings'?)
         """
         if table not in SORTS:
             raise ValidationError(f"unknown table {table!r}", hint="'objects' or 'spectra'")
