@@ -1,0 +1,266 @@
+"""Spectra and their facts out of FITS files of every layout that is understood; the entrance to reading.
+
+The layouts, and how they are told apart, are described in :mod:`campfire.formats.layouts`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+from campfire.errors import NotFoundError, ValidationError
+from campfire.formats.extras import restore_fields
+from campfire.formats.layouts import find_table, identify_header, merged_header, read_columns
+from campfire.formats.names import parse_product_name
+from campfire.formats.raw import RawFits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from campfire.typing import BoolArray, FloatArray, PathInput, SpectrumFields
+
+__all__ = [
+    "PixelArrays",
+    "ProductFacts",
+    "file_hash",
+    "product_facts",
+    "read_header",
+    "read_pixels",
+    "read_position",
+    "read_spectrum",
+]
+
+_HASH_CHUNK = 1024 * 1024
+
+
+class PixelArrays(TypedDict):
+    """The pixels of one spectrum, microns and microjansky; ``mask`` True means: do not use."""
+
+    wavelength: FloatArray
+    fnu: FloatArray
+    fnu_err: FloatArray
+    mask: BoolArray
+
+
+class ProductFacts(TypedDict):
+    """What a catalogue needs to know of one spectrum file; None where the file does not say."""
+
+    spectrum_id: str
+    target_id: str
+    observation: str
+    source_id: int | None
+    grating: str
+    filter: str | None
+    ra: float | None
+    dec: float | None
+    signal_to_noise: float | None
+    exposure_time: float | None
+    reduction_version: str | None
+    program: str | None
+    file_hash: str
+    file_size: int
+
+
+def read_spectrum(
+    path: PathInput, *, extraction: str = "optimal", spectrum_id: str = "", grating: str = ""
+) -> SpectrumFields:
+    """Read one spectrum from a CAMPFIRE, msaexp or JWST x1d file (plain or gzipped).
+
+    Parameters
+    ----------
+    path
+        The file.
+    extraction
+        ``optimal`` (the one of the file), or a boxcar of a CAMPFIRE file: ``3px``, ``4px``, ``5px``.
+    spectrum_id, grating
+        Used instead of what the file says, where given.
+
+    Returns
+    -------
+    SpectrumFields
+        Wavelengths in microns, ``fnu`` in microjansky, ``flam`` (only if the file has it) in
+        erg s-1 cm-2 angstrom-1; the dtypes of the file in native byte order. Pixels without data are NaN in
+        flux and error, and masked. ``header`` is the primary header; for msaexp and x1d the facts in the header
+        of the table are added.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    ValidationError
+        If it is not a FITS file of a known layout, is cut short, has a wrong unit, wavelengths that are not
+        strictly ascending, or not this extraction.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, pathlib
+    >>> from campfire.formats.products import write_spectrum
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "a_prism_clear_1_spec.fits"
+    >>> write_spectrum(path, {"wavelength": np.array([1.0, 2.0]), "fnu": np.array([3.0, np.nan]),
+    ...     "fnu_err": np.array([0.1, np.nan]), "header": {}, "grating": "PRISM",
+    ...     "spectrum_id": "a_prism_clear_1"})
+    >>> fields = read_spectrum(path)
+    >>> fields["spectrum_id"], fields["fnu"], fields["mask"]
+    ('a_prism_clear_1', array([ 3., nan]), array([False,  True]))
+    """
+    with RawFits(path) as fits:
+        table = find_table(fits)
+        pixels = read_columns(fits, table, extraction)
+        header = merged_header(fits, table)
+        own_id, own_grating = identify_header(header, fits.path.name)
+        fields: SpectrumFields = {
+            "wavelength": pixels.wavelength,
+            "fnu": pixels.fnu,
+            "fnu_err": pixels.fnu_err,
+            "header": header,
+            "grating": own_grating,
+            "spectrum_id": own_id,
+            "flam": pixels.more.get("flam"),
+            "flam_err": pixels.more.get("flam_err"),
+            "fits_path": str(fits.path),
+            "mask": pixels.mask,
+        }
+        restore_fields(fits, fields)
+    if spectrum_id:
+        fields["spectrum_id"] = spectrum_id
+    if grating:
+        fields["grating"] = grating
+    return fields
+
+
+def read_pixels(path: PathInput, *, extraction: str = "optimal") -> PixelArrays:
+    """Read only wavelength, flux, error and mask of one spectrum: the shortest way, for many files.
+
+    Values and errors raised are those of :func:`read_spectrum`.
+    """
+    with RawFits(path) as fits:
+        pixels = read_columns(fits, find_table(fits), extraction, flam=False)
+    return {
+        "wavelength": pixels.wavelength,
+        "fnu": pixels.fnu,
+        "fnu_err": pixels.fnu_err,
+        "mask": pixels.mask,
+    }
+
+
+def read_header(path: PathInput) -> dict[str, Any]:
+    """Return the primary header of a FITS file: keyword -> value, repeated cards as lists, undefined as None.
+
+    Raises
+    ------
+    NotFoundError, ValidationError
+        As :func:`read_spectrum` (any FITS file will do).
+    """
+    with RawFits(path) as fits:
+        return fits.header(0)
+
+
+def _number(value: object) -> float | None:
+    """A finite number as float; None for everything else a header may hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if np.isfinite(value) else None
+
+
+def _position(fits: RawFits) -> tuple[float, float] | None:
+    for name in ("SCI", "SPEC1D", "EXTRACT1D", "PRIMARY"):
+        hdu = fits.find(name)
+        header = {} if hdu is None else fits.header(hdu)
+        ra, dec = _number(header.get("SRCRA")), _number(header.get("SRCDEC"))
+        if ra is not None and dec is not None and abs(dec) <= 90:
+            return ra % 360.0, dec
+    return None
+
+
+def read_position(path: PathInput) -> tuple[float, float] | None:
+    """Return right ascension and declination of the source, degrees; None where the file does not say.
+
+    They are SRCRA and SRCDEC of the SCI header in a CAMPFIRE file (of the table in the other layouts).
+
+    Raises
+    ------
+    NotFoundError, ValidationError
+        As :func:`read_spectrum` (any FITS file will do).
+    """
+    with RawFits(path) as fits:
+        return _position(fits)
+
+
+def file_hash(path: PathInput) -> str:
+    """Return ``sha256:`` and the hexadecimal SHA-256 digest of a whole file.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    ValidationError
+        If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(_HASH_CHUNK):
+                digest.update(chunk)
+    except FileNotFoundError as err:
+        raise NotFoundError(f"no such file: {path}", path=str(path)) from err
+    except OSError as err:
+        raise ValidationError(f"{path}: cannot be read: {err}", path=str(path)) from err
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _text(value: object) -> str | None:
+    text = "" if value is None or isinstance(value, list) else str(value).strip()
+    return text or None
+
+
+def product_facts(path: PathInput) -> ProductFacts:
+    """Return what a catalogue row needs to know of one spectrum file.
+
+    ``signal_to_noise`` is the maximum of flux over error in the good pixels, ``exposure_time`` EFFEXPTM in
+    seconds, ``reduction_version`` CMPFRVER (VERSION of msaexp, CAL_VER of the JWST pipeline), the position
+    in degrees. Observation and source come from the name of the spectrum where it is that of a CAMPFIRE product;
+    else from the folder of the file and from SOURCEID.
+
+    Raises
+    ------
+    NotFoundError, ValidationError
+        As :func:`read_spectrum`.
+    """
+    with RawFits(path) as fits:
+        table = find_table(fits)
+        pixels = read_columns(fits, table, "optimal", flam=False)
+        header = merged_header(fits, table)
+        spectrum_id, grating = identify_header(header, fits.path.name)
+        position = _position(fits)
+        place = fits.path
+    good = ~pixels.mask
+    ratio = pixels.fnu[good].astype(np.float64) / pixels.fnu_err[good]
+    name = parse_product_name(f"{spectrum_id}_spec.fits")
+    observation, source_id = _origin(place, header)
+    if name is not None:
+        observation, source_id = name.observation, name.source_id
+    version = header.get("CMPFRVER") or header.get("VERSION") or header.get("CAL_VER")
+    return {
+        "spectrum_id": spectrum_id,
+        "target_id": spectrum_id if source_id is None else f"{observation}_{source_id}",
+        "observation": observation,
+        "source_id": source_id,
+        "grating": grating,
+        "filter": _text(header.get("FILTER")),
+        "ra": None if position is None else position[0],
+        "dec": None if position is None else position[1],
+        "signal_to_noise": float(ratio.max()) if ratio.size else None,
+        "exposure_time": _number(header.get("EFFEXPTM")),
+        "reduction_version": _text(version),
+        "program": _text(header.get("PROGRAM")),
+        "file_hash": file_hash(place),
+        "file_size": place.stat().st_size,
+    }
+
+
+def _origin(path: Path, header: dict[str, Any]) -> tuple[str, int | None]:
+    """Observation and source of a file whose name is not that of a product."""
+    source = header.get("SOURCEID")
+    return path.absolute().parent.name, source if isinstance(source, int) else None

@@ -1,0 +1,243 @@
+"""The layouts of 1-D spectra that are understood, told apart by the HDUs and columns of the file.
+
+======== ===================================== ========================================================
+layout   table and columns                     where its facts are
+======== ===================================== ========================================================
+campfire SPEC1D: wave, fnu, fnu_err, flam, ... primary header
+msaexp   SPEC1D: wave, flux, err               header of SPEC1D (the primary header is empty)
+x1d      EXTRACT1D: WAVELENGTH, FLUX,          primary header, and EXTRACT1D for the source
+         FLUX_ERROR, DQ
+======== ===================================== ========================================================
+
+Columns are found by name only. Units are those of TUNIT: the BUNIT of msaexp 0.6 (mJy) contradicts it and is
+wrong. A CAMPFIRE or msaexp table without TUNIT (older writers) is in um, uJy and erg s-1 cm-2 angstrom-1, as its
+layout defines; a JWST table must say. For an extended source the JWST pipeline also gives the surface
+brightness; the flux column is the one read, whatever SRCTYPE says.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from campfire.errors import ValidationError
+from campfire.formats.names import spectrum_name
+from campfire.formats.quantities import UNITS, apply_missing, unit_factor
+from campfire.typing import Extraction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from campfire.formats.raw import Hdu, RawFits
+    from campfire.typing import BoolArray, FloatArray
+
+__all__ = ["Pixels", "Table1D", "find_table", "merged_header", "read_columns"]
+
+EXTRACTIONS: tuple[str, ...] = get_args(Extraction)
+
+# Aliases of each column, in order of preference, lower case.
+_WAVE = ("wave", "wavelength")
+_FLUX = ("fnu", "flux")
+_ERROR = ("fnu_err", "flux_err", "err", "flux_error")
+_DO_NOT_USE = 1  # bit 0 of the JWST DQ array (jwst-pipeline.readthedocs.io, "Data quality flags")
+# What describes the table itself and not the observation. BUNIT is among them: it is wrong in msaexp 0.6.
+_STRUCTURE = re.compile(
+    r"XTENSION|SIMPLE|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|EXTEND|EXTNAME|EXTVER|BUNIT|"
+    r"T(TYPE|FORM|UNIT|DISP|DIM|NULL|SCAL|ZERO)\d+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table1D:
+    """The 1-D table of one file and its layout."""
+
+    hdu: Hdu
+    layout: str
+    wave: str
+    extractions: dict[str, dict[str, str]]
+    """Extraction -> role (fnu, fnu_err, flam, flam_err) -> column."""
+
+
+@dataclass(slots=True)
+class Pixels:
+    """The arrays of one extraction, in the units of the package, missing pixels as NaN."""
+
+    wavelength: FloatArray
+    fnu: FloatArray
+    fnu_err: FloatArray
+    mask: BoolArray
+    more: dict[str, FloatArray] = field(default_factory=dict)
+    """``flam`` and ``flam_err``, where the file has them."""
+
+
+def _first(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
+    present = set(columns)
+    return next((name for name in names if name in present), None)
+
+
+def find_table(fits: RawFits) -> Table1D:
+    """Find the 1-D table of a file by the names of its HDUs and columns.
+
+    Raises
+    ------
+    ValidationError
+        If there is none, or more than one; what there is instead is named.
+    """
+    tables = fits.find_all("SPEC1D", "BINTABLE") or fits.find_all("EXTRACT1D", "BINTABLE")
+    if not tables:
+        raise fits.error(
+            f"no table SPEC1D or EXTRACT1D in it (HDUs: {fits.names()})",
+            "expected a CAMPFIRE _spec.fits, an msaexp .spec.fits or a JWST _x1d.fits",
+        )
+    if len(tables) > 1:
+        raise fits.error(
+            f"{len(tables)} tables {tables[0].name}: a file of several spectra",
+            "open files that hold one spectrum each",
+        )
+    hdu = tables[0]
+    columns = fits.layout(hdu).columns
+    wave, flux, error = _first(columns, _WAVE), _first(columns, _FLUX), _first(columns, _ERROR)
+    lacking = [what for what, name in (("wave", wave), ("fnu", flux), ("fnu_err", error)) if name is None]
+    if wave is None or flux is None or error is None:
+        found = ", ".join(fits.layout(hdu).names) or "none"
+        raise fits.error(
+            f"no column {' or '.join(lacking)} in {hdu.name} (columns: {found})", "columns are read by name"
+        )
+    optimal = {"fnu": flux, "fnu_err": error}
+    optimal |= {name: name for name in ("flam", "flam_err") if name in columns}
+    extractions = {"optimal": optimal}
+    for width in EXTRACTIONS[1:]:
+        roles = {"fnu": f"fnu_{width}", "fnu_err": f"fnu_{width}_err"}
+        if all(name in columns for name in roles.values()):
+            more = {"flam": f"flam_{width}", "flam_err": f"flam_{width}_err"}
+            extractions[width] = roles | {k: v for k, v in more.items() if v in columns}
+    if hdu.name == "EXTRACT1D":
+        layout = "x1d"
+    else:
+        layout = "campfire" if flux == "fnu" else "msaexp"
+    return Table1D(hdu, layout, wave, extractions)
+
+
+def _quantity(fits: RawFits, table: Table1D, name: str, kind: str) -> FloatArray:
+    """One column as floats of its own dtype, converted by its TUNIT."""
+    column = fits.layout(table.hdu).columns[name]
+    if column.unit is None and table.layout == "x1d":
+        raise fits.error(f"column {column.name} has no unit (TUNIT)", "the file has to say it")
+    values = fits.column(table.hdu, name)
+    if values.ndim != 1 or values.dtype.kind not in "fiu":
+        raise fits.error(
+            f"column {column.name} is {values.dtype} of shape {values.shape}, not one number a row"
+        )
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    try:
+        factor = unit_factor(kind, column.unit or UNITS[kind])
+    except ValidationError as err:
+        raise fits.error(f"column {column.name}: {err.message}", err.hint) from err
+    # python floats do not widen float32
+    return values if factor == 1.0 else values * factor
+
+
+def read_wavelength(fits: RawFits, table: Table1D) -> FloatArray:
+    """Wavelengths in microns, checked to be finite and strictly ascending.
+
+    Raises
+    ------
+    ValidationError
+        Naming the first row where they are not.
+    """
+    wave = _quantity(fits, table, table.wave, "wavelength")
+    # False for NaN too; a lone NaN has no neighbour to be compared with
+    ascending = wave[1:] > wave[:-1]
+    if not ascending.all():
+        row = int(np.argmin(ascending))
+        raise fits.error(
+            f"wavelengths are not strictly ascending: {wave[row]!s} um, then {wave[row + 1]!s} um (row {row + 2})",
+            "nothing is sorted or dropped on reading: write the file with ascending, unique wavelengths",
+        )
+    if len(wave) and not (np.isfinite(wave[0]) and np.isfinite(wave[-1])):
+        raise fits.error("wavelengths are not finite", "every row needs a wavelength")
+    return wave
+
+
+def read_columns(fits: RawFits, table: Table1D, extraction: str, *, flam: bool = True) -> Pixels:
+    """Read one extraction; see :func:`campfire.formats.quantities.apply_missing` for missing pixels.
+
+    Raises
+    ------
+    ValidationError
+        If the file does not hold this extraction (it names those there), for a wrong unit, or wavelengths that
+        are not strictly ascending.
+    """
+    roles = table.extractions.get(extraction)
+    if roles is None:
+        there = ", ".join(table.extractions)
+        known = extraction in EXTRACTIONS
+        message = (
+            f"no extraction {extraction!r} in the file" if known else f"unknown extraction {extraction!r}"
+        )
+        raise fits.error(message, f"it holds {there}")
+    wave = read_wavelength(fits, table)
+    fnu = _quantity(fits, table, roles["fnu"], "fnu")
+    fnu_err = _quantity(fits, table, roles["fnu_err"], "fnu")
+    header = fits.layout(table.hdu).header
+    columns = fits.layout(table.hdu).columns
+    exact = header.get("CMPFRRAW") is True
+    if exact:
+        mask = ~(np.isfinite(fnu) & (fnu_err > 0) & (fnu_err < np.inf))
+    else:
+        no_data, mask = apply_missing(fnu, fnu_err)
+    if "mask" in columns and table.layout == "campfire":
+        flagged = fits.column(table.hdu, "mask")
+        if flagged.dtype != np.bool_ or flagged.shape != mask.shape:
+            raise fits.error(f"column mask is {flagged.dtype} of shape {flagged.shape}", "expected logicals")
+        mask = mask | flagged
+    if "dq" in columns and table.layout == "x1d":
+        dq = fits.column(table.hdu, "dq")
+        if dq.dtype.kind not in "iu" or dq.shape != mask.shape:
+            raise fits.error(f"column DQ is {dq.dtype} of shape {dq.shape}", "expected integers")
+        mask = mask | ((dq & dq.dtype.type(_DO_NOT_USE)) != 0)
+    more: dict[str, FloatArray] = {}
+    # written by campfire for other readers, computed from fnu: not a measurement of its own
+    if flam and header.get("FLAMORIG") != "computed":
+        for role in ("flam", "flam_err"):
+            if role in roles:
+                more[role] = _quantity(fits, table, roles[role], "flam")
+        if not exact:
+            for role, bad in (("flam", no_data), ("flam_err", mask)):
+                if role in more:
+                    more[role][bad] = np.nan
+    return Pixels(wave, fnu, fnu_err, mask, more)
+
+
+def merged_header(fits: RawFits, table: Table1D) -> dict[str, Any]:
+    """Header of the spectrum: the primary one, and in the other layouts the facts in the table's header.
+
+    A keyword in both keeps the primary header's value; cards that describe the table itself are left out, and so
+    is BUNIT.
+    """
+    header = fits.header(0)
+    if table.layout == "campfire":
+        return header
+    for key, value in fits.header(table.hdu).items():
+        if key not in header and not _STRUCTURE.fullmatch(key):
+            header[key] = value
+    return header
+
+
+def identify_header(header: dict[str, Any], filename: str) -> tuple[str, str]:
+    """Spectrum id and grating by a header and the name of its file.
+
+    The id is FILENAME without its ending if that names a spectrum file (msaexp keeps the name of its raw input
+    there), else the name of the file without its ending. The grating is GRATING, else ``unknown``.
+    """
+    said = header.get("FILENAME")
+    named = isinstance(said, str) and re.search(r"[._](spec|x1d)\.fits(\.gz)?$", said, re.IGNORECASE)
+    grating = header.get("GRATING")
+    return (
+        spectrum_name(str(said) if named else filename),
+        grating.strip().upper() if isinstance(grating, str) and grating.strip() else "unknown",
+    )
