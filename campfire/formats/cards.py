@@ -118,7 +118,7 @@ def parse_header(cards: bytes) -> dict[str, Any]:
 
 
 def _continue(header: dict[str, Any], keyword: str, more: Any) -> None:
-    """Join a CONTINUE card to the string before it; one that continues nothing is ignored, as astropy does."""
+    """Join a CONTINUE card to the string before it; one that continues nothing is ignored."""
     held = header.get(keyword)
     before = held[-1] if isinstance(held, list) and held else held
     if not (isinstance(before, str) and before.endswith("&") and isinstance(more, str)):

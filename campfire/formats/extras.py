@@ -1,4 +1,4 @@
-"""What a CAMPFIRE file written here holds beyond the product's own HDUs, so that a spectrum reads back exactly.
+"""What a file written here holds beyond the product's own HDUs, so that a spectrum reads back exactly.
 
 Two optional HDUs after SPEC1D; they are written only where the standard cards and columns cannot say it, and
 other readers pass over them:

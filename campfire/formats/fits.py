@@ -82,8 +82,8 @@ def read_spectrum(
     SpectrumFields
         Wavelengths in microns, ``fnu`` in microjansky, ``flam`` (only if the file has it) in
         erg s-1 cm-2 angstrom-1; the dtypes of the file in native byte order. Pixels without data are NaN in
-        flux and error, and masked. ``header`` is the primary header; for msaexp and x1d the facts in the header
-        of the table are added.
+        flux and error, and masked. ``header`` is the primary header; for msaexp and x1d the facts in the
+        header of the table are added.
 
     Raises
     ------
@@ -220,8 +220,8 @@ def product_facts(path: PathInput) -> ProductFacts:
 
     ``signal_to_noise`` is the maximum of flux over error in the good pixels, ``exposure_time`` EFFEXPTM in
     seconds, ``reduction_version`` CMPFRVER (VERSION of msaexp, CAL_VER of the JWST pipeline), the position
-    in degrees. Observation and source come from the name of the spectrum where it is that of a CAMPFIRE product;
-    else from the folder of the file and from SOURCEID.
+    in degrees. Observation and source come from the name of the spectrum where it is that of a CAMPFIRE
+    product; else from the folder of the file and from SOURCEID.
 
     Raises
     ------

@@ -10,8 +10,8 @@ x1d      EXTRACT1D: WAVELENGTH, FLUX,          primary header, and EXTRACT1D for
 ======== ===================================== ========================================================
 
 Columns are found by name only. Units are those of TUNIT: the BUNIT of msaexp 0.6 (mJy) contradicts it and is
-wrong. A CAMPFIRE or msaexp table without TUNIT (older writers) is in um, uJy and erg s-1 cm-2 angstrom-1, as its
-layout defines; a JWST table must say. For an extended source the JWST pipeline also gives the surface
+wrong. A CAMPFIRE or msaexp table without TUNIT (older writers) is in um, uJy and erg s-1 cm-2 angstrom-1, as
+its layout defines; a JWST table must say. For an extended source the JWST pipeline also gives the surface
 brightness; the flux column is the one read, whatever SRCTYPE says.
 """
 
@@ -114,10 +114,7 @@ def find_table(fits: RawFits) -> Table1D:
         if all(name in columns for name in roles.values()):
             more = {"flam": f"flam_{width}", "flam_err": f"flam_{width}_err"}
             extractions[width] = roles | {k: v for k, v in more.items() if v in columns}
-    if hdu.name == "EXTRACT1D":
-        layout = "x1d"
-    else:
-        layout = "campfire" if flux == "fnu" else "msaexp"
+    layout = "x1d" if hdu.name == "EXTRACT1D" else "campfire" if flux == "fnu" else "msaexp"
     return Table1D(hdu, layout, wave, extractions)
 
 
@@ -155,7 +152,7 @@ def read_wavelength(fits: RawFits, table: Table1D) -> FloatArray:
     if not ascending.all():
         row = int(np.argmin(ascending))
         raise fits.error(
-            f"wavelengths are not strictly ascending: {wave[row]!s} um, then {wave[row + 1]!s} um (row {row + 2})",
+            f"wavelengths do not ascend strictly: {wave[row]} um, then {wave[row + 1]} um (row {row + 2})",
             "nothing is sorted or dropped on reading: write the file with ascending, unique wavelengths",
         )
     if len(wave) and not (np.isfinite(wave[0]) and np.isfinite(wave[-1])):
@@ -169,8 +166,8 @@ def read_columns(fits: RawFits, table: Table1D, extraction: str, *, flam: bool =
     Raises
     ------
     ValidationError
-        If the file does not hold this extraction (it names those there), for a wrong unit, or wavelengths that
-        are not strictly ascending.
+        If the file does not hold this extraction (it names those there), for a wrong unit, or wavelengths
+        that are not strictly ascending.
     """
     roles = table.extractions.get(extraction)
     if roles is None:
@@ -216,8 +213,8 @@ def read_columns(fits: RawFits, table: Table1D, extraction: str, *, flam: bool =
 def merged_header(fits: RawFits, table: Table1D) -> dict[str, Any]:
     """Header of the spectrum: the primary one, and in the other layouts the facts in the table's header.
 
-    A keyword in both keeps the primary header's value; cards that describe the table itself are left out, and so
-    is BUNIT.
+    A keyword in both keeps the primary header's value; cards that describe the table itself are left out, and
+    so is BUNIT.
     """
     header = fits.header(0)
     if table.layout == "campfire":
@@ -231,8 +228,8 @@ def merged_header(fits: RawFits, table: Table1D) -> dict[str, Any]:
 def identify_header(header: dict[str, Any], filename: str) -> tuple[str, str]:
     """Spectrum id and grating by a header and the name of its file.
 
-    The id is FILENAME without its ending if that names a spectrum file (msaexp keeps the name of its raw input
-    there), else the name of the file without its ending. The grating is GRATING, else ``unknown``.
+    The id is FILENAME without its ending if that names a spectrum file (msaexp keeps the name of its raw
+    input there), else the name of the file without its ending. The grating is GRATING, else ``unknown``.
     """
     said = header.get("FILENAME")
     named = isinstance(said, str) and re.search(r"[._](spec|x1d)\.fits(\.gz)?$", said, re.IGNORECASE)

@@ -66,7 +66,7 @@ def parse_product_name(name: str | PathLike[str]) -> ProductName | None:
         return None
     parts = match["stem"].split("_")
     # grating, filter and source are always the last three: an observation may contain the name of a grating
-    observation, (grating, filter_name, source) = "_".join(parts[:-3]), (parts[-3:] + ["", "", ""])[:3]
+    observation, (grating, filter_name, source) = "_".join(parts[:-3]), [*parts[-3:], "", "", ""][:3]
     canonical = re.fullmatch(r"0|-?[1-9]\d*", source) is not None
     if not (observation and grating in _KNOWN and filter_name and canonical):
         return None

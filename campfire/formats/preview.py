@@ -34,9 +34,9 @@ def _rounded(values: np.ndarray[Any, Any], decimals: int, missing: float | None)
 def spectrum_payload(path: PathInput) -> SpectrumPayload:
     """Return what ``get_spectrum_data`` gives, from a CAMPFIRE ``_spec.fits``.
 
-    ``snr_2d`` is SCI/ERR row by row; ``profile`` the median of SCI along the dispersion, scaled to a peak of 1
-    over the rows the optimal extraction uses; ``profile_pix`` the rows' distance from the centre of the optimal
-    profile, in pixels.
+    ``snr_2d`` is SCI/ERR row by row; ``profile`` the median of SCI along the dispersion, scaled to a peak of
+    1 over the rows the optimal extraction uses; ``profile_pix`` the rows' distance from the centre of the
+    optimal profile, in pixels.
 
     Raises
     ------
@@ -47,13 +47,8 @@ def spectrum_payload(path: PathInput) -> SpectrumPayload:
     """
     with RawFits(path) as fits:
         hdus = {}
-        for name, kind in (
-            ("SPEC1D", "BINTABLE"),
-            ("SCI", "IMAGE"),
-            ("ERR", "IMAGE"),
-            ("PROF1D", "BINTABLE"),
-        ):
-            hdu = fits.find(name, kind)
+        for name in ("SPEC1D", "SCI", "ERR", "PROF1D"):
+            hdu = fits.find(name, "BINTABLE" if name.endswith("1D") else "IMAGE")
             if hdu is None:
                 raise fits.error(
                     f"no HDU {name} in it (HDUs: {fits.names()})", "expected a CAMPFIRE _spec.fits"

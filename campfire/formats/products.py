@@ -49,12 +49,12 @@ class SpecProduct(TypedDict):
     """Everything in one ``_spec.fits``.
 
     ``header`` is that of PRIMARY (CMPFRTIM and CMPFRVER are needed; FILENAME is set, CMPFROPT is ``optimal``
-    unless given). ``table`` has the columns of SPEC1D by their names: ``wave`` (microns), ``fnu``, ``fnu_err``
-    (microjansky), for boxcars ``fnu_3px``, ``fnu_3px_err`` and so on, ``n_combined`` for a combined file;
-    f_lambda columns that are not given are computed. Missing pixels are NaN (or whatever is not finite).
-    The images are (n_spatial, n_wave): ``sci`` and ``err`` in MJy, ``wavelength`` in microns, ``wht``.
-    ``sci_header`` goes to all four; ``profile`` has ``ypos``, ``opt``, ``3px``, ``4px``, ``5px``; ``exposures``
-    one mapping an exposure.
+    unless given). ``table`` has the columns of SPEC1D by their names: ``wave`` (microns), ``fnu``,
+    ``fnu_err`` (microjansky), for boxcars ``fnu_3px``, ``fnu_3px_err`` and so on, ``n_combined`` for a
+    combined file; f_lambda columns that are not given are computed. Missing pixels are NaN (or whatever is
+    not finite). The images are (n_spatial, n_wave): ``sci`` and ``err`` in MJy, ``wavelength`` in microns,
+    ``wht``. ``sci_header`` goes to all four; ``profile`` has ``ypos``, ``opt``, ``3px``, ``4px``, ``5px``;
+    ``exposures`` one mapping an exposure.
     """
 
     header: dict[str, Any]
@@ -89,10 +89,7 @@ def _fluxes(
             fnu_to_flam(fnu.astype(np.float64), wave) if given is None else _native(given, keep_single=False)
         )
     lost = ~np.isfinite(columns[0])
-    if combined:
-        absent = (np.nan, np.nan)
-    else:
-        absent = (np.nan, np.inf) if optimal else (0.0, 0.0)
+    absent = (np.nan, np.nan) if combined else (np.nan, np.inf) if optimal else (0.0, 0.0)
     for column, value in zip(columns, absent * 2, strict=True):
         if column.shape != wave.shape:
             raise ValidationError(f"a column of {len(column)} rows beside {len(wave)} wavelengths")
@@ -145,11 +142,11 @@ def _exposures(rows: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def write_product(path: PathInput, product: SpecProduct, *, overwrite: bool = False) -> None:
-    """Write a complete ``_spec.fits`` as the CAMPFIRE pipeline does: the same HDUs, columns, units, conventions.
+    """Write a complete ``_spec.fits`` as the pipeline does: the same HDUs, columns, units and conventions.
 
     A pixel whose flux is not finite is written in the pipeline's way: NaN with error +inf in the optimal
-    columns and 0 with error 0 in the boxcars of a single group, NaN with error NaN (and ``n_combined`` 0) in a
-    combined file. The same product gives the same bytes; the file appears at once, complete.
+    columns and 0 with error 0 in the boxcars of a single group, NaN with error NaN (and ``n_combined`` 0) in
+    a combined file. The same product gives the same bytes; the file appears at once, complete.
 
     Parameters
     ----------
@@ -261,10 +258,11 @@ def write_spectrum(path: PathInput, fields: SpectrumFields, *, overwrite: bool =
     """Write a 1-D spectrum as a CAMPFIRE ``_spec.fits`` that reads back exactly.
 
     The file has PRIMARY and SPEC1D (``wave fnu fnu_err flam flam_err``), as every reader of CAMPFIRE products
-    expects. What goes beyond: a logical column ``mask`` where good values are masked; a card ``CMPFRRAW = T`` in
-    SPEC1D where values that are not finite or zero are meant as they stand; ``FLAMORIG = 'computed'`` where f_lambda was
-    computed from f_nu; and the HDUs of :mod:`campfire.formats.extras`. FILENAME is the spectrum id and
-    ``_spec.fits``, whatever the file is called. float32 and float64 stay; other floats become float64.
+    expects. What goes beyond: a logical column ``mask`` where good values are masked; a card ``CMPFRRAW = T``
+    in SPEC1D where values that are not finite or zero are meant as they stand; ``FLAMORIG = 'computed'``
+    where f_lambda was computed from f_nu; and the HDUs of :mod:`campfire.formats.extras`. FILENAME is the
+    spectrum id and ``_spec.fits``, whatever the file is called. float32 and float64 stay; other floats become
+    float64.
 
     Parameters
     ----------

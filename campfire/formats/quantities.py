@@ -71,9 +71,9 @@ def unit_factor(kind: str, unit: str) -> float:
 def apply_missing(fnu: FloatArray, fnu_err: FloatArray) -> tuple[BoolArray, BoolArray]:
     """Set pixels without data to NaN in place, in flux and in error, however the file says it.
 
-    A pixel has no data where its flux is not finite, or exactly zero with an unusable error (NaN, infinite, or
-    not above zero: the 0 with error 0 of boxcar columns, the 0 with error NaN of the JWST pipeline). Where only
-    the error is unusable, the flux stays and the error becomes NaN.
+    A pixel has no data where its flux is not finite, or exactly zero with an unusable error (NaN, infinite,
+    or not above zero: the 0 with error 0 of boxcar columns, the 0 with error NaN of the JWST pipeline). Where
+    only the error is unusable, the flux stays and the error becomes NaN.
 
     Returns
     -------

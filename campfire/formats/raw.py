@@ -1,8 +1,8 @@
 """The HDUs of one FITS file, read without astropy: only the bytes asked for, no handle kept afterwards.
 
-A file is walked once from end to end by its mandatory header cards, so that one that was cut short anywhere is
-refused, whatever is read from it. What numpy alone cannot read (scaled or variable-length columns, compressed
-or scaled images) goes through astropy.
+A file is walked once from end to end by its mandatory header cards, so that one that was cut short anywhere
+is refused, whatever is read from it. What numpy alone cannot read (scaled or variable-length columns,
+compressed or scaled images) goes through astropy.
 """
 
 from __future__ import annotations
