@@ -1,0 +1,202 @@
+r"""Fit of a smooth multiplier that brings a spectrum onto broadband photometry.
+
+The model is the flux of *curve times spectrum* in every band. With a Chebyshev curve
+:math:`m(\lambda) = \sum_k c_k T_k(x)` it is linear in the coefficients, :math:`A c` with
+:math:`A_{bk} = \sum_i W_{bi} T_k(x_i) s_i`, so fluxes of any sign and S/N can be used; no ratio is formed.
+
+Both sides have errors. The covariance of the residuals is
+:math:`V(c) = \Sigma_p + W m \Sigma_s m W^T`, photometry and spectrum, and the minimum of
+:math:`r^T V^{-1}(c)\, r` is found by iterating its normal equations. Leaving out that V depends on c, as a
+plain weighted fit does, biases the curve low by about 1 / (S/N of the spectrum in a band)^2 (Fuller 1987,
+*Measurement Error Models*, ch. 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from campfire.errors import ValidationError
+from campfire.kernels.bandpass import band_weights
+from campfire.kernels.grids import good_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from campfire.kernels.bandpass import Bandpass
+    from campfire.typing import BoolArray, FloatArray
+
+__all__ = ["MAX_DEGREE", "MULTIPLIER_RANGE", "CurveFit", "fit_curve"]
+
+MAX_DEGREE = 3
+"""Highest degree chosen without being asked."""
+
+MULTIPLIER_RANGE = (0.1, 50.0)
+"""Curves are cut to this range, and ``CurveFit.clipped`` says where."""
+
+_ROUNDS = 100
+_CONVERGED = 1e-10
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFit:
+    """A fitted multiplier with its errors; n pixels, b bands, k coefficients.
+
+    ``multiplier``, ``multiplier_err`` and ``clipped`` have shape (n,), ``coefficients`` (k,), ``covariance``
+    (k, k), ``synthetic`` and ``synthetic_err`` (fluxes of the uncalibrated spectrum) (b,). ``chi2`` is the
+    total. ``modes`` and ``mixing`` give the part of the calibrated spectrum's covariance that comes from the
+    spectrum's own noise in the fit, ``modes @ mixing @ modes.T``; ``common`` (n, b) gives the part that comes
+    from the photometry, ``common @ common.T``, which every spectrum calibrated on the same photometry shares.
+    """
+
+    multiplier: FloatArray
+    multiplier_err: FloatArray
+    clipped: BoolArray
+    coefficients: FloatArray
+    covariance: FloatArray
+    chi2: float
+    synthetic: FloatArray
+    synthetic_err: FloatArray
+    modes: FloatArray
+    mixing: FloatArray
+    common: FloatArray
+
+    def error(self, error: FloatArray) -> FloatArray:
+        """Return the total 1-sigma error of the calibrated spectrum from that of the original."""
+        own = np.einsum("ia,ab,ib->i", self.modes, self.mixing, self.modes)
+        variance = np.square(self.multiplier * error) + own + np.square(self.common).sum(axis=1)
+        # the spectrum's own noise in the curve can only take back what it put in; rounding must not go below
+        # 0 turn cast("FloatArray", np.sqrt(np.maximum(variance, 0.0)))
+
+
+def fit_curve(
+    wavelength: FloatArray,
+    flux: FloatArray,
+    error: FloatArray,
+    bands: Sequence[Bandpass],
+    observed: FloatArray,
+    observed_err: FloatArray,
+    *,
+    degree: int,
+    mask: BoolArray | None = None,
+    covariance: Any = None,
+) -> CurveFit:
+    """Fit a Chebyshev multiplier of some degree; degree 0 is a constant.
+
+    Parameters
+    ----------
+    wavelength
+        Pixel centres in microns, increasing, shape (n,).
+    flux, error
+        f_nu of the spectrum and its 1-sigma error, shape (n,).
+    bands
+        Bands of the fit, of which the spectrum covers (nearly) all; shape (b,).
+    observed, observed_err
+        Photometry in the same unit as ``flux``, with 1-sigma errors above zero, shape (b,).
+    degree
+        At most b - 1. The curve's variable runs from -1 to 1 over the spectrum, and is frozen outside the
+        outermost pivot wavelengths.
+    mask
+        True for pixels not to be used.
+    covariance
+        Scipy sparse covariance of the spectrum, (n, n), used instead of ``error``.
+
+    Raises
+    ------
+    ValidationError
+        If the spectrum has no signal that could fix the coefficients.
+
+    Examples
+    --------
+    >>> from campfire.kernels.bandpass import Bandpass
+    >>> wave = np.linspace(1.0, 2.0, 101)
+    >>> band = Bandpass("box", np.array([1.2, 1.8]), np.array([1.0, 1.0]))
+    >>> fit = fit_curve(wave, np.ones(101), np.full(101, 0.1), [band], np.array([2.0]), np.array([0.1]), degree=0)
+    >>> fit.multiplier[0].round(6), fit.chi2 < 1e-12
+    (np.float64(2.0), True)
+    """
+    good = good_pixels(flux, error, mask)
+    source = np.where(good, flux, 0.0).astype(np.float64)
+    variance = np.square(np.where(good, error, 0.0).astype(np.float64))
+    weights = band_weights(wavelength, bands) * good
+    weights /= weights.sum(axis=1, keepdims=True)
+    basis = _basis(np.asarray(wavelength, dtype=np.float64), [band.pivot for band in bands], degree)
+    operators = basis.T[:, None, :] * weights[None, :, :]  # (k, b, n)
+    design = (operators @ source).T  # (b, k)
+    if covariance is None:
+        noise = np.einsum("kbi,i,lci->klbc", operators, variance, operators, optimize=True)
+    else:
+        flat = operators.reshape(-1, len(source))
+        shape = (degree + 1, len(bands), degree + 1, len(bands))
+        noise = (flat @ (covariance @ flat.T)).reshape(shape).transpose(0, 2, 1, 3)
+    photometric = np.diag(np.square(observed_err))
+    coefficients, gain, residual_covariance = _solve(design, observed, photometric, noise)
+    curve = basis @ coefficients
+    own = np.einsum("k,l,klbc->bc", coefficients, coefficients, noise)
+    residual = observed - design @ coefficients
+    covered = gain @ residual_covariance @ gain.T
+    # what the spectrum's own noise does: delta f = m delta s + s T delta c, delta c = -gain W m delta s
+    scaled = weights * curve
+    spread = scaled * variance if covariance is None else (covariance @ scaled.T).T
+    slope = source[:, None] * basis
+    cross = (curve[:, None] * (gain @ spread).T) * good[:, None]
+    k = degree + 1
+    mixing = np.block([[gain @ own @ gain.T, -np.eye(k)], [-np.eye(k), np.zeros((k, k))]])
+    synthetic_noise = np.einsum("bi,i,bi->b", weights, variance, weights)
+    if covariance is not None:
+        synthetic_noise = np.einsum("bi,ib->b", weights, covariance @ weights.T)
+    low, high = MULTIPLIER_RANGE
+    return CurveFit(
+        multiplier=np.clip(curve, low, high),
+        multiplier_err=np.sqrt(np.einsum("ik,kl,il->i", basis, covered, basis)),
+        clipped=(curve < low) | (curve > high),
+        coefficients=coefficients,
+        covariance=covered,
+        chi2=float(residual @ np.linalg.solve(residual_covariance, residual)),
+        synthetic=weights @ source,
+        synthetic_err=np.sqrt(synthetic_noise),
+        modes=np.hstack([slope, cross]),
+        mixing=mixing,
+        common=(slope @ gain) * np.asarray(observed_err),
+    )
+
+
+def _basis(wavelength: FloatArray, pivots: Sequence[float], degree: int) -> FloatArray:
+    """Return Chebyshev polynomials at every pixel, frozen outside the outermost pivots; shape (n, k)."""
+    low, high = wavelength[0], wavelength[-1]
+    held = np.clip(wavelength, min(pivots), max(pivots))
+    return np.polynomial.chebyshev.chebvander(2 * (held - low) / (high - low) - 1, degree)
+
+
+def _solve(
+    design: FloatArray, observed: FloatArray, photometric: FloatArray, noise: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Minimise r' V(c)^-1 r; returns c, the matrix that takes changes of the photometry to changes of c,
+    V.""" n = design.shape[1]
+    coefficients = np.zeros(n)
+    try:
+        # start from the curve that matches the mean level, whose noise is the right size
+        level = np.vdot(design[:, 0], observed) / max(np.vdot(design[:, 0], design[:, 0]), np.finfo(float).tiny)
+        coefficients[0] = level
+        for _ in range(_ROUNDS):
+            covariance = photometric + np.einsum("k,l,klbc->bc", coefficients, coefficients, noise)
+            inverse = np.linalg.inv(covariance)
+            pull = inverse @ (observed - design @ coefficients)
+            normal = design.T @ inverse @ design
+            corrected = normal - np.einsum("b,klbc,c->kl", pull, noise, pull)
+            # far from the minimum the correction can outweigh the data; then a plain step is taken
+            if np.linalg.eigvalsh(corrected)[0] <= 1e-3 * np.linalg.eigvalsh(normal)[0]:
+                corrected = normal
+            gain = np.linalg.solve(corrected, design.T @ inverse)
+            change = gain @ observed - coefficients
+            coefficients = coefficients + change
+            if np.abs(change).max() <= _CONVERGED * np.abs(coefficients).max():
+                break
+    except np.linalg.LinAlgError as err:
+        raise ValidationError(
+            "the spectrum has no signal in these bands that could fix a calibration curve",
+            hint="use more bands, a lower degree, or method='flat'",
+        ) from err
+    return coefficients, gain, covariance
