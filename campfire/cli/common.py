@@ -1,0 +1,192 @@
+"""What the verbs share: options, progress bars, tables that fit the terminal, sizes, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from campfire.client import Campfire
+    from campfire.typing import ProgressCallback
+
+__all__ = [
+    "ListOption",
+    "client_options",
+    "echo_json",
+    "echo_rows",
+    "format_size",
+    "json_option",
+    "make_client",
+    "note",
+    "progress_bar",
+    "success",
+    "warn",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ListOption(click.Option):
+    """An option that may be given again and takes several values each time: ``--obs a b --obs c``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["multiple"] = True
+        super().__init__(*args, **kwargs)
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the option take every following word that is not an option."""
+        super().add_to_parser(parser, ctx)
+        for name in self.opts:
+            option = parser._long_opt.get(name)
+            if option is None:
+                continue
+            process = option.process
+
+            def take_all(value: Any, state: Any, process: Callable[[Any, Any], None] = process) -> None:
+                process(value, state)
+                while state.rargs and not state.rargs[0].startswith("-"):
+                    process(state.rargs.pop(0), state)
+
+            option.process = take_all
+
+
+def client_options(function: F) -> F:
+    """Add ``--base-url`` and ``--data-dir``."""
+    for option in (
+        click.option("--data-dir", type=click.Path(), default=None, help="Data directory [CAMPFIRE_ROOT]."),
+        click.option("--base-url", default=None, help="Address of the service [CAMPFIRE_API_URL]."),
+    ):
+        function = option(function)
+    return function
+
+
+def json_option(function: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def make_client(base_url: str | None, data_dir: str | None = None) -> Campfire:
+    """Make the client of one command."""
+    from campfire.client import Campfire
+
+    return Campfire(base_url=base_url, data_dir=data_dir)
+
+
+def success(text: str) -> None:
+    """Say on stderr that something worked."""
+    click.secho(f"✓ {text}", fg="green", err=True)
+
+
+def warn(text: str) -> None:
+    """Say on stderr that something needs attention."""
+    click.secho(f"⚠ {text}", fg="yellow", err=True)
+
+
+def note(text: str) -> None:
+    """Say something on stderr; stdout is for data."""
+    click.echo(text, err=True)
+
+
+def format_size(size: float | None) -> str:
+    """Write bytes for people: B, KB, MB with one decimal, GB with two; 1024-based.
+
+    Examples
+    --------
+    >>> format_size(812160), format_size(3 * 1024**3)
+    ('793.1 KB', '3.00 GB')
+    """
+    if size is None:
+        return "-"
+    if size < 1024:
+        return f"{size:.0f} B"
+    for unit, decimals in (("KB", 1), ("MB", 1)):
+        size /= 1024
+        if size < 1024:
+            return f"{size:.{decimals}f} {unit}"
+    return f"{size / 1024:.2f} GB"
+
+
+def plain(value: Any) -> Any:
+    """Return a value that JSON can hold: masked and not finite as null, numpy scalars as Python's."""
+    import numpy as np
+
+    if value is None or value is np.ma.masked:
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def _text(value: Any) -> str:
+    value = plain(value)
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(map(_text, value)) if isinstance(value, list) else str(value)
+
+
+def echo_rows(
+    columns: Sequence[str], rows: Iterator[Mapping[str, Any]] | Sequence[Mapping[str, Any]]
+) -> None:
+    """Print rows as a table as wide as the terminal; without a terminal as tab-separated text."""
+    if not sys.stdout.isatty():
+        click.echo("\t".join(columns))
+        for row in rows:
+            click.echo("\t".join(_text(row.get(column)) for column in columns))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="ellipsis", no_wrap=True)
+    for row in rows:
+        # Text, not str: server-given brackets are no markup.
+        table.add_row(*(Text(_text(row.get(column))) for column in columns))
+    Console().print(table)
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressCallback | None]:
+    """Give a progress callback that draws bars on stderr, or None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bars = Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    tasks: dict[str, Any] = {}
+    with bars:
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield report

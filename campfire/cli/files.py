@@ -1,0 +1,240 @@
+"""Verbs of files: download, verify, and the pixel cache."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from campfire.cli.catalogue import local_overview
+from campfire.cli.common import (
+    ListOption,
+    client_options,
+    echo_json,
+    echo_rows,
+    format_size,
+    json_option,
+    make_client,
+    note,
+    progress_bar,
+    success,
+    warn,
+)
+from campfire.config import DataPaths
+from campfire.errors import CampfireError, DownloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from campfire.client import Campfire
+
+__all__ = ["cache_command", "download_command", "verify_command"]
+
+PAGER_ROWS = 30
+
+
+@click.command(
+    "download",
+    epilog="Examples: campfire download --obs ember_uds_p4 ember_uds_p5 --grating PRISM; "
+    "campfire download --stale --yes; campfire download --program ember-uds --dry-run",
+)
+@click.option("--obs", cls=ListOption, help="Observations.")
+@click.option("--program", cls=ListOption, help="Program slugs.")
+@click.option("--field", cls=ListOption, help="Fields.")
+@click.option("--grating", cls=ListOption, help="Gratings.")
+@click.option("--stale", is_flag=True, help="Only files that changed on the server.")
+@click.option("--all", "everything", is_flag=True, help="Everything.")
+@click.option(
+    "--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Parallel downloads."
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@json_option
+@client_options
+def download_command(
+    obs: tuple[str, ...],
+    program: tuple[str, ...],
+    field: tuple[str, ...],
+    grating: tuple[str, ...],
+    stale: bool,
+    everything: bool,
+    workers: int,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    base_url: str | None,
+    data_dir: str | None,
+) -> int:
+    """Download FITS files: synchronise, show the plan, ask, fetch in parallel, verify every file.
+
+    Filters narrow each other. Without any, the observations are listed. The exit code is 1 if a file failed.
+    """
+    with make_client(base_url, data_dir) as cf:
+        _sync_first(cf)
+        filters: dict[str, Any] = {
+            key: list(values)
+            for key, values in (
+                ("observations", obs),
+                ("programs", program),
+                ("fields", field),
+                ("gratings", grating),
+            )
+            if values
+        }
+        if not (filters or stale or everything):
+            return _list_observations(cf, as_json)
+        options = filters | {"stale_only": stale, "everything": everything, "max_workers": workers}
+        plan = cf.download(**options, dry_run=True)
+        planned = [entry for entry in plan.files if entry["state"] == "planned"]
+        size = sum(entry["bytes"] or 0 for entry in planned)
+        here = len(plan.files) - len(planned)
+        note(f"{len(planned)} files to download ({format_size(size)}), {here} already here")
+        if dry_run or not planned:
+            return _report(plan, as_json, dry_run=dry_run)
+        if not yes and not click.confirm("Proceed?", default=True, err=True):
+            note("nothing downloaded")
+            return 1
+        with progress_bar() as progress:
+            try:
+                report: Any = cf.download(**options, progress=progress)
+            except DownloadError as err:
+                if err.report is None:
+                    raise
+                report = err.report
+        return _report(report, as_json, dry_run=False)
+
+
+def _sync_first(cf: Campfire) -> None:
+    try:
+        with progress_bar() as progress:
+            cf.sync(progress=progress)
+    except CampfireError as err:
+        if not cf.is_local:
+            raise
+        warn(f"could not synchronise, going on with the catalogue of {cf.last_synced}: {err}")
+
+
+def _list_observations(cf: Campfire, as_json: bool) -> int:
+    overview = local_overview(cf)
+    if as_json:
+        echo_json(overview)
+        return 0
+
+    def local(row: Mapping[str, Any]) -> str:
+        if not row["local"]:
+            return ""
+        return (
+            f"{row['local']} (complete)"
+            if row["local"] == row["spectra"]
+            else f"{row['local']}/{row['spectra']}"
+        )
+
+    names = ["OBSERVATION", "PROGRAM", "FIELD", "SPECTRA", "LOCAL"]
+    rows = [
+        dict(zip(names, (r["observation"], r["program"], r["field"], r["spectra"], local(r)), strict=True))
+        for r in overview
+    ]
+    if sys.stdout.isatty() and len(rows) > PAGER_ROWS:
+        widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in names}
+        lines = ["  ".join(f"{value!s:<{widths[name]}}" for name, value in row.items()) for row in rows]
+        click.echo_via_pager("\n".join(["  ".join(f"{n:<{widths[n]}}" for n in names), *lines]))
+    else:
+        echo_rows(names, rows)
+    note("Choose some: campfire download --obs NAME ... (or --program, --field, --grating, --all)")
+    return 0
+
+
+def _report(report: Any, as_json: bool, *, dry_run: bool) -> int:
+    failed = [entry for entry in report.files if entry["state"] == "failed"]
+    if as_json:
+        echo_json({**report, "files": report.files})
+    elif dry_run:
+        echo_rows(["spectrum_id", "state", "bytes", "path"], report.files)
+    elif not failed:
+        size = format_size(report["bytes"])
+        success(f"{report['downloaded']} downloaded ({size}), {report['skipped']} already here")
+    for entry in failed:
+        click.secho(f"✗ {entry['spectrum_id']}: {entry['error']}", fg="red", err=True)
+    if failed:
+        warn(
+            f"{len(failed)} of {len(report.files)} files failed; run the same command again to try them again"
+        )
+    return 1 if failed else 0
+
+
+@click.command("verify", epilog="Example: campfire verify --repair")
+@click.option("--repair", is_flag=True, help="Fetch again what is missing, changed or truncated.")
+@json_option
+@client_options
+def verify_command(repair: bool, as_json: bool, base_url: str | None, data_dir: str | None) -> int:
+    """Check the downloaded files against the catalogue: size and time first, then the hash.
+
+    The exit code is 1 if a file is missing, changed or truncated.
+    """
+    with make_client(base_url, data_dir) as cf:
+        result = cf.verify(repair=repair)
+    problems = {key: result[key] for key in ("missing", "changed", "truncated") if result[key]}
+    if as_json:
+        echo_json(result)
+    else:
+        success(f"{result['ok']} files are right, {len(result['untracked'])} are not of the archive")
+        for key, paths in problems.items():
+            for path in paths:
+                click.secho(f"✗ {key}: {path}", fg="red", err=True)
+    return 1 if problems else 0
+
+
+@click.group("cache", epilog="Example: campfire cache info")
+def cache_command() -> None:
+    """Manage the pixel cache of collections; it is always safe to delete."""
+
+
+_data_dir = click.option("--data-dir", default=None, help="Data directory [CAMPFIRE_ROOT].")
+
+
+@cache_command.command("info")
+@_data_dir
+@json_option
+def cache_info(data_dir: str | None, as_json: bool) -> int:
+    """Show what the cache holds."""
+    from campfire.collection import cache
+
+    info = cache.info(DataPaths.resolve(data_dir).cache)
+    if as_json:
+        echo_json(info)
+    else:
+        for key, value in info.items():
+            click.echo(f"{key:<12} {format_size(value) if key == 'bytes' else value}")
+    return 0
+
+
+@cache_command.command("build")
+@_data_dir
+def cache_build(data_dir: str | None) -> int:
+    """Read every downloaded spectrum into the cache, so that collections open at once."""
+    with make_client(None, data_dir) as cf:
+        count = cf.build_cache()
+    success(f"{count} spectra in the cache")
+    return 0
+
+
+@cache_command.command("prune")
+@_data_dir
+def cache_prune(data_dir: str | None) -> int:
+    """Delete stores of former layouts."""
+    from campfire.collection import cache
+
+    freed = cache.prune(DataPaths.resolve(data_dir).cache)
+    success(f"freed {format_size(freed)}")
+    return 0
+
+
+@cache_command.command("compact")
+@_data_dir
+def cache_compact(data_dir: str | None) -> int:
+    """Rewrite the cache without rows of files that are no longer here."""
+    with make_client(None, data_dir) as cf:
+        freed = cf.compact_cache()
+    success(f"freed {format_size(freed)}")
+    return 0

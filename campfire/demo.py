@@ -1,0 +1,271 @@
+"""The main job from end to end, on a simulated archive served on loopback: what `campfire demo` runs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from campfire.errors import NotFoundError, ValidationError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from campfire.client import Campfire
+    from campfire.models import Object
+
+    _Saver = Callable[[Axes, str], None]
+
+__all__ = ["run_demo"]
+
+EMAIL = "demo@example.org"
+
+
+@contextmanager
+def _step(title: str) -> Iterator[list[str]]:
+    """Time one step; print its title, the notes it made, and the seconds it took."""
+    notes: list[str] = []
+    start = time.perf_counter()
+    yield notes
+    print(f"{title:<12} {time.perf_counter() - start:6.2f} s   {notes[0] if notes else ''}", flush=True)
+    for line in notes[1:]:
+        print(f"{'':<23} {line}", flush=True)
+
+
+def run_demo(root: Path, *, objects: int = 60, seed: int = 0, keep_serving: bool = False) -> list[Path]:
+    """Simulate an archive, serve it on loopback and do the main job on it through the real client.
+
+    Parameters
+    ----------
+    root
+        Folder for the archive (``archive/``), the client's mirror (``mirror/``) and the pictures
+        (``pictures/``). A folder with other things in it is refused.
+    objects, seed
+        Size and seed of the simulation.
+    keep_serving
+        Go on serving until interrupted.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The pictures.
+
+    Raises
+    ------
+    ValidationError
+        If the folder holds something that is not a demo's.
+    ImportError
+        If an extra is missing (``pip install "campfire[all]"``).
+    """
+    root = Path(root).expanduser().absolute()
+    _prepare(root)
+    from campfire.server.accounts import Accounts
+    from campfire.simulate.archive import make_archive
+    from campfire.testing import served
+
+    archive, pictures = root / "archive", root / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    with _step("simulate") as notes:
+        make_archive(archive, objects=objects, seed=seed)
+        files = sum(1 for _ in (archive / "products").rglob("*_spec.fits"))
+        notes.append(f"{objects} objects, {files} spectra in {archive}")
+    with Accounts(archive) as accounts:
+        accounts.add_user(EMAIL, full_name="Demo User")
+        key = accounts.add_key(EMAIL)
+    with served(archive, open_access=False) as url:
+        from campfire.client import Campfire
+
+        with Campfire(url, root / "mirror", token=key) as cf:
+            with _step("login") as notes:
+                notes.append(f"{cf.whoami()['email']} at {url}, with an API key")
+            made = _main_job(cf, pictures)
+        print(f"{'total':<12} {time.perf_counter() - start:6.2f} s   pictures:", flush=True)
+        for path in made:
+            print(f"{'':<23} {path}")
+        if keep_serving:
+            print(f"\nserving {url} until Ctrl-C; sign in with the key in {_write_key(root, key)}")
+            _wait()
+    return made
+
+
+def _prepare(root: Path) -> None:
+    """Empty the folder of a former demo; refuse one that holds anything else."""
+    import shutil
+
+    ours = {"archive", "mirror", "pictures", "api_key"}
+    if root.exists():
+        strange = sorted({path.name for path in root.iterdir()} - ours) if root.is_dir() else [root.name]
+        if strange:
+            raise ValidationError(
+                f"{root} holds other things ({', '.join(strange[:3])})",
+                hint="name an empty folder: --root DIR",
+            )
+        shutil.rmtree(root)
+    root.mkdir(parents=True)
+
+
+def _write_key(root: Path, key: str) -> Path:
+    import os
+
+    path = root / "api_key"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(key + "\n")
+    return path
+
+
+def _wait() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        print("stopped")
+
+
+def _main_job(cf: Campfire, pictures: Path) -> list[Path]:
+    made: list[Path] = []
+
+    def save(axes: Axes, name: str) -> None:
+        path = pictures / f"{name}.png"
+        figure = axes.figure
+        figure.savefig(path, dpi=130)
+        made.append(path)
+
+    with _step("sync") as notes:
+        result = cf.sync()
+        notes.append(
+            f"{result['objects']} objects, {result['spectra']} spectra, "
+            f"{result['observations']} observations, {result['tags']} tags"
+        )
+    _query(cf)
+    with _step("download") as notes:
+        report = cf.download(everything=True)
+        notes.append(
+            f"{report['downloaded']} files, {report['bytes'] / 1e6:.1f} MB, {report['failed']} failed; "
+            "every SHA-256 checked"
+        )
+    obj = _best_object(cf)
+    _open(cf, obj, save)
+    _calibrate(obj, save)
+    _stack(obj, save)
+    _collection(cf, save)
+    with _step("cutout") as notes:
+        ax = cf.plot_cutout(obj.object_id, fov=4.0)
+        ax.set_title(obj.object_id, fontsize=9)
+        save(ax, "cutout")
+        notes.append(f"{obj.object_id} with its shutters")
+    return made
+
+
+def _query(cf: Campfire) -> None:
+    from campfire.flags import DQFlags
+
+    with _step("query") as notes:
+        secure = cf.query_objects(redshift_quality=["secure"], redshift_range=(1, None))
+        clean = cf.query_spectra(gratings=["prism"], dq_flags=~(DQFlags.CONTAMINATION | DQFlags.LOW_SNR))
+        tags = {row["slug"]: row["member_count"] for row in cf.get_tags() if row["member_count"]}
+        notes.append(f"{len(secure)} objects with a secure redshift above 1")
+        notes.append(f"{len(clean)} PRISM spectra neither contaminated nor of low S/N")
+        notes.append("tags: " + ", ".join(f"{slug} ({count})" for slug, count in sorted(tags.items())))
+        if len(secure):
+            ra, dec = float(secure["ra"][0]), float(secure["dec"][0])
+            near = cf.query_objects(cone_search=(ra, dec, 60.0))
+            notes.append(f"{len(near)} objects within 60 arcsec of {secure['object_id'][0]}")
+
+
+def _best_object(cf: Campfire) -> Object:
+    """Choose the object to show: photometry, most PRISM spectra, then brightest."""
+    table = cf.query_spectra(gratings=["PRISM"])
+    count = Counter(str(name) for name in table["object_id"])
+    rows = [row for row in cf.iter_objects() if count[str(row["object_id"])]]
+    if not rows:
+        raise NotFoundError("the archive has no PRISM spectra", hint="simulate more objects")
+
+    def merit(row: dict[str, object]) -> tuple[bool, bool, int, float]:
+        snr = row["max_snr"]
+        inspected = int(str(row["redshift_quality"])) == 4
+        return (
+            bool(row["has_photometry"]),
+            inspected,
+            min(count[str(row["object_id"])], 3),
+            float(snr) if isinstance(snr, int | float | np.floating) else 0.0,
+        )
+
+    found = cf.get_object(str(max(rows, key=merit)["object_id"]))
+    assert found is not None, "an object of the catalogue has vanished"
+    return found
+
+
+def _open(cf: Campfire, obj: Object, save: _Saver) -> None:
+    import campfire  # noqa: F401  (registers ds.campfire)
+
+    prism = obj.spectra[obj.spectra.grating == "PRISM"]
+    with _step("open") as notes:
+        spectrum = cf.open_spectrum(prism[0].spectrum_id)
+        ds = spectrum.to_xarray()
+        good = int(ds.campfire.good().sum())
+        notes.append(repr(spectrum))
+        notes.append(
+            f"Dataset: {dict(ds.sizes)}, variables {', '.join(map(str, ds.data_vars))}, {good} good pixels"
+        )
+        redshift = obj.redshift if obj.redshift is not None and np.isfinite(obj.redshift) else None
+        ax = ds.campfire.plot(redshift=redshift)
+        title = f"{spectrum.spectrum_id}  {spectrum.grating}"
+        ax.set_title(title if redshift is None else f"{title}  z = {redshift:.4f}", fontsize=10)
+        save(ax, "spectrum")
+
+
+def _calibrate(obj: Object, save: _Saver) -> None:
+    from campfire.calibration import calibrate_to_photometry
+
+    if obj.photometry is None:
+        return
+    prism = obj.spectra[obj.spectra.grating == "PRISM"]
+    with _step("calibrate") as notes:
+        result = calibrate_to_photometry(prism[0], obj.photometry)
+        low, high = float(np.min(result.multiplier)), float(np.max(result.multiplier))
+        notes.append(f"{len(result.bands_used)} bands: {', '.join(result.bands_used)}")
+        notes.append(f"correction {low:.2f} to {high:.2f}, chi-square {result.chi2:.1f}")
+        save(result.plot()[0], "calibration")
+
+
+def _stack(obj: Object, save: _Saver) -> None:
+    from campfire.calibration import calibrate_and_stack
+
+    prism = obj.spectra[obj.spectra.grating == "PRISM"]
+    with _step("stack") as notes:
+        result = calibrate_and_stack(prism, photometry=obj.photometry, object_id=obj.object_id)
+        spectrum = result.spectrum
+        good = ~spectrum.mask
+        before = np.median([np.median((s.fnu / s.fnu_err)[~s.mask]) for s in result.input_spectra])
+        after = np.median((spectrum.fnu / spectrum.fnu_err)[good])
+        notes.append(f"{len(prism)} PRISM spectra -> {spectrum!r}")
+        notes.append(f"median S/N {before:.1f} -> {after:.1f}")
+        save(result.plot()[0], "stack")
+
+
+def _collection(cf: Campfire, save: _Saver) -> None:
+    from campfire.plotting.static import draw_collection
+
+    with _step("collection") as notes:
+        tree = cf.open_collection(redshift_quality=["probable", "secure"])
+        sizes = ", ".join(f"{name} {tuple(node['fnu'].shape)}" for name, node in tree.children.items())
+        notes.append(f"lazy tree: {sizes}")
+        prism = tree["PRISM"].to_dataset()
+        grid = np.geomspace(0.7, 5.2, 500)
+        gridded = prism.campfire.resample(grid)
+        gridded = gridded[["fnu"]].compute()
+        fnu = gridded["fnu"].values
+        ax = draw_collection(
+            gridded["wavelength"].values,
+            fnu,
+            order=prism["redshift"].values,
+            title=f"{len(fnu)} PRISM spectra by redshift",
+        )
+        notes.append(f"resampled to {gridded.fnu.shape} and computed")
+        save(ax, "collection")
