@@ -113,7 +113,8 @@ def fit_curve(
     >>> from campfire.kernels.bandpass import Bandpass
     >>> wave = np.linspace(1.0, 2.0, 101)
     >>> band = Bandpass("box", np.array([1.2, 1.8]), np.array([1.0, 1.0]))
-    >>> fit = fit_curve(wave, np.ones(101), np.full(101, 0.1), [band], np.array([2.0]), np.array([0.1]), degree=0)
+    >>> ones = np.ones(101)
+    >>> fit = fit_curve(wave, ones, 0.1 * ones, [band], np.array([2.0]), np.array([0.1]), degree=0)
     >>> fit.multiplier[0].round(6), fit.chi2 < 1e-12
     (np.float64(2.0), True)
     """
@@ -173,13 +174,13 @@ def _basis(wavelength: FloatArray, pivots: Sequence[float], degree: int) -> Floa
 def _solve(
     design: FloatArray, observed: FloatArray, photometric: FloatArray, noise: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Minimise r' V(c)^-1 r; returns c, the matrix that takes changes of the photometry to changes of c,
-    V.""" n = design.shape[1]
+    """Minimise r' V(c)^-1 r; returns c, its derivative by the photometry, and V."""
+    n = design.shape[1]
     coefficients = np.zeros(n)
     try:
         # start from the curve that matches the mean level, whose noise is the right size
-        level = np.vdot(design[:, 0], observed) / max(np.vdot(design[:, 0], design[:, 0]), np.finfo(float).tiny)
-        coefficients[0] = level
+        power = np.vdot(design[:, 0], design[:, 0])
+        coefficients[0] = np.vdot(design[:, 0], observed) / max(power, np.finfo(float).tiny)
         for _ in range(_ROUNDS):
             covariance = photometric + np.einsum("k,l,klbc->bc", coefficients, coefficients, noise)
             inverse = np.linalg.inv(covariance)
