@@ -38,13 +38,13 @@ class Credentials:
 
     Parameters
     ----------
-    kind
+    type
         ``"oauth"`` (access and refresh token) or ``"api_key"``.
     expires_at
         End of the access token's life, UTC; None where unknown.
     """
 
-    kind: Literal["oauth", "api_key"]
+    type: Literal["oauth", "api_key"]
     access_token: str | None = field(default=None, repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     expires_at: datetime | None = None
@@ -54,11 +54,11 @@ class Credentials:
     @property
     def bearer(self) -> str:
         """The token to send."""
-        return (self.api_key if self.kind == "api_key" else self.access_token) or ""
+        return (self.api_key if self.type == "api_key" else self.access_token) or ""
 
     def expiring(self, now: datetime | None = None) -> bool:
         """Tell whether fewer than five minutes of the access token's life remain."""
-        if self.kind != "oauth" or self.expires_at is None:
+        if self.type != "oauth" or self.expires_at is None:
             return False
         return self.expires_at - (now or datetime.now(UTC)) < REFRESH_MARGIN
 
@@ -107,7 +107,7 @@ class Credentials:
         """Return the flat object, all keys of the shared format present."""
         expires = None if self.expires_at is None else self.expires_at.astimezone(UTC).replace(tzinfo=None)
         known = {
-            "type": self.kind,
+            "type": self.type,
             "access_token": self.access_token,
             "refresh_token": self.refresh_token,
             "expires_at": None if expires is None else expires.isoformat() + "Z",

@@ -114,7 +114,7 @@ class Http:
         The service, as :func:`campfire.config.resolve_base_url` returns it.
     session
         A ``requests.Session`` of the user's, else one is made at the first request.
-    retry, timeout, limit
+    retry, timeout, file_timeout, limit
         Manners; loopback services are not rate-limited.
     """
 
@@ -125,11 +125,13 @@ class Http:
         session: Sender | None = None,
         retry: RetryPolicy | None = None,
         timeout: tuple[float, float] = TIMEOUT,
+        file_timeout: tuple[float, float] = FILE_TIMEOUT,
         limit: RateLimit | None = None,
     ) -> None:
         self.base_url = base_url
         self.retry = retry or RetryPolicy()
         self._timeout = timeout
+        self._file_timeout = file_timeout
         loopback = is_loopback(urlsplit(base_url).hostname)
         self._limit = limit or (None if loopback else RateLimit())
         self._given = session
@@ -268,7 +270,9 @@ class Http:
         for _ in range(_MOST_REDIRECTS + 1):
             check_file_url(url, self.base_url)
             try:
-                response = self._exchange("GET", url, None, headers=sent, timeout=FILE_TIMEOUT, stream=True)
+                response = self._exchange(
+                    "GET", url, None, headers=sent, timeout=self._file_timeout, stream=True
+                )
             except requests.RequestException as err:
                 # Not chained: the text of the cause holds the signature.
                 raise _explain(err, "GET", url) from None
