@@ -22,7 +22,7 @@ FLUX_LABELS = {
     "fnu": r"$f_\nu$ [μJy]",
     "flam": r"$f_\lambda$ [erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$]",
 }
-STRONG = ("Lyα", "[OII]", "Hβ", "[OIII]₂", "Hα", "[SIII]₂", "HeI10830", "Paβ", "Paα")
+STRONG = ("Hα", "[OIII]₂", "Lyα", "[OII]", "Paα", "[SIII]₂", "HeI10830", "Paβ", "Hβ")
 # Colours that stay apart in grey and for colour-blind readers (Okabe & Ito 2008).
 INK, BLUE, ORANGE, GREEN, GREY = "#1b1b1b", "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 
@@ -194,9 +194,10 @@ def mark_lines(ax: Axes, redshift: float, wave_min: float, wave_max: float) -> N
     The wavelengths are those of the vacuum list, times (1 + redshift), in microns.
     """
     lines = get_emission_lines(redshift, wave_min, wave_max)
+    rank = {name: n for n, name in enumerate(STRONG)}
     named: list[float] = []
     # Names of the strongest lines first: where lines crowd, the others go without.
-    for line in sorted(lines, key=lambda line: line["name"] not in STRONG):
+    for line in sorted(lines, key=lambda line: rank.get(line["name"], len(rank))):
         wave = line["observed_wave"]
         ax.axvline(wave, color=line["color"], linestyle=":", linewidth=0.8, zorder=0)
         if any(abs(wave - other) < 0.022 * (wave_max - wave_min) for other in named):
