@@ -1,1 +1,1 @@
-"""Lazy collections of spectra and their pixel cache."""
+"""Many spectra as one lazy, labelled tree, and the Zarr cache of their pixels."""

@@ -1,0 +1,189 @@
+"""Upkeep of the pixel cache, as the command line has it: info, build, prune, compact."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from campfire.collection.index import StoreRow
+from campfire.collection.pixel_cache import BuildReport, PixelCache
+from campfire.collection.sources import FileSource
+
+if TYPE_CHECKING:
+    from campfire.typing import ProgressCallback
+
+__all__ = ["CacheInfo", "StoreInfo", "build", "compact", "info", "prune"]
+
+_log = logging.getLogger("campfire")
+
+
+class StoreInfo(TypedDict):
+    """One table: rows written, rows still in use, and bytes on disk."""
+
+    name: str
+    grating: str
+    rows: int
+    used: int
+    bytes: int
+
+
+class CacheInfo(TypedDict):
+    """What a cache holds; ``orphans`` are folders that nothing refers to."""
+
+    folder: str
+    spectra: int
+    bytes: int
+    stores: list[StoreInfo]
+    orphans: list[str]
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def info(folder: str | os.PathLike[str]) -> CacheInfo:
+    """Tell what a cache holds; all zero where there is none.
+
+    Examples
+    --------
+    >>> info("/nonexistent")["spectra"]
+    0
+    """
+    cache = PixelCache(folder)
+    stores: list[StoreRow] = []
+    used: dict[str, int] = {}
+    if cache.index.path.exists():
+        try:
+            stores, used = cache.index.stores(), cache.index.counts()
+        except sqlite3.Error as err:
+            _log.warning("index of the pixel cache %s cannot be read (%s)", cache.folder, err)
+    rows: list[StoreInfo] = [
+        {
+            "name": store.name,
+            "grating": store.grating,
+            "rows": store.rows,
+            "used": used.get(store.name, 0),
+            "bytes": _size(cache.pixels / store.name),
+        }
+        for store in stores
+    ]
+    return {
+        "folder": str(cache.folder),
+        "spectra": sum(row["used"] for row in rows),
+        "bytes": _size(cache.folder),
+        "stores": rows,
+        "orphans": [str(path) for path in _orphans(cache, {store.name for store in stores})],
+    }
+
+
+def _orphans(cache: PixelCache, known: Collection[str]) -> list[Path]:
+    layouts = cache.pixels.parent
+    if not layouts.is_dir():
+        return []
+    other = [path for path in layouts.iterdir() if path != cache.pixels]
+    tables = (
+        [path for path in cache.pixels.iterdir() if path.name not in known] if cache.pixels.is_dir() else []
+    )
+    return sorted(other + tables)
+
+
+def build(
+    folder: str | os.PathLike[str],
+    sources: Sequence[FileSource],
+    gratings: Sequence[str],
+    *,
+    progress: ProgressCallback | None = None,
+) -> BuildReport:
+    """Read into the cache whatever of ``sources`` it does not hold yet.
+
+    Parameters
+    ----------
+    folder
+        The cache.
+    sources, gratings
+        Files with their hashes, and the grating of each.
+    progress
+        Called with ``("cache", done, total)``.
+
+    Raises
+    ------
+    OSError, sqlite3.Error
+        If the folder cannot be written.
+    """
+    cache = PixelCache(folder)
+    wanted = {(s.file_hash, s.extraction): (s, g) for s, g in zip(sources, gratings, strict=True)}
+    held = cache.find(wanted)
+    return cache.add([item for key, item in wanted.items() if key not in held], progress=progress)
+
+
+def prune(folder: str | os.PathLike[str]) -> int:
+    """Remove what nothing refers to: other layouts, orphaned tables, and index rows of deleted tables.
+
+    Returns
+    -------
+    int
+        Bytes freed.
+
+    Raises
+    ------
+    OSError, sqlite3.Error
+        If the folder cannot be written.
+    """
+    cache = PixelCache(folder)
+    if not cache.folder.is_dir():
+        return 0
+    cache.prepare()
+    before = _size(cache.folder)
+    with cache.index.write() as writer:
+        for store in writer.stores():
+            if store.rows and not (cache.pixels / store.name / "zarr.json").exists():
+                writer.drop_store(store.name)
+        for path in _orphans(cache, {store.name for store in writer.stores()}):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    return max(0, before - _size(cache.folder))
+
+
+def compact(folder: str | os.PathLike[str], live: Collection[str] | None = None) -> int:
+    """Rewrite the tables without garbage; collections opened before go on with the files themselves.
+
+    Parameters
+    ----------
+    folder
+        The cache.
+    live
+        Hashes of the files that are still wanted; None: of all that the index knows. Damaged rows go in
+        either case, and are read anew when next asked for.
+
+    Returns
+    -------
+    int
+        Bytes freed.
+
+    Raises
+    ------
+    OSError, sqlite3.Error
+        If the folder cannot be written.
+    """
+    cache = PixelCache(folder)
+    if not cache.folder.is_dir():
+        return 0
+    cache.prepare()
+    before = _size(cache.folder)
+    wanted = None if live is None else set(live)
+    with cache.index.write() as writer:
+        stores = writer.stores()
+        for store in stores:
+            places = cache.present(writer.places_in(store.name))
+            kept = {key: p for key, p in places.items() if wanted is None or key[0] in wanted}
+            cache.rewrite(writer, store, kept)
+    for store in stores:
+        shutil.rmtree(cache.pixels / store.name, ignore_errors=True)
+    return max(0, before - _size(cache.folder))

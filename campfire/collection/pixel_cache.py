@@ -1,0 +1,301 @@
+"""The pixel cache: an append-only table of pixels in Zarr, whose key is the hash of a file.
+
+::
+
+    <folder>/index.db                               hash and extraction -> table, row, length
+    <folder>/pixels/v1/PRISM-f8-w512.zarr           one table a grating, float dtype and width
+
+A file that was reprocessed has another hash, hence another row: nothing is ever invalidated, and the old row
+is garbage until :func:`campfire.collection.cache.compact`. Pixels are appended first and committed to the
+index afterwards, under the index's lock, so a writer may be killed at any moment and two may write at once. Deleting the folder is always
+safe: whoever still holds a collection made from it reads the files instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+
+import numpy as np
+
+from campfire.collection.index import CacheIndex, IndexWriter, Key, Place, StoreRow
+from campfire.collection.pixels import (
+    SHARD_ROWS,
+    append_rows,
+    create_store,
+    empty_block,
+    padded_width,
+    read_keys,
+    read_rows,
+    store_name,
+)
+from campfire.collection.reader import row_of
+from campfire.collection.sources import CacheRow, FileSource, Source, row_key
+from campfire.errors import CampfireError
+from campfire.formats.fits import file_hash
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from campfire.typing import ProgressCallback
+
+__all__ = ["BuildReport", "PixelCache"]
+
+_log = logging.getLogger("campfire")
+_LAYOUT = "v1"
+_READ_THREADS = 4
+_READ_AHEAD = 256
+
+
+class BuildReport(TypedDict):
+    """Outcome of filling a cache: rows added, and why which file could not be (path -> reason)."""
+
+    added: int
+    failed: dict[str, str]
+
+
+class _Table(NamedTuple):
+    """What rows have in common that go into one table."""
+
+    grating: str
+    dtype: str
+    width: int
+
+
+_Row = tuple[Key, "dict[str, NDArray[Any]]"]
+
+
+@dataclass(frozen=True)
+class PixelCache:
+    """The cache in one folder; holds nothing open.
+
+    Parameters
+    ----------
+    folder
+        Its folder, made at the first write.
+    """
+
+    folder: Path
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "folder", Path(folder).expanduser().absolute())
+
+    @property
+    def index(self) -> CacheIndex:
+        """The index file."""
+        return CacheIndex(self.folder / "index.db")
+
+    @property
+    def pixels(self) -> Path:
+        """Folder of the tables of this layout."""
+        return self.folder / "pixels" / _LAYOUT
+
+    def resolve(self, sources: Sequence[Source], gratings: Sequence[str]) -> list[Source]:
+        """Replace files by cache rows, reading into the cache what it does not hold.
+
+        Sources without a hash, and whatever cannot be cached (read-only folder, full disk, a file that is not
+        the one its hash says), stay as they are.
+        """
+        wanted = {
+            (s.file_hash, s.extraction): (s, grating)
+            for s, grating in zip(sources, gratings, strict=True)
+            if isinstance(s, FileSource) and s.file_hash
+        }
+        places: dict[Key, Place] = {}
+        try:
+            places = self.find(wanted)
+            missing = [item for key, item in wanted.items() if key not in places]
+            if missing:
+                self.add(missing)
+                places = self.find(wanted)
+        except (OSError, sqlite3.Error) as err:
+            _log.warning("pixel cache %s cannot be filled (%s): files are read as needed", self.folder, err)
+        folders = {place.store: str(self.pixels / place.store) for place in places.values()}
+        result: list[Source] = []
+        for source in sources:
+            place = (
+                places.get((source.file_hash, source.extraction)) if isinstance(source, FileSource) else None
+            )
+            if place is None or not isinstance(source, FileSource):
+                result.append(source)
+            else:
+                result.append(CacheRow(folders[place.store], place.row, place.n_pixels, source))
+        return result
+
+    def add(
+        self, items: Iterable[tuple[FileSource, str]], *, progress: ProgressCallback | None = None
+    ) -> BuildReport:
+        """Read files and append their pixels.
+
+        Parameters
+        ----------
+        items
+            Files with the grating of each; those without a hash are passed over.
+        progress
+            Called after every batch with ``("cache", done, total)``.
+
+        Raises
+        ------
+        OSError, sqlite3.Error
+            If the folder cannot be written.
+        """
+        todo = [item for item in items if item[0].file_hash]
+        self.prepare()
+        report: BuildReport = {"added": 0, "failed": {}}
+        pending: dict[_Table, list[_Row]] = {}
+        with ThreadPoolExecutor(_READ_THREADS) as pool:
+            for start in range(0, len(todo), _READ_AHEAD):
+                window = todo[start : start + _READ_AHEAD]
+                for (file, grating), fields in zip(
+                    window, pool.map(_read, (f for f, _ in window)), strict=True
+                ):
+                    if isinstance(fields, str):
+                        report["failed"][file.path] = fields
+                        continue
+                    table = _Table(grating, fields["fnu"].dtype.name, padded_width(fields["fnu"].size))
+                    rows = pending.setdefault(table, [])
+                    rows.append(((file.file_hash, file.extraction), fields))
+                    if len(rows) >= SHARD_ROWS:
+                        report["added"] += self._flush(table, rows, whole_shards=True)
+                if progress is not None:
+                    progress("cache", min(start + _READ_AHEAD, len(todo)), len(todo))
+        for table, rows in pending.items():
+            report["added"] += self._flush(table, rows)
+        return report
+
+    def prepare(self) -> None:
+        """Make sure that the cache can be written, before any file is read; a broken index starts anew."""
+        self.pixels.mkdir(parents=True, exist_ok=True)
+        try:
+            with self.index.write():
+                pass
+        except sqlite3.OperationalError:  # locked, read-only: nothing is wrong with the index
+            raise
+        except sqlite3.DatabaseError as err:
+            _log.warning("index of the pixel cache %s is damaged (%s): starting anew", self.folder, err)
+            self.index.path.unlink(missing_ok=True)
+            with self.index.write():
+                pass
+
+    def find(self, keys: Collection[Key]) -> dict[Key, Place]:
+        """Return where those rows are that the cache holds; nothing if it cannot be read."""
+        if not keys or not self.index.path.exists():
+            return {}
+        try:
+            return self.present(self.index.find(keys))
+        except sqlite3.Error as err:
+            _log.warning("index of the pixel cache %s cannot be read (%s)", self.folder, err)
+            return {}
+
+    def present(self, places: Mapping[Key, Place]) -> dict[Key, Place]:
+        """Leave out the rows of tables that were deleted."""
+        gone = {s for s in {p.store for p in places.values()} if not (self.pixels / s / "zarr.json").exists()}
+        return {key: place for key, place in places.items() if place.store not in gone}
+
+    def _store_for(self, writer: IndexWriter, table: _Table) -> StoreRow | None:
+        """Return the newest store of a table, emptied where its folder was deleted; None if there is none."""
+        stores = [s for s in writer.stores() if (s.grating, s.dtype, s.width) == table]
+        if not stores:
+            return None
+        store = max(stores, key=lambda s: s.generation)
+        if store.rows and not (self.pixels / store.name / "zarr.json").exists():
+            writer.drop_store(store.name)
+            store = replace(store, rows=0)
+        if not store.rows:
+            create_store(self.pixels / store.name, store.width, np.dtype(store.dtype))
+        return store
+
+    def _new_store(self, writer: IndexWriter, table: _Table) -> StoreRow:
+        """Enter a store with a name that no folder has: an unknown one may be another index's."""
+        generation = 0
+        known = {store.name for store in writer.stores()}
+        while True:
+            name = store_name(table.grating, np.dtype(table.dtype), table.width, generation)
+            if name not in known and not (self.pixels / name).exists():
+                break
+            generation += 1
+        store = StoreRow(name, *table, generation, 0)
+        writer.put_store(store)
+        return store
+
+    def _flush(self, table: _Table, rows: list[_Row], *, whole_shards: bool = False) -> int:
+        """Append rows and take them out of the list; ``whole_shards`` leaves what would begin a shard."""
+        with self.index.write() as writer:
+            # Committed before its folder exists: what a killed writer leaves is then known, and used again.
+            if self._store_for(writer, table) is None:
+                self._new_store(writer, table)
+        with self.index.write() as writer:
+            store = self._store_for(writer, table)
+            if store is None:
+                raise OSError(f"the index of {self.folder} was replaced while it was written")
+            known = self.present(writer.find([key for key, _ in rows]))
+            fresh = {key: fields for key, fields in rows if key not in known}
+            count = len(fresh)
+            if whole_shards:
+                count = min(count, SHARD_ROWS - store.rows % SHARD_ROWS)
+            chosen = dict(list(fresh.items())[:count])
+            if chosen:
+                self._append(writer, store, chosen)
+        rows[:] = [(key, fields) for key, fields in fresh.items() if key not in chosen]
+        return len(chosen)
+
+    def _append(
+        self, writer: IndexWriter, store: StoreRow, rows: Mapping[Key, dict[str, NDArray[Any]]]
+    ) -> None:
+        block = empty_block(len(rows), store.width, np.dtype(store.dtype))
+        places = {}
+        for n, (key, fields) in enumerate(rows.items()):
+            n_pixels = fields["fnu"].size
+            places[key] = Place(store.name, store.rows + n, n_pixels)
+            for name, values in fields.items():
+                block[name][n, :n_pixels] = values
+        append_rows(self.pixels / store.name, store.rows, block, _keys(rows))
+        writer.put(places)
+        writer.put_store(replace(store, rows=store.rows + len(rows)))
+
+    def rewrite(self, writer: IndexWriter, store: StoreRow, places: Mapping[Key, Place]) -> int:
+        """Copy the rows ``places`` of a store into a new one and forget the old; returns the rows copied."""
+        rows: dict[Key, dict[str, NDArray[Any]]] = {}
+        new = self._new_store(writer, _Table(store.grating, store.dtype, store.width))
+        create_store(self.pixels / new.name, new.width, np.dtype(new.dtype))
+        writer.drop_store(store.name)
+        copied = 0
+        items = list(places.items())
+        for start in range(0, len(items), SHARD_ROWS):
+            part = dict(items[start : start + SHARD_ROWS])
+            numbers = np.array([place.row for place in part.values()], dtype=np.int64)
+            try:
+                block = read_rows(self.pixels / store.name, numbers)
+                good = read_keys(self.pixels / store.name, numbers) == _keys(part)
+            except Exception as err:  # of whatever kind: these are read anew when next asked for
+                _log.warning("%d rows of %s are damaged (%s) and dropped", len(part), store.name, err)
+                continue
+            rows = {
+                key: {name: values[n, : place.n_pixels] for name, values in block.items()}
+                for n, (key, place) in enumerate(part.items())
+                if good[n]
+            }
+            self._append(writer, replace(new, rows=copied), rows)
+            copied += len(rows)
+        return copied
+
+
+def _read(file: FileSource) -> dict[str, NDArray[Any]] | str:
+    """Read a file whose hash is right; the reason as text where it cannot be."""
+    try:
+        fields = row_of(file)
+        found = file_hash(file.path)
+    except (CampfireError, OSError) as err:
+        return str(err)
+    # After the read: a file replaced meanwhile must not be kept under the hash of the former one.
+    return fields if found == file.file_hash else f"the file is {found}, not {file.file_hash}"
+
+
+def _keys(keys: Iterable[Key]) -> NDArray[np.uint64]:
+    return np.array([row_key(*key) for key in keys], dtype=np.uint64)

@@ -1,0 +1,197 @@
+"""The pixel table: one Zarr group of append-only rows, and blocks of rows in memory.
+
+A group holds ``wavelength``, ``fnu``, ``fnu_err``, ``dq`` with dimensions (row, pixel) and ``key`` (row). The
+read unit is a chunk of 64 rows, the write unit a shard of 1024 rows: a hundred thousand spectra are a
+hundred files a variable. ``key`` tells whose pixels a row holds, and every chunk carries a checksum, so that
+a row that was lost, damaged or replaced is noticed and never taken for data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from campfire.schema import PixelDQ
+
+if TYPE_CHECKING:
+    import zarr
+    from numpy.typing import NDArray
+
+__all__ = [
+    "CHUNK_ROWS",
+    "FIELDS",
+    "FILL",
+    "SHARD_ROWS",
+    "append_rows",
+    "create_store",
+    "empty_block",
+    "field_dtypes",
+    "padded_width",
+    "read_keys",
+    "read_rows",
+    "store_dtype",
+    "store_name",
+]
+
+FIELDS = ("wavelength", "fnu", "fnu_err", "dq")
+FILL: dict[str, Any] = {"wavelength": np.nan, "fnu": np.nan, "fnu_err": np.nan, "dq": int(PixelDQ.OUTSIDE)}
+CHUNK_ROWS = 64
+SHARD_ROWS = 1024
+_WIDTH_STEP = 512
+
+
+def field_dtypes(dtype: np.dtype[Any]) -> dict[str, np.dtype[Any]]:
+    """Return the dtype of every field where flux and error have ``dtype``; wavelength is always float64."""
+    return {
+        "wavelength": np.dtype(np.float64),
+        "fnu": dtype,
+        "fnu_err": dtype,
+        "dq": np.dtype(np.uint8),
+    }
+
+
+def empty_block(
+    n_rows: int, width: int, dtype: np.dtype[Any], names: Sequence[str] = FIELDS
+) -> dict[str, NDArray[Any]]:
+    """Return arrays (n_rows, width) that hold nothing but padding: NaN, and ``OUTSIDE`` in dq."""
+    dtypes = field_dtypes(dtype)
+    return {name: np.full((n_rows, width), FILL[name], dtype=dtypes[name]) for name in names}
+
+
+def padded_width(n_pixels: int) -> int:
+    """Round a row length up to the width of the table that takes it.
+
+    Examples
+    --------
+    >>> padded_width(435), padded_width(512), padded_width(513)
+    (512, 512, 1024)
+    """
+    return max(_WIDTH_STEP, -(-n_pixels // _WIDTH_STEP) * _WIDTH_STEP)
+
+
+def store_name(grating: str, dtype: np.dtype[Any], width: int, generation: int = 0) -> str:
+    """Name the table of one grating, float dtype and width; each rewriting gets a new generation.
+
+    Examples
+    --------
+    >>> store_name("PRISM", np.dtype("f8"), 512), store_name("PRISM", np.dtype("f4"), 512, 2)
+    ('PRISM-f8-w512.zarr', 'PRISM-f4-w512-g2.zarr')
+    """
+    suffix = f"-g{generation}" if generation else ""
+    return f"{grating}-f{dtype.itemsize}-w{width}{suffix}.zarr"
+
+
+def store_dtype(store: str) -> np.dtype[Any]:
+    """Return the float dtype that :func:`store_name` wrote into the name of a table.
+
+    Examples
+    --------
+    >>> store_dtype("/data/cache/pixels/v1/PRISM-f4-w512.zarr")
+    dtype('float32')
+    """
+    width_at = Path(store).name.rindex("-w")
+    return np.dtype(Path(store).name[:width_at].rsplit("-", 1)[1])
+
+
+def create_store(store: Path, width: int, dtype: np.dtype[Any]) -> None:
+    """Make an empty table of ``width`` pixels a row."""
+    import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    group = zarr.open_group(store, mode="w", zarr_format=3, attributes={"campfire_cache": 1})
+    for name, kind in field_dtypes(dtype).items():
+        shuffle: Literal["shuffle", "noshuffle"] = "shuffle" if kind.itemsize > 1 else "noshuffle"
+        group.create_array(
+            name,
+            shape=(0, width),
+            chunks=(CHUNK_ROWS, width),
+            shards=(SHARD_ROWS, width),
+            dtype=kind,
+            fill_value=FILL[name],
+            compressors=[BloscCodec(cname="zstd", clevel=1, shuffle=shuffle), Crc32cCodec()],
+            dimension_names=("row", "pixel"),
+        )
+    group.create_array(
+        "key",
+        shape=(0,),
+        chunks=(SHARD_ROWS,),
+        dtype=np.uint64,
+        fill_value=0,
+        compressors=[Crc32cCodec()],
+        dimension_names=("row",),
+    )
+
+
+def append_rows(store: Path, start: int, block: Mapping[str, NDArray[Any]], keys: NDArray[np.uint64]) -> None:
+    """Write rows ``start``, ``start + 1``, … of a table, replacing what a killed writer left there.
+
+    The keys come last: a row without its key does not exist for a reader.
+    """
+    import zarr
+
+    stop = start + len(keys)
+    for name, values in [*((name, block[name]) for name in FIELDS), ("key", keys)]:
+        # Rows of nothing but NaN are written too: a missing file has to mean a lost one.
+        array = zarr.open_array(store / name, mode="r+", config={"write_empty_chunks": True})
+        if array.shape[0] < stop:
+            array.resize((stop, *array.shape[1:]))
+        array[start:stop] = values
+
+
+@lru_cache(maxsize=256)
+def _handle(path: str, mtime_ns: int, inode: int) -> zarr.Array[Any]:
+    import zarr
+
+    return zarr.open_array(path, mode="r")
+
+
+def _open(path: Path) -> zarr.Array[Any]:
+    # Keyed by the metadata file, which every growth replaces; a handle holds no open file.
+    stat = (path / "zarr.json").stat()
+    return _handle(str(path), stat.st_mtime_ns, stat.st_ino)
+
+
+def _runs(rows: NDArray[np.int64], unit: int) -> list[tuple[int, int]]:
+    """Join the units (chunks) that ``rows`` touch into few ``(start, stop)`` row ranges."""
+    units = np.unique(rows // unit)
+    breaks = np.flatnonzero(np.diff(units) > 1) + 1
+    return [(int(part[0]) * unit, (int(part[-1]) + 1) * unit) for part in np.split(units, breaks)]
+
+
+def _take(path: Path, rows: NDArray[np.int64], unit: int, shard: int) -> NDArray[Any]:
+    array = _open(path)
+    if rows.size and int(rows.max()) >= array.shape[0]:
+        raise IndexError(f"row {int(rows.max())} of {array.shape[0]} in {path}")
+    if rows.size and np.array_equal(rows, np.arange(rows[0], rows[0] + rows.size)):
+        result = np.asarray(array[int(rows[0]) : int(rows[0]) + rows.size])
+    else:
+        result = np.empty((rows.size, *array.shape[1:]), dtype=array.dtype)
+        for start, stop in _runs(rows, unit):
+            inside = (rows >= start) & (rows < stop)
+            result[inside] = np.asarray(array[start:stop])[rows[inside] - start]
+    # A file that is not there reads as fill values: ask whether it was.
+    for number in np.unique(rows // shard):
+        chunk = path / "c" / str(number)
+        if not (chunk / "0" if array.ndim == 2 else chunk).exists():
+            raise FileNotFoundError(f"{chunk} is gone")
+    return result
+
+
+def read_keys(store: Path, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return the keys of ``rows``; an exception of any kind if they cannot be read."""
+    return _take(store / "key", rows, SHARD_ROWS, SHARD_ROWS)
+
+
+def read_rows(store: Path, rows: NDArray[np.int64], names: Sequence[str] = FIELDS) -> dict[str, NDArray[Any]]:
+    """Return the fields ``names`` of ``rows`` in any order, shape (rows, width of the table).
+
+    Raises
+    ------
+    Exception
+        Of whatever kind the file system, Zarr or a codec gives, if anything is missing or damaged.
+    """
+    return {name: _take(store / name, rows, CHUNK_ROWS, SHARD_ROWS) for name in names}

@@ -1,0 +1,172 @@
+"""One reader for blocks of rows, whatever mixture of files and cache rows they come from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from campfire.collection.pixels import FIELDS, empty_block, field_dtypes, read_keys, read_rows, store_dtype
+from campfire.collection.sources import CacheRow, FileSource, Source, row_key
+from campfire.errors import ValidationError
+from campfire.formats.fits import read_pixels
+from campfire.formats.layouts import find_table
+from campfire.formats.raw import RawFits
+from campfire.schema import pixel_dq
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Layout", "block_dtype", "layouts_of", "read_block", "read_records", "read_variable", "row_of"]
+
+_log = logging.getLogger("campfire")
+_PEEK_THREADS = 8
+
+
+class Layout(NamedTuple):
+    """What has to be known of a row before it is read."""
+
+    n_pixels: int
+    dtype: np.dtype[Any]
+
+
+def row_of(source: FileSource) -> dict[str, NDArray[Any]]:
+    """Read one file into the four fields, 1-D, wavelength in float64, flux and error of one dtype."""
+    pixels = read_pixels(source.path, extraction=source.extraction)
+    fnu, fnu_err = np.asarray(pixels["fnu"]), np.asarray(pixels["fnu_err"])
+    dtype = np.result_type(fnu, fnu_err, np.float32)
+    return {
+        "wavelength": np.asarray(pixels["wavelength"], dtype=np.float64),
+        "fnu": fnu.astype(dtype, copy=False),
+        "fnu_err": fnu_err.astype(dtype, copy=False),
+        "dq": pixel_dq(fnu, fnu_err, pixels["mask"]),
+    }
+
+
+def _layout(source: Source) -> Layout:
+    if isinstance(source, CacheRow):
+        return Layout(source.n_pixels, store_dtype(source.store))
+    with RawFits(source.path) as fits:  # the headers say it, in most files
+        table = find_table(fits)
+        layout = fits.layout(table.hdu)
+        roles = table.extractions.get(source.extraction, {})
+        kinds = [layout.columns[name].dtype for role, name in roles.items() if role in ("fnu", "fnu_err")]
+    if kinds and all(kind is not None and kind.kind == "f" for kind in kinds):
+        return Layout(layout.rows, np.result_type(*(k.newbyteorder("=") for k in kinds if k), np.float32))
+    row = row_of(source)
+    return Layout(row["fnu"].size, row["fnu"].dtype)
+
+
+def layouts_of(sources: Sequence[Source]) -> list[Layout]:
+    """Return the length and dtype of every source, looking at each distinct file once."""
+    files = {s for s in sources if isinstance(s, FileSource)}
+    known: dict[Source, Layout] = {}
+    if files:
+        with ThreadPoolExecutor(_PEEK_THREADS) as pool:
+            known.update(zip(files, pool.map(_layout, files), strict=True))
+    return [known[s] if s in known else _layout(s) for s in sources]
+
+
+def _cached(store: str, sources: Sequence[CacheRow], names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
+    """Read rows of one store, or None where the cache does not hold them (any more)."""
+    rows = np.array([s.row for s in sources], dtype=np.int64)
+    keys = np.array([row_key(s.file.file_hash, s.file.extraction) for s in sources], dtype=np.uint64)
+    for _ in range(2):  # once more: a shard may have been replaced between two reads of it
+        try:
+            fields = read_rows(Path(store), rows, names)
+            # The keys after the pixels: a table that was made anew meanwhile has other keys.
+            if np.array_equal(read_keys(Path(store), rows), keys):
+                return fields
+            problem: object = "the rows belong to other files now"
+        except Exception as err:  # the cache is never worth failing for: the files are still there
+            problem = err
+    _log.warning(
+        "pixel cache %s cannot be used for %d rows (%s): reading the files", store, len(rows), problem
+    )
+    return None
+
+
+def read_block(
+    sources: Sequence[Source], width: int, dtype: np.dtype[Any], names: Sequence[str] = FIELDS
+) -> dict[str, NDArray[Any]]:
+    """Read rows into padded arrays.
+
+    Parameters
+    ----------
+    sources
+        One source a row; one may repeat.
+    width
+        Pixels of the result; no row may be longer.
+    dtype
+        Float dtype of flux and error.
+    names
+        Which of ``wavelength``, ``fnu``, ``fnu_err``, ``dq`` are wanted.
+
+    Returns
+    -------
+    dict
+        Name -> array (rows, width), NaN and ``OUTSIDE`` in the padding.
+
+    Raises
+    ------
+    NotFoundError
+        If a file that has to be read is not there.
+    ValidationError
+        If it is not a spectrum, or is longer than it was when the collection was opened.
+    """
+    block = empty_block(len(sources), width, dtype, names)
+    by_store: dict[str, list[int]] = {}
+    by_file: dict[FileSource, list[int]] = {}
+    for position, source in enumerate(sources):
+        if isinstance(source, CacheRow):
+            by_store.setdefault(source.store, []).append(position)
+        else:
+            by_file.setdefault(source, []).append(position)
+    for store, positions in by_store.items():
+        cached: list[CacheRow] = [s for p in positions if isinstance(s := sources[p], CacheRow)]
+        fields = _cached(store, cached, names)
+        if fields is None:
+            for position, row in zip(positions, cached, strict=True):
+                by_file.setdefault(row.file, []).append(position)
+            continue
+        for name, values in fields.items():
+            n = min(width, values.shape[1])
+            block[name][positions, :n] = values[:, :n]
+    for file, positions in by_file.items():
+        row_fields = row_of(file)
+        n_pixels = row_fields["fnu"].size
+        if n_pixels > width:
+            raise ValidationError(
+                f"{file.path} has {n_pixels} pixels, more than when the collection was opened",
+                hint="open the collection again",
+                path=file.path,
+            )
+        for name in names:
+            block[name][positions, :n_pixels] = row_fields[name]
+    return block
+
+
+def block_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the record dtype that holds the four fields of one pixel."""
+    return np.dtype([(name, kind) for name, kind in field_dtypes(dtype).items()])
+
+
+def read_records(blocks: NDArray[np.object_], *, width: int, float_dtype: str) -> NDArray[Any]:
+    """Read a block once for all its fields: records (rows, width) that variables are sliced from."""
+    sources: Sequence[Source] = blocks.item()
+    dtype = np.dtype(float_dtype)
+    fields = read_block(sources, width, dtype)
+    records = np.empty((len(sources), width), dtype=block_dtype(dtype))
+    for name, values in fields.items():
+        records[name] = values
+    return records
+
+
+def read_variable(blocks: NDArray[np.object_], *, field: str, width: int, float_dtype: str) -> NDArray[Any]:
+    """Read one field of a block, for sources that can be read field by field (the cache)."""
+    sources: Sequence[Source] = blocks.item()
+    return read_block(sources, width, np.dtype(float_dtype), (field,))[field]
