@@ -1,0 +1,514 @@
+"""The catalogue: a SQLite file that is read from any thread and written in whole transactions.
+
+======================================================  ======================================================
+``Catalog(path, *, read_only=False)``                    context manager, thread-safe, picklable
+``Catalog.is_valid(path) -> bool``                       whether there is a filled catalogue
+``.select(query, *, extra=()) -> Columns``               rows of a query, column by column
+``.iter_rows(query, chunk=1000) -> Iterator[Row]``       the same as dictionaries, streamed
+``.count(query) -> int``                                 how many match, whatever limit and offset
+``.object_row(name)``, ``.spectrum_row(name)``           one row or None; a target id finds its object
+``.spectra_of(object_id)``, ``.photometry_of``, ``.tags_of``  what belongs to an object
+``.programs() .observations() .tags() .targets(...)``    rows; ``.fields() .gratings()``: names
+``.vocabulary() -> Vocabulary``                          the names queries are checked against
+``.last_synced``, ``.get_meta(key)``, ``.revision``      what is known of the catalogue itself
+``.write() -> Writer``                                   context manager: one transaction
+``.record_file(...) .forget_file(...) .local_files()``   files on this disk; ``.stale_files()``
+======================================================  ======================================================
+
+``select`` and ``iter_rows`` take names as they are; ``query.resolved(catalog.vocabulary())`` checks them first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from campfire.columns import COLUMNS, DISTANCE, Columns
+from campfire.config import DataPaths
+from campfire.errors import CampfireError
+from campfire.query import Query, Vocabulary, distance_arcsec
+from campfire.store import migrate
+from campfire.store.connection import Connections, connect, use_safe_journal
+from campfire.store.files import FileRecord, local_paths
+from campfire.store.rows import STORED, observation_rows, split
+from campfire.store.sql import SELECTED, compile_count, compile_query
+from campfire.store.writer import PHOTOMETRY_ORDER, Writer
+from campfire.typing import PathInput, Row
+
+__all__ = ["Catalog"]
+
+
+class Catalog:
+    """One catalogue file.
+
+    Parameters
+    ----------
+    path
+        The database, ``<data_dir>/meta/campfire.db``.
+    read_only
+        Never write; the file must be there. A folder that cannot be written to has the same effect.
+
+    Raises
+    ------
+    CampfireError
+        If the file is newer than this program, not a catalogue, or not there and not to be made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, Catalog(f"{folder}/meta/campfire.db") as catalog:
+    ...     with catalog.write() as writer:
+    ...         _ = writer.put_objects([{"object_id": "J1", "field": "uds", "ra": 34.2, "dec": -5.1}])
+    ...     len(catalog.select(Query.of("objects", cone_search=(34.2, -5.1, 1.0))))
+    1
+    """
+
+    def __init__(self, path: PathInput, *, read_only: bool = False) -> None:
+        self.path = Path(path).expanduser().absolute()
+        self.paths = DataPaths(self.path.parent.parent)
+        self.read_only = read_only or (self.path.exists() and not os.access(self.path.parent, os.W_OK))
+        self._connections = Connections(self.path, read_only=self.read_only)
+        self._writing = threading.Lock()
+        self._writer_thread: int | None = None
+        self._vocabulary: tuple[str, Vocabulary] | None = None
+        try:
+            self._prepare()
+        except sqlite3.DatabaseError as err:
+            raise CampfireError(
+                f"{self.path} cannot be used as a catalogue: {err}",
+                hint="move it aside and sync again",
+                path=self.path,
+            ) from err
+
+    def _prepare(self) -> None:
+        if self.read_only:
+            kind = migrate.kind_of(self._connections.get())
+            if kind != "current":
+                raise CampfireError(
+                    f"{self.path} is not a catalogue of this version ({kind}) and cannot be changed",
+                    hint="open it once where its folder can be written to",
+                    path=self.path,
+                )
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = connect(self.path, read_only=False)
+        try:
+            if migrate.kind_of(connection) == "official":
+                connection.close()
+                with FileLock(self.lock_path):
+                    connection = connect(self.path, read_only=False)
+                    if migrate.kind_of(connection) == "official":
+                        connection.close()
+                        migrate.import_official(self.path)
+                        connection = connect(self.path, read_only=False)
+            migrate.upgrade(connection, self.path)
+            use_safe_journal(connection, self.path)
+        finally:
+            connection.close()
+
+    @property
+    def lock_path(self) -> Path:
+        """Lock file of what must not run twice at once: a sync, a migration."""
+        return self.path.with_name(f".{self.path.name}.lock")
+
+    @staticmethod
+    def is_valid(path: PathInput) -> bool:
+        """Tell whether a catalogue is there that was synchronised or filled; the official client's counts."""
+        file = Path(path).expanduser().absolute()
+        if not file.is_file() or file.stat().st_size == 0:
+            return False
+        try:
+            connection = connect(file, read_only=True)
+        except sqlite3.Error:
+            return False
+        try:
+            kind = migrate.kind_of(connection)
+            if kind == "official":
+                return os.access(file.parent, os.W_OK)
+            if kind != "current":
+                return kind == "older"
+            sql = (
+                "SELECT EXISTS (SELECT 1 FROM meta WHERE key='last_synced') OR EXISTS (SELECT 1 FROM objects)"
+            )
+            return bool(connection.execute(sql).fetchone()[0])
+        except sqlite3.Error:
+            return False
+        finally:
+            connection.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; using the catalogue again opens new ones."""
+        self._connections.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (str(self.path), self.read_only)
+
+    # --- queries --------------------------------------------------------------------------------------------
+
+    def select(self, query: Query, *, extra: Sequence[str] = ()) -> Columns:
+        """Return the rows of a query, column by column.
+
+        Parameters
+        ----------
+        query
+            The query.
+        extra
+            Further columns of :data:`~campfire.store.rows.STORED`, or derived ones, to add untyped: of objects,
+            or of spectra.
+
+        Returns
+        -------
+        Columns
+            All columns of :data:`~campfire.columns.COLUMNS`, and ``distance_arcsec`` where there is a cone.
+        """
+        sql, parameters = compile_query(query)
+        if extra:
+            prefix = "o" if query.table == "objects" else "s"
+            added = ", ".join(f"{prefix}.{name}" for name in extra)
+            sql = sql.replace("SELECT ", f"SELECT {added}, ", 1)
+        found = self._execute(sql, parameters).fetchall()
+        names = list(self._selected(query, extra))
+        values: dict[str, Sequence[Any]] = dict(
+            zip(names, zip(*found, strict=True) if found else [()] * len(names), strict=True)
+        )
+        for spec in COLUMNS[query.table]:
+            if spec.kind == "list":
+                values[spec.name] = [split(text) for text in values[spec.name]]
+        if DISTANCE.name in values:
+            values[DISTANCE.name] = distance_arcsec(values[DISTANCE.name]).tolist()
+        if query.table == "spectra":
+            values["local_path"] = local_paths(self.paths, values["observation"], values["fits_path"])
+        return Columns.from_values(query.table, values)
+
+    @staticmethod
+    def _selected(query: Query, extra: Sequence[str] = ()) -> Iterator[str]:
+        distance = [DISTANCE.name] if query.get("cone_search") else []
+        return chain(extra, SELECTED[query.table], distance)
+
+    def iter_rows(self, query: Query, chunk: int = 1000) -> Iterator[Row]:
+        """Stream the rows of a query as dictionaries, with the keys of :meth:`select`; None where unknown."""
+        cursor = self._execute(*compile_query(query))
+        names = list(self._selected(query))
+        order = [spec.name for spec in COLUMNS[query.table]]
+        lists = [spec.name for spec in COLUMNS[query.table] if spec.kind == "list"]
+        try:
+            while found := cursor.fetchmany(chunk):
+                rows = [dict(zip(names, values, strict=True)) for values in found]
+                if query.table == "spectra":
+                    folders, files = [r["observation"] for r in rows], [r["fits_path"] for r in rows]
+                    for row, path in zip(rows, local_paths(self.paths, folders, files), strict=True):
+                        row["local_path"] = path
+                for row in rows:
+                    ordered = {name: row[name] for name in order}
+                    for name in lists:
+                        ordered[name] = split(row[name])
+                    if "has_photometry" in ordered:
+                        ordered["has_photometry"] = bool(row["has_photometry"])
+                    if DISTANCE.name in row:
+                        ordered[DISTANCE.name] = float(distance_arcsec(row[DISTANCE.name]))
+                    yield ordered
+        finally:
+            cursor.close()
+
+    def count(self, query: Query) -> int:
+        """Count what a query matches, whatever its limit and offset."""
+        return int(self._execute(*compile_count(query)).fetchone()[0])
+
+    def object_row(self, name: str) -> Row | None:
+        """Return the object of this name, or the one a target of this name belongs to, or None."""
+        query = Query.of("objects")
+        for condition in (
+            "o.object_id = ?",
+            "o.id = (SELECT object_pk FROM targets WHERE target_id = ?)",
+        ):
+            row = self._one(query, condition, name)
+            if row is not None:
+                return row
+        return None
+
+    def spectrum_row(self, spectrum_id: str) -> Row | None:
+        """Return the spectrum of this name, or None."""
+        return self._one(Query.of("spectra"), "s.spectrum_id = ?", spectrum_id)
+
+    def _one(self, query: Query, condition: str, value: str) -> Row | None:
+        return next(iter(self._rows(query, condition, value)), None)
+
+    def _rows(self, query: Query, condition: str, *values: Any) -> list[Row]:
+        sql, parameters = compile_query(query, where=condition, parameters=values)
+        found = self._execute(sql, parameters).fetchall()
+        rows = [dict(zip(SELECTED[query.table], row, strict=True)) for row in found]
+        for row in rows:
+            if query.table == "spectra":
+                row["local_path"] = local_paths(self.paths, [row["observation"]], [row["fits_path"]])[0]
+                continue
+            row["has_photometry"] = bool(row["has_photometry"])
+            row |= {spec.name: split(row[spec.name]) for spec in COLUMNS["objects"] if spec.kind == "list"}
+        return [{spec.name: row[spec.name] for spec in COLUMNS[query.table]} for row in rows]
+
+    def spectra_of(self, object_id: str) -> list[Row]:
+        """Return the spectra of an object (or of a target's object), by target and grating."""
+        row = self.object_row(object_id)
+        if row is None:
+            return []
+        return self._rows(Query.of("spectra", sort="target_id"), "s.object_pk = ?", row["id"])
+
+    def photometry_of(self, object_id: str) -> list[Row]:
+        """Return the photometric records of an object; the closest match, which stands for it, first."""
+        row = self.object_row(object_id)
+        if row is None:
+            return []
+        names = STORED["photometry"]
+        selected = ", ".join(f"p.{name}" for name in names)
+        sql = f"SELECT {selected} FROM photometry p WHERE p.object_pk = ? ORDER BY {PHOTOMETRY_ORDER}"
+        rows = [dict(zip(names, values, strict=True)) for values in self._execute(sql, [row["id"]])]
+        for found in rows:
+            found["object_id"] = row["object_id"]
+            found["photometry"] = json.loads(found["photometry"])
+            found["has_pz"] = bool(found["has_pz"])
+            del found["object_pk"]
+        return rows
+
+    def tags_of(self, object_id: str) -> list[str]:
+        """Return the tags of an object."""
+        row = self.object_row(object_id)
+        return [] if row is None else list(row["tags"])
+
+    # --- the catalogue at large -----------------------------------------------------------------------------
+
+    def programs(self) -> list[Row]:
+        """Return the programs: ``slug``, ``program_name``, ``pi_name``, ``is_public``, ``jwst_program``."""
+        rows = self._table("programs", "slug")
+        for row in rows:
+            row["is_public"] = None if row["is_public"] is None else bool(row["is_public"])
+        return rows
+
+    def observations(self) -> list[Row]:
+        """Return the observations as the service describes them, by name."""
+        return observation_rows(
+            self._execute("SELECT * FROM observations ORDER BY observation, program_slug, field")
+        )
+
+    def tags(self) -> list[Row]:
+        """Return the tags, system tags first, with ``member_count``."""
+        names = [name for name in STORED["tags"] if name != "member_count"]
+        selected = ", ".join(f"t.{name}" for name in names)
+        counted = "coalesce(t.member_count, (SELECT count(*) FROM memberships m WHERE m.tag_id = t.id))"
+        found = self._execute(
+            f"SELECT {selected}, {counted} FROM tags t ORDER BY t.is_system DESC, t.name, t.slug"
+        )
+        rows = [dict(zip([*names, "member_count"], values, strict=True)) for values in found]
+        for row in rows:
+            row["is_system"] = bool(row["is_system"])
+        return rows
+
+    def targets(self, object_id: str) -> list[Row]:
+        """Return the targets of an object, by name."""
+        row = self.object_row(object_id)
+        if row is None:
+            return []
+        names = STORED["targets"]
+        found = self._execute(
+            f"SELECT {', '.join(names)} FROM targets WHERE object_pk = ? ORDER BY target_id", [row["id"]]
+        )
+        rows = [dict(zip(names, values, strict=True)) for values in found]
+        return [
+            {k: v for k, v in r.items() if k != "object_pk"} | {"object_id": row["object_id"]} for r in rows
+        ]
+
+    def fields(self) -> list[str]:
+        """Return the names of the fields."""
+        return self._names("SELECT DISTINCT field FROM objects UNION SELECT DISTINCT field FROM spectra")
+
+    def gratings(self) -> list[str]:
+        """Return the gratings there are spectra of."""
+        return self._names("SELECT DISTINCT grating FROM spectra")
+
+    def observation_names(self) -> list[str]:
+        """Return the names of the observations."""
+        return self._names(
+            "SELECT DISTINCT observation FROM spectra UNION SELECT observation FROM observations"
+        )
+
+    def vocabulary(self) -> Vocabulary:
+        """Return all names that queries may use; kept until the catalogue changes."""
+        revision = self.revision
+        held = self._vocabulary
+        if held is None or held[0] != revision:
+            numbers: dict[str, tuple[str, ...]] = {}
+            for row in self.programs():
+                for number in split(row["jwst_program"]):
+                    numbers[number] = (*numbers.get(number, ()), row["slug"])
+            held = (
+                revision,
+                Vocabulary(
+                    fields=tuple(self.fields()),
+                    programs=tuple(
+                        self._names("SELECT slug FROM programs UNION SELECT program_slug FROM spectra")
+                    ),
+                    gratings=tuple(self.gratings()),
+                    observations=tuple(self.observation_names()),
+                    tags=tuple(self._names("SELECT slug FROM tags")),
+                    jwst_programs=numbers,
+                ),
+            )
+            self._vocabulary = held
+        return held[1]
+
+    @property
+    def revision(self) -> str:
+        """Number that changes whenever rows of the catalogue do."""
+        return self.get_meta("revision") or "0"
+
+    @property
+    def last_synced(self) -> str | None:
+        """When a synchronisation last completed (ISO 8601, UTC), also if nothing had changed; else None."""
+        return self.get_meta("last_synced")
+
+    def get_meta(self, key: str) -> str | None:
+        """Return a named value of the catalogue, or None."""
+        found = self._execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
+        return None if found is None else str(found[0])
+
+    def totals(self) -> dict[str, int]:
+        """Count the rows of every table."""
+        return {name: int(self._execute(f"SELECT count(*) FROM {name}").fetchone()[0]) for name in STORED}
+
+    # --- writing --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def write(self) -> Iterator[Writer]:
+        """Open a transaction; it is committed at the end, or rolled back as a whole on any exception.
+
+        Only one is open at a time, among all threads and processes; readers go on reading what was.
+
+        Raises
+        ------
+        CampfireError
+            If the catalogue is read-only, another process keeps it locked, or this thread writes already.
+        """
+        if self.read_only:
+            raise CampfireError(
+                f"{self.path} is read-only", hint="use a data directory of your own", path=self.path
+            )
+        if self._writer_thread == threading.get_ident():
+            raise CampfireError("this thread is writing to the catalogue already", hint="use the open writer")
+        with self._writing:
+            self._writer_thread = threading.get_ident()
+            connection = connect(self.path, read_only=False)
+            try:
+                writer = Writer(connection)
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield writer
+                    writer.finish()
+                    connection.execute("COMMIT")
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.OperationalError as err:
+                raise CampfireError(f"cannot write to {self.path}: {err}", path=self.path) from err
+            finally:
+                self._writer_thread = None
+                connection.close()
+
+    def record_file(
+        self,
+        spectrum_id: str,
+        path: Path,
+        hash: str,
+        size: int,
+        mtime: float,
+        *,
+        origin: Literal["download", "found"] = "download",
+    ) -> None:
+        """Note a file below ``products/``.
+
+        Parameters
+        ----------
+        spectrum_id
+            Whose file it is.
+        path
+            Where it is, absolute.
+        hash, size, mtime
+            What it was when it was written or found; hash as ``sha256:...``, size in bytes, time in seconds.
+        origin
+            ``download`` if this program wrote it (and may replace it), ``found`` if it was there.
+        """
+        relative = Path(path).absolute().relative_to(self.paths.products).as_posix()
+        now = datetime.now(UTC).isoformat()
+        with self.write() as writer:
+            writer.execute(
+                "INSERT OR REPLACE INTO local_files VALUES (?,?,?,?,?,?,?)",
+                (spectrum_id, relative, hash, size, mtime, origin, now),
+            )
+
+    def forget_file(self, spectrum_id: str) -> None:
+        """Forget a file; what is on the disk stays."""
+        with self.write() as writer:
+            writer.execute("DELETE FROM local_files WHERE spectrum_id = ?", (spectrum_id,))
+
+    def local_files(self, spectrum_ids: Iterable[str] | None = None) -> dict[str, FileRecord]:
+        """Return what is known of files on this disk, by spectrum."""
+        wanted = None if spectrum_ids is None else set(spectrum_ids)
+        return {
+            row[0]: FileRecord(*row)
+            for row in self._execute("SELECT * FROM local_files ORDER BY spectrum_id")
+            if wanted is None or row[0] in wanted
+        }
+
+    def stale_files(self) -> list[Row]:
+        """Return downloaded files of which the archive has another version, by hash."""
+        names = ("spectrum_id", "path", "local_hash", "server_hash", "observation", "grating")
+        found = self._execute(
+            "SELECT f.spectrum_id, f.path, f.hash, s.file_hash, s.observation, s.grating FROM local_files f"
+            " JOIN spectra s ON s.spectrum_id = f.spectrum_id"
+            " WHERE f.origin = 'download' AND s.file_hash IS NOT NULL AND s.file_hash <> f.hash"
+            " ORDER BY f.spectrum_id"
+        )
+        rows = [dict(zip(names, values, strict=True)) for values in found]
+        for row in rows:
+            row["path"] = str(self.paths.products / row["path"])
+        return rows
+
+    # --- inside ---------------------------------------------------------------------------------------------
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run a reading statement on this thread's connection; for the other modules of the store."""
+        return self._execute(sql, parameters)
+
+    def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        try:
+            return self._connections.get().execute(sql, parameters)
+        except sqlite3.DatabaseError as err:
+            raise CampfireError(f"cannot read {self.path}: {err}", path=self.path) from err
+
+    def _names(self, sql: str) -> list[str]:
+        return sorted(name for (name,) in self._execute(sql) if name)
+
+    def _table(self, table: str, order: str) -> list[Row]:
+        names = STORED[table]
+        found = self._execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY {order}")
+        return [dict(zip(names, values, strict=True)) for values in found]
+
+
+def _reopen(path: str, read_only: bool) -> Catalog:
+    return Catalog(path, read_only=read_only)

@@ -1,0 +1,187 @@
+"""SQLite connections: one a thread, in the journal mode that the file system bears, also for read-only mirrors."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from pathlib import Path
+
+from campfire.errors import CampfireError
+
+__all__ = ["BUSY_SECONDS", "Connections", "connect", "on_network", "use_safe_journal"]
+
+BUSY_SECONDS = 30.0
+"""How long a connection waits for another one's lock."""
+
+# WAL needs shared memory between all processes that have the file open, which these do not give across hosts.
+_NETWORK = frozenset(
+    [
+        "nfs",
+        "nfs3",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "ncpfs",
+        "afs",
+        "afpfs",
+        "webdav",
+        "davfs",
+        "9p",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "ceph",
+        "glusterfs",
+        "orangefs",
+        "pvfs2",
+        "panfs",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "fuse.ceph",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.davfs",
+    ]
+)
+
+
+class Connection(sqlite3.Connection):
+    """A connection that can be kept in a WeakSet and closes itself with its thread."""
+
+    stamp: tuple[int, int, int] | None = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def on_network(path: Path, mounts: str | None = None) -> bool:
+    """Tell whether a path lies on a network file system, as far as the mount table says.
+
+    Parameters
+    ----------
+    path
+        Any path.
+    mounts
+        Text of the mount table (``/proc/mounts`` where None; there is none on other systems than Linux).
+
+    Examples
+    --------
+    >>> on_network(Path("/data/x"), "/dev/sda1 / ext4 rw 0 0\\nhost:/e /data nfs4 rw 0 0")
+    True
+    """
+    if mounts is None:
+        table = Path("/proc/mounts")
+        if not table.exists():
+            return str(path).startswith("\\\\")
+        mounts = table.read_text(encoding="utf-8", errors="replace")
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        parts = line.split()
+        if len(parts) < 3:
+            continue
+        point = parts[1].replace("\\040", " ")
+        if len(point) >= best and path.absolute().is_relative_to(point):
+            best, kind = len(point), parts[2]
+    return kind in _NETWORK
+
+
+def connect(path: Path, *, read_only: bool) -> Connection:
+    """Open one connection in autocommit mode, without looking at what is in the file."""
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=Connection,
+    )
+    if not read_only:
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        # A catalogue in WAL mode in a folder where its index cannot be made: nobody writes here, so the file
+        # may be taken as it is. Should it be exchanged, Connections opens it anew.
+        connection.close()
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro&immutable=1",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=Connection,
+        )
+        connection.stamp = _stamp(path)
+    return connection
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def use_safe_journal(connection: sqlite3.Connection, path: Path, *, network: bool | None = None) -> str:
+    """Put the database into WAL mode where that is safe, else into rollback-journal mode; return the mode."""
+    unsafe = on_network(path) if network is None else network
+    wanted = "delete" if unsafe else "wal"
+    try:
+        (mode,) = connection.execute(f"PRAGMA journal_mode={wanted}").fetchone()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as err:
+        if "lock" in str(err) or wanted == "delete":
+            raise
+        (mode,) = connection.execute("PRAGMA journal_mode=delete").fetchone()
+    return str(mode)
+
+
+class Connections:
+    """Connections for reading one database, one a thread."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._local = threading.local()
+        self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._generation = 0
+
+    def get(self) -> Connection:
+        """Return the connection of this thread, opened at first use.
+
+        Raises
+        ------
+        CampfireError
+            If the database is gone or cannot be opened.
+        """
+        held: Connection | None = getattr(self._local, "connection", None)
+        key = (os.getpid(), self._generation)  # a connection must not be carried across a fork
+        if held is not None and self._local.key == key and self._fresh(held):
+            return held
+        if not self.path.exists():
+            raise CampfireError(f"no catalogue at {self.path}", hint="run `campfire sync`", path=self.path)
+        try:
+            made = connect(self.path, read_only=self.read_only)
+        except sqlite3.Error as err:
+            raise CampfireError(f"cannot open {self.path}: {err}", path=self.path) from err
+        self._local.connection, self._local.key = made, key
+        with self._lock:
+            self._all.add(made)
+        return made
+
+    def _fresh(self, connection: Connection) -> bool:
+        return connection.stamp is None or connection.stamp == _stamp(self.path)
+
+    def close(self) -> None:
+        """Close every connection; the next :meth:`get` opens a new one."""
+        with self._lock:
+            self._generation += 1
+            for connection in list(self._all):
+                connection.close()
+            self._all.clear()

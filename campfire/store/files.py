@@ -1,0 +1,180 @@
+"""Files of spectra on this disk: where they belong, what to do about one, whether it still is what it was.
+
+=========================================================  ==============================================
+``expected_path(paths, row) -> Path``                       where a spectrum's file belongs
+``decide(...) -> Decision``                                 fetch, update, keep or leave a file (pure)
+``check(path, record) -> State``                            size and time first, then the hash
+``local_paths(paths, observations, fits_paths) -> list``    which of many files are there
+``hash_file(path) -> "sha256:..."``                         hash of a file
+=========================================================  ==============================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from campfire.config import DataPaths
+from campfire.errors import ValidationError
+from campfire.typing import Row
+
+__all__ = ["Decision", "FileRecord", "check", "decide", "expected_path", "hash_file", "local_paths"]
+
+MTIME_TOLERANCE = 1e-3
+"""Seconds within which two modification times are the same (file systems round them differently)."""
+
+_FEW = 64
+
+State = Literal["same", "touched", "changed", "truncated", "missing"]
+Action = Literal["fetch", "update", "keep", "local"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What is known of a file on this disk.
+
+    ``path`` is relative to the products folder, with ``/``; ``origin`` is ``download`` for a file written by
+    this program, ``found`` for one that was there before.
+    """
+
+    spectrum_id: str
+    path: str
+    hash: str
+    size: int
+    mtime: float
+    origin: Literal["download", "found"] = "download"
+    recorded_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about a file, and why."""
+
+    action: Action
+    reason: str
+
+
+def expected_path(paths: DataPaths, row: Mapping[str, Any]) -> Path:
+    """Return where the file of a spectrum belongs: ``products/<observation>/<name of fits_path>``.
+
+    Raises
+    ------
+    ValidationError
+        If the names of the row are not plain names (they come from a server).
+    """
+    name = str(row.get("fits_path") or "").rpartition("/")[2]
+    return paths.product(str(row.get("observation") or ""), name)
+
+
+def hash_file(path: str | os.PathLike[str]) -> str:
+    """Return ``sha256:`` and 64 hexadecimal digits."""
+    with open(path, "rb") as stream:
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+
+
+def check(path: Path, record: FileRecord) -> State:
+    """Compare a file with its record; the content is read only where size or time differ.
+
+    Returns
+    -------
+    str
+        ``same``; ``touched`` (another time, same content); ``changed``; ``truncated`` (shorter than recorded);
+        ``missing``.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return "missing"
+    if status.st_size < record.size:
+        return "truncated"
+    if status.st_size == record.size:
+        if abs(status.st_mtime - record.mtime) <= MTIME_TOLERANCE:
+            return "same"
+        if hash_file(path) == record.hash:
+            return "touched"
+    return "changed"
+
+
+def decide(
+    state: State | Literal["untracked"], record_hash: str | None, origin: str, server_hash: str | None
+) -> Decision:
+    """Decide about one file; nothing is touched.
+
+    A file that this program did not write, or that somebody changed since, is never replaced.
+
+    Parameters
+    ----------
+    state
+        What :func:`check` said; ``untracked`` for a file without record; ``missing`` where there is none.
+    record_hash, origin
+        Of its record (ignored without one).
+    server_hash
+        Hash of the file in the archive, if known.
+
+    Examples
+    --------
+    >>> decide("missing", None, "", "sha256:1").action
+    'fetch'
+    >>> decide("same", "sha256:0", "download", "sha256:1").action
+    'update'
+    >>> decide("changed", "sha256:0", "download", "sha256:1").action
+    'local'
+    """
+    if state == "missing":
+        return Decision("fetch", "not on this disk")
+    if state == "untracked":
+        return Decision("local", "there already, and not written by campfire")
+    if state == "changed":
+        return Decision("local", "changed on this disk since it was downloaded")
+    if state == "truncated":
+        return Decision("update" if origin == "download" else "local", "shorter than it was")
+    if server_hash is None or server_hash == record_hash:
+        return Decision("keep", "up to date")
+    if origin != "download":
+        return Decision("local", "differs from the archive, and was not written by campfire")
+    return Decision("update", "the archive has a newer version")
+
+
+def local_paths(paths: DataPaths, observations: Sequence[str], fits_paths: Sequence[str]) -> list[str | None]:
+    """Return the absolute path of every file that is on this disk now, None for the others.
+
+    Parameters
+    ----------
+    paths
+        The data directory.
+    observations, fits_paths
+        Columns of the same length, as of a query of spectra.
+    """
+    names = [fits.rpartition("/")[2] for fits in fits_paths]
+    if len(names) <= _FEW:
+        return [_if_there(paths, pair) for pair in zip(observations, names, strict=True)]
+    found: dict[str, dict[str, str]] = {}
+    for observation in set(observations):
+        found[observation] = _listing(paths, observation)
+    return [found[folder].get(name) for folder, name in zip(observations, names, strict=True)]
+
+
+def _if_there(paths: DataPaths, pair: tuple[str, str]) -> str | None:
+    try:
+        path = paths.product(*pair)
+    except ValidationError:
+        return None  # a name that no file here can have
+    return str(path) if path.is_file() else None
+
+
+def _listing(paths: DataPaths, observation: str) -> dict[str, str]:
+    try:
+        folder = paths.product(observation, "x").parent
+        with os.scandir(folder) as entries:
+            return {entry.name: entry.path for entry in entries if entry.is_file()}
+    except (ValidationError, FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def record_of(row: Row) -> FileRecord:
+    """Make a record of a stored row."""
+    return FileRecord(**row)

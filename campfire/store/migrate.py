@@ -1,0 +1,207 @@
+"""The version of the database: creating it, bringing it forward, refusing what is newer; and the official file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from campfire.errors import CampfireError
+from campfire.store.connection import connect
+from campfire.store.rows import split
+from campfire.store.writer import Writer
+from campfire.typing import Row
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "VERSION", "create", "import_official", "kind_of", "upgrade"]
+
+APPLICATION_ID = 0x43464952
+MIGRATIONS: tuple[str, ...] = ("schema.sql",)
+"""Scripts of this package; number n brings a database from version n to n + 1."""
+VERSION = len(MIGRATIONS)
+OFFICIAL_VERSION = "4"
+
+Kind = Literal["empty", "current", "older", "newer", "official", "foreign"]
+
+
+def kind_of(connection: sqlite3.Connection) -> Kind:
+    """Tell what a database is, without changing it.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        If the file is no database.
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    if application == APPLICATION_ID:
+        return "current" if version == VERSION else "older" if version < VERSION else "newer"
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
+        return "empty"
+    if {"_meta", "objects", "spectra"} <= tables:
+        found = connection.execute("SELECT value FROM _meta WHERE key = 'schema_version'").fetchone()
+        if found and str(found[0]) == OFFICIAL_VERSION:
+            return "official"
+    return "foreign"
+
+
+def upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Create or bring forward the schema, in one transaction; several processes may try at once.
+
+    Raises
+    ------
+    CampfireError
+        If the database is newer than this program, or not a catalogue.
+    """
+    kind = kind_of(connection)
+    if kind == "newer":
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        raise CampfireError(
+            f"{path} has schema {version}, this campfire knows up to {VERSION}",
+            hint="upgrade campfire, or use another data directory",
+            path=path,
+        )
+    if kind == "foreign":
+        raise CampfireError(
+            f"{path} is not a campfire catalogue", hint="move it aside, then run `campfire sync`", path=path
+        )
+    if kind == "current":
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for script in MIGRATIONS[version:]:
+            text = files("campfire.store").joinpath(script).read_text(encoding="utf-8")
+            for statement in _statements(text):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def create(path: Path) -> None:
+    """Create an empty catalogue."""
+    connection = connect(path, read_only=False)
+    try:
+        upgrade(connection, path)
+    finally:
+        connection.close()
+
+
+# --- the official client's file -----------------------------------------------------------------------------
+
+
+def import_official(path: Path) -> Path:
+    """Turn the official client's catalogue (schema 4) into ours, keeping its download records.
+
+    The new file is built beside the old one and put in its place at the end; until then, and after a crash,
+    the old one is what it was. To be called under a lock between processes.
+
+    Returns
+    -------
+    pathlib.Path
+        Where the copy of the official file is kept.
+    """
+    kept = _free_name(path)
+    building = path.with_name(f".{path.name}.{os.getpid()}.migrating")
+    source = connect(path, read_only=False)
+    try:
+        copy = sqlite3.connect(building.with_suffix(".copy"))
+        try:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode=delete")
+        finally:
+            copy.close()
+        os.replace(building.with_suffix(".copy"), kept)
+        create(building)
+        target = connect(building, read_only=False)
+        try:
+            _copy(source, target)
+        finally:
+            target.close()
+        # What still is in its write-ahead log goes into the file, so that the log can vanish with it.
+        source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        source.execute("PRAGMA journal_mode=delete")
+    finally:
+        source.close()
+    os.replace(building, path)
+    return kept
+
+
+def _free_name(path: Path) -> Path:
+    name = path.with_name(f"{path.stem}.official-4{path.suffix}")
+    number = 1
+    while name.exists():
+        number += 1
+        name = path.with_name(f"{path.stem}.official-4.{number}{path.suffix}")
+    return name
+
+
+def _rows(source: sqlite3.Connection, sql: str) -> Iterator[Row]:
+    cursor = source.execute(sql)
+    names = [item[0] for item in cursor.description]
+    for values in cursor:
+        yield dict(zip(names, values, strict=True))
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    writer = Writer(target)
+    target.execute("BEGIN IMMEDIATE")
+    writer.put_tags(_rows(source, "SELECT * FROM object_lists"))
+    memberships: dict[str, list[str]] = {}
+    for name, slug in source.execute("SELECT object_id, list_slug FROM object_list_memberships"):
+        memberships.setdefault(name, []).append(slug)
+    lists = ("programs", "gratings", "member_target_ids")
+    writer.put_objects(
+        row | {name: split(row[name]) for name in lists} | {"lists": memberships.get(row["object_id"], [])}
+        for row in _rows(source, "SELECT * FROM objects WHERE is_active IS NULL OR is_active <> 0")
+    )
+    writer.put_spectra(_rows(source, "SELECT * FROM spectra"))
+    writer.put_photometry(
+        row | {"photometry": row["photometry"] or "{}"}
+        for row in _rows(source, "SELECT * FROM object_photometry")
+    )
+    writer.put_programs(
+        {"slug": slug, "program_name": slug}
+        for (slug,) in source.execute("SELECT DISTINCT program_slug FROM spectra WHERE program_slug <> ''")
+    )
+    now = datetime.now(UTC).isoformat()
+    target.executemany(
+        "INSERT OR REPLACE INTO local_files VALUES (?,?,?,?,?,'download',?)",
+        [
+            (
+                row["spectrum_id"],
+                row["local_path"],
+                row["local_file_hash"],
+                row["local_file_size"] or 0,
+                row["local_file_mtime"] or 0.0,
+                row["synced_at"] or now,
+            )
+            for row in _rows(
+                source, "SELECT * FROM spectra WHERE local_path IS NOT NULL AND local_file_hash IS NOT NULL"
+            )
+        ],
+    )
+    synced = source.execute("SELECT max(_synced_at) FROM objects").fetchone()[0]
+    if synced:
+        writer.set_meta("last_synced", synced)
+    writer.set_meta("imported", json.dumps({"schema": "official 4", "at": now}))
+    writer.finish()
+    target.execute("COMMIT")
