@@ -292,7 +292,7 @@ class SpectrumData:
         ValidationError
             If the file exists and ``overwrite`` is False.
         """
-        from campfire.formats.fits import write_spectrum
+        from campfire.formats.products import write_spectrum
 
         write_spectrum(path, self.to_fields(), overwrite=overwrite)
 
