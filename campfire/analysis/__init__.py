@@ -1,1 +1,1 @@
-"""Calibration, stacking and lines on the documented types."""
+"""Calibration, stacking, photometry and lines on the documented types."""

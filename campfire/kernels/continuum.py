@@ -67,8 +67,8 @@ class CurveFit:
         """Return the total 1-sigma error of the calibrated spectrum from that of the original."""
         own = np.einsum("ia,ab,ib->i", self.modes, self.mixing, self.modes)
         variance = np.square(self.multiplier * error) + own + np.square(self.common).sum(axis=1)
-        # the spectrum's own noise in the curve can only take back what it put in; rounding must not go below
-        # 0 turn cast("FloatArray", np.sqrt(np.maximum(variance, 0.0)))
+        # the spectrum's noise in the curve only takes back what it put in; rounding must not go below 0
+        return cast("FloatArray", np.sqrt(np.maximum(variance, 0.0)))
 
 
 def fit_curve(

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from campfire.errors import ValidationError
-from campfire.kernels.covariance import scale_lags
 from campfire.kernels.grids import good_pixels, pixel_edges
 
 if TYPE_CHECKING:
@@ -175,7 +174,7 @@ def resample(
         weighted = pieces.width * values
         width, total = pieces.sum(pieces.width), pieces.sum(weighted)
         square = pieces.sum(np.square(pieces.width) * variance)
-        lags = _lags(pieces, variance) if covariance else None
+        lags = _lags(pieces, pieces.width, variance, pieces.row, pieces.n_rows) if covariance else None
     sums = (width.reshape(shape), total.reshape(shape), square.reshape(shape))
     return _finish(*sums, np.diff(grid_edges), lags)
 
@@ -192,23 +191,72 @@ def _finish(
     lags = lags.reshape(*width.shape, lags.shape[-1])
     # masked pixels get no covariance with anything, so that sums over good pixels stay simple
     scale = np.where(mask, 0.0, 1.0 / np.where(mask, 1.0, width))
-    return Resampled(total / divisor, np.sqrt(square) / divisor, mask, coverage, scale_lags(lags, scale))
+    return Resampled(total / divisor, np.sqrt(square) / divisor, mask, coverage, _scale_lags(lags, scale))
 
 
-def _lags(pieces: Pieces, variance: FloatArray) -> FloatArray:
-    """Return sums over shared input pixels of width * width' * variance, shape (n_rows, lag).
+def _scale_lags(lags: FloatArray, scale: FloatArray) -> FloatArray:
+    """Return the banded covariance of pixels multiplied by ``scale``.
+
+    Parameters
+    ----------
+    lags
+        Shape (..., pixel, lag).
+    scale
+        Shape (..., pixel).
+    """
+    result = np.zeros(np.broadcast_shapes(lags.shape, (*scale.shape, lags.shape[-1])))
+    n = scale.shape[-1]
+    for k in range(min(lags.shape[-1], n)):
+        result[..., : n - k, k] = lags[..., : n - k, k] * scale[..., : n - k] * scale[..., k:]
+    return result
+
+
+def _lags(pieces: Pieces, factor: FloatArray, variance: FloatArray, row: IntArray, n_rows: int) -> FloatArray:
+    """Return sums over shared input pixels of factor * factor' * variance, shape (n_rows, lag).
 
     Pieces of one input pixel follow each other, so the partner at lag k of a piece is k further on.
     """
-    same = np.flatnonzero(np.append(pieces.column[1:] != pieces.column[:-1], True))
-    longest = int(np.diff(same, prepend=-1).max(initial=1))
-    result = np.zeros((pieces.n_rows, longest))
+    last = np.flatnonzero(np.append(pieces.column[1:] != pieces.column[:-1], True))
+    longest = int(np.diff(last, prepend=-1).max(initial=1)) if len(row) else 1
+    result = np.zeros((n_rows, longest))
     for k in range(longest):
-        ahead = pieces.column[k:] == pieces.column[: len(pieces.column) - k]
-        here = np.flatnonzero(ahead)
-        product = pieces.width[here] * pieces.width[here + k] * variance[here]
-        result[:, k] = np.bincount(pieces.row[here], weights=product, minlength=pieces.n_rows)
+        here = np.flatnonzero(pieces.column[k:] == pieces.column[: len(row) - k])
+        product = factor[here] * factor[here + k] * variance[here]
+        result[:, k] = np.bincount(row[here], weights=product, minlength=n_rows)
     return result
+
+
+def combined_lags(
+    wavelength: FloatArray, error: FloatArray, good: BoolArray, grid: FloatArray, weights: FloatArray
+) -> FloatArray:
+    """Return the banded covariance of a weighted sum of resampled spectra.
+
+    Parameters
+    ----------
+    wavelength
+        Pixel centres in microns, shape (n,) or (spectrum, n), as for :func:`resample`.
+    error
+        1-sigma errors of the input, independent, shape (spectrum, n).
+    good
+        True for pixels to be used, shape (spectrum, n).
+    grid
+        Output pixel centres in microns, shape (m,).
+    weights
+        How much every resampled pixel counts, shape (spectrum, m).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (m, lag): element [i, k] is the covariance of pixels i and i + k of the sum. It needs no memory
+        for the covariances of the single spectra.
+    """
+    edges, grid_edges = pixel_edges(wavelength), pixel_edges(grid)
+    pieces = cut(np.broadcast_to(edges, (len(good), edges.shape[-1])), grid_edges, good)
+    width = pieces.sum(pieces.width)
+    scale = weights.ravel() / np.where(width > 0, width, 1.0)
+    variance = np.square(np.where(good, error, 0.0).ravel()[pieces.column], dtype=np.float64)
+    n_out = len(grid_edges) - 1
+    return _lags(pieces, pieces.width * scale[pieces.row], variance, pieces.row % n_out, n_out)
 
 
 def _shared(
@@ -226,6 +274,14 @@ def _shared(
     else:
         width = (matrix @ good.astype(np.float64).T).T
     return width, total, square
+
+
+def _sparse() -> Any:
+    try:
+        from scipy import sparse
+    except ImportError as err:
+        raise ImportError('resampling needs scipy: pip install "campfire[deploy]"') from err
+    return sparse
 
 
 def overlap_matrix(edges: FloatArray, grid_edges: FloatArray) -> csr_array:
@@ -246,12 +302,11 @@ def overlap_matrix(edges: FloatArray, grid_edges: FloatArray) -> csr_array:
     >>> overlap_matrix(np.array([0.0, 1.0, 2.0]), np.array([0.5, 2.0])).toarray()
     array([[0.5, 1. ]])
     """
-    from scipy.sparse import csr_array
-
     n_in, n_out = len(edges) - 1, len(grid_edges) - 1
     pieces = cut(edges, grid_edges, np.ones(n_in, dtype=bool))
     starts = np.searchsorted(pieces.row, np.arange(n_out + 1))
-    return csr_array((pieces.width, pieces.column, starts), shape=(n_out, n_in))
+    matrix: csr_array = _sparse().csr_array((pieces.width, pieces.column, starts), shape=(n_out, n_in))
+    return matrix
 
 
 def resample_matrix(
@@ -278,8 +333,7 @@ def resample_matrix(
     coverage : numpy.ndarray
         Fraction of each output pixel under good input, shape (m,).
     """
-    from scipy.sparse import diags_array
-
+    sparse = _sparse()
     grid_edges = pixel_edges(grid)
     overlap = overlap_matrix(pixel_edges(wavelength), grid_edges)
     width = overlap @ good.astype(np.float64)
@@ -287,5 +341,5 @@ def resample_matrix(
     mask = coverage < MIN_PIXEL_COVERAGE - _TOLERANCE
     scale = np.zeros(len(width))
     scale[~mask] = 1.0 / width[~mask]
-    matrix = diags_array(scale) @ overlap @ diags_array(good.astype(np.float64))
+    matrix = sparse.diags_array(scale) @ overlap @ sparse.diags_array(good.astype(np.float64))
     return cast("Any", matrix).tocsr(), mask, coverage

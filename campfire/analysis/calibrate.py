@@ -1,0 +1,372 @@
+"""Flux calibration of a spectrum against broadband photometry."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from campfire.analysis.inputs import as_spectrum, good_covariance, symmetric, with_history
+from campfire.bands import find_band
+from campfire.convert.covariance import as_covariance
+from campfire.errors import CampfireWarning, ValidationError
+from campfire.formats.bandpasses import resolve_band
+from campfire.kernels.bandpass import MIN_COVERAGE, BandFluxes, Bandpass, band_fluxes
+from campfire.kernels.continuum import MAX_DEGREE, MULTIPLIER_RANGE, CurveFit, fit_curve
+from campfire.models import Photometry, SpectrumData
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from scipy.sparse import csr_array
+
+    from campfire.analysis.inputs import SpectrumLike
+    from campfire.typing import BandpassLike, FloatArray
+
+__all__ = ["MAX_DENSE_PIXELS", "CalibrationMethod", "CalibrationResult", "calibrate_to_photometry"]
+
+CalibrationMethod: TypeAlias = Literal["chebyshev", "flat"]
+
+MAX_DENSE_PIXELS = 2048
+"""A calibration correlates all pixels. Up to this many the covariance is attached (at most 50 MB); beyond, none."""
+
+_ROUNDED_ERROR = 5e-7  # microjansky; catalogues keep six decimals, so that an error can be rounded to 0
+
+
+@dataclass(eq=False, repr=False)
+class CalibrationResult:
+    """A calibrated spectrum, and the fit behind it; b bands, n pixels.
+
+    Attributes
+    ----------
+    spectrum, original
+        The spectrum after and before. Its error holds the error of the curve as well as its own, and its
+        ``covariance`` how they are correlated (up to 2048 pixels).
+    multiplier, multiplier_err
+        The correction curve and its 1-sigma error, shape (n,).
+    method
+        ``chebyshev`` or ``flat``.
+    bands_used
+        Names of the bands of the fit.
+    observed_flux, observed_flux_err
+        Photometry of these bands, microjansky, shape (b,); the error with the error floor, where one was given.
+    synthetic_flux, synthetic_flux_err
+        The same of the uncalibrated spectrum.
+    band_wavelengths
+        Pivot wavelengths of their curves, microns.
+    chi2
+        Total, with b - 1 - degree degrees of freedom.
+    coverage
+        Of every band looked at: the fraction of its throughput on good pixels.
+    degree
+        Of the Chebyshev polynomial.
+    coefficients, coefficient_covariance
+        Of the polynomial, whose variable runs from -1 to 1 over the spectrum.
+    clipped
+        True for pixels whose curve was cut to the range 0.1 to 50, shape (n,).
+    provenance
+        Band, filter id and source of every curve.
+    """
+
+    spectrum: SpectrumData
+    original: SpectrumData
+    multiplier: FloatArray
+    method: str
+    bands_used: list[str]
+    observed_flux: FloatArray
+    observed_flux_err: FloatArray
+    synthetic_flux: FloatArray
+    synthetic_flux_err: FloatArray
+    band_wavelengths: FloatArray
+    multiplier_err: FloatArray
+    chi2: float
+    coverage: dict[str, float]
+    degree: int
+    coefficients: FloatArray
+    coefficient_covariance: FloatArray
+    clipped: FloatArray
+    provenance: list[str]
+    fit: CurveFit = field(repr=False)
+
+    def plot(self, axes: Sequence[Axes] | None = None) -> tuple[Axes, Axes]:
+        """Draw the spectrum before and after with the bands, and the curve below.
+
+        Parameters
+        ----------
+        axes
+            Two matplotlib axes; a new figure without them.
+
+        Returns
+        -------
+        tuple of matplotlib.axes.Axes
+            (spectrum, curve).
+        """
+        from campfire.plotting.static import draw_calibration
+
+        return draw_calibration(
+            self.spectrum.wavelength,
+            self.original.fnu,
+            self.spectrum.fnu,
+            self.spectrum.fnu_err,
+            self.multiplier,
+            self.multiplier_err,
+            mask=self.spectrum.mask,
+            band_names=self.bands_used,
+            band_wavelength=self.band_wavelengths,
+            observed=self.observed_flux,
+            observed_err=self.observed_flux_err,
+            synthetic=self.synthetic_flux,
+            title=f"{self.original.spectrum_id}  {self.original.grating}".strip(),
+            axes=axes,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"CalibrationResult({self.original.spectrum_id}, {self.method}, "
+            f"{len(self.bands_used)} bands, degree {self.degree}, χ²={self.chi2:.1f})"
+        )
+
+
+def calibrate_to_photometry(
+    spectrum: SpectrumLike,
+    photometry: Photometry,
+    method: CalibrationMethod = "chebyshev",
+    bands: Sequence[str | BandpassLike] | None = None,
+    degree: int | None = None,
+    min_snr: float = 0.5,
+    *,
+    error_floor: float = 0.0,
+) -> CalibrationResult:
+    """Fit a smooth curve that brings the spectrum's synthetic photometry onto the observed one.
+
+    The fit is done in flux, with the errors of photometry and spectrum, so bands of any sign and S/N are used.
+    The curve is a Chebyshev polynomial, constant outside the outermost pivot wavelengths, and cut to the range
+    0.1 to 50 with a warning.
+
+    Parameters
+    ----------
+    spectrum
+        A ``Spectrum``, ``SpectrumData``, or the Dataset of one spectrum.
+    photometry
+        Observed fluxes.
+    method
+        ``"chebyshev"``, or ``"flat"`` for one factor.
+    bands
+        Names of bands of ``photometry``, or curves with such a name. By default all bands that have a curve,
+        a measurement, at least 95 % of their throughput on good pixels, and ``min_snr``.
+    degree
+        Of the polynomial; by default the smaller of 3 and the number of bands less one, which is also the most
+        the bands can fix.
+    min_snr
+        Bands chosen by default must be able to measure the curve at this S/N: the absolute synthetic flux over
+        its own and the photometric error together. The photometric flux does not enter, so that upper limits
+        and negative fluxes count, and no selection is made on noise.
+    error_floor
+        Fraction of the photometric flux added to its error in quadrature.
+
+    Returns
+    -------
+    CalibrationResult
+        With the calibrated ``spectrum``, the ``multiplier`` and its error, and what the fit used.
+
+    Raises
+    ------
+    ValidationError
+        For a band that is not in the photometry or has no curve, if no band is left, or for options out of range.
+
+    Examples
+    --------
+    >>> wave = np.linspace(0.6, 5.3, 400)
+    >>> spec = SpectrumData(wave, np.full(400, 1.0), np.full(400, 0.1), {}, "PRISM", "demo")
+    >>> phot = Photometry(["f150w", "f277w", "f444w"], [2.0, 2.0, 2.0], [0.1, 0.1, 0.1], [1.5, 2.8, 4.4])
+    >>> result = calibrate_to_photometry(spec, phot)
+    >>> result
+    CalibrationResult(demo, chebyshev, 3 bands, degree 2, χ²=0.0)
+    >>> result.multiplier.round(6)[[0, 200, 399]]
+    array([2., 2., 2.])
+    """
+    _check_options(method, degree, min_snr, error_floor, photometry)
+    data = as_spectrum(spectrum)
+    curves, measured, chosen = _select(data, photometry, bands, min_snr)
+    coverage = {curve.name: float(c) for curve, c in zip(curves, measured.coverage, strict=True)}
+    used = [curve for curve, keep in zip(curves, chosen, strict=True) if keep]
+    if not used:
+        raise ValidationError(
+            f"no band of the photometry can calibrate {data.spectrum_id or 'the spectrum'}",
+            hint="coverage of the bands by good pixels: "
+            + (", ".join(f"{name} {value:.0%}" for name, value in coverage.items()) or "none overlaps"),
+        )
+    observed, observed_err = _measurements(photometry, used, error_floor)
+    fit = fit_curve(
+        data.wavelength,
+        data.fnu,
+        data.fnu_err,
+        used,
+        observed,
+        observed_err,
+        degree=_degree(method, degree, len(used)),
+        mask=data.mask,
+        covariance=good_covariance(data),
+    )
+    if fit.clipped.any():
+        warnings.warn(
+            f"the calibration curve of {data.spectrum_id or 'the spectrum'} left the range "
+            f"{MULTIPLIER_RANGE[0]:g} to {MULTIPLIER_RANGE[1]:g} in {int(fit.clipped.sum())} pixels and was cut",
+            CampfireWarning,
+            stacklevel=2,
+        )
+    names = [curve.name for curve in used]
+    provenance = [curve.provenance for curve in used]
+    return CalibrationResult(
+        spectrum=_apply(data, fit, method, names, provenance, photometry.catalog),
+        original=data,
+        multiplier=fit.multiplier,
+        method=method,
+        bands_used=names,
+        observed_flux=observed,
+        observed_flux_err=observed_err,
+        synthetic_flux=fit.synthetic,
+        synthetic_flux_err=fit.synthetic_err,
+        band_wavelengths=np.array([curve.pivot for curve in used]),
+        multiplier_err=fit.multiplier_err,
+        chi2=fit.chi2,
+        coverage=coverage,
+        degree=len(fit.coefficients) - 1,
+        coefficients=fit.coefficients,
+        coefficient_covariance=fit.covariance,
+        clipped=fit.clipped,
+        provenance=provenance,
+        fit=fit,
+    )
+
+
+def _check_options(
+    method: str, degree: int | None, min_snr: float, error_floor: float, photometry: object
+) -> None:
+    if method not in ("chebyshev", "flat"):
+        raise ValidationError(f"unknown method {method!r}", hint="use 'chebyshev' or 'flat'")
+    if degree is not None and (int(degree) != degree or degree < 0):
+        raise ValidationError(f"degree={degree!r}", hint="pass 0, 1, 2..., or None")
+    if not (np.isfinite(min_snr) and min_snr >= 0):
+        raise ValidationError(f"min_snr={min_snr!r}", hint="pass a number that is not negative")
+    if not (np.isfinite(error_floor) and error_floor >= 0):
+        raise ValidationError(f"error_floor={error_floor!r}", hint="pass a fraction, such as 0.03")
+    if not isinstance(photometry, Photometry):
+        raise ValidationError(
+            f"photometry is {type(photometry).__name__}", hint="pass a Photometry, such as obj.photometry"
+        )
+
+
+def _degree(method: str, degree: int | None, n_bands: int) -> int:
+    if method == "flat":
+        return 0
+    wanted = MAX_DEGREE if degree is None else int(degree)
+    if degree is not None and degree > n_bands - 1:
+        warnings.warn(
+            f"degree {degree} needs {degree + 1} bands; with {n_bands} it is {n_bands - 1}",
+            CampfireWarning,
+            stacklevel=3,
+        )
+    return min(wanted, n_bands - 1)
+
+
+def _select(
+    data: SpectrumData, photometry: Photometry, bands: Sequence[str | BandpassLike] | None, min_snr: float
+) -> tuple[list[Bandpass], BandFluxes, list[bool]]:
+    """Return the curves looked at, what the spectrum measures in them, and which are to be used."""
+    if bands is None:
+        curves = _curves(data, photometry)
+    else:
+        if isinstance(bands, str) or not len(bands):
+            raise ValidationError(f"bands={bands!r}", hint="pass a list of band names, or None for all")
+        curves = list({curve.name: curve for curve in map(resolve_band, bands)}.values())
+    if not curves:
+        return [], BandFluxes(np.empty(0), np.empty(0), np.empty(0)), []
+    measured = band_fluxes(
+        data.wavelength, data.fnu, data.fnu_err, curves, mask=data.mask, covariance=good_covariance(data)
+    )
+    chosen = []
+    for k, curve in enumerate(curves):
+        flux, error, _ = photometry[curve.name]
+        usable = bool(np.isfinite(flux) and np.isfinite(error) and error >= 0)
+        covered = bool(np.isfinite(measured.flux[k]))
+        if bands is None:
+            noise = np.hypot(measured.error[k], max(error, _ROUNDED_ERROR))
+            chosen.append(usable and covered and bool(abs(measured.flux[k]) >= min_snr * noise))
+            continue
+        chosen.append(usable and covered)
+        if not chosen[-1]:
+            reason = (
+                "has no finite flux and error in the photometry"
+                if not usable
+                else f"has {measured.coverage[k]:.0%} of its throughput on good pixels; {MIN_COVERAGE:.0%} needed"
+            )
+            warnings.warn(f"band {curve.name!r} {reason}: left out", CampfireWarning, stacklevel=3)
+    return curves, measured, chosen
+
+
+def _curves(data: SpectrumData, photometry: Photometry) -> list[Bandpass]:
+    """Return the curves of the bands whose pivot is in the range of the spectrum."""
+    low, high = data.wavelength[0], data.wavelength[-1]
+    curves = []
+    for name, wave in zip(photometry.bands, photometry.wavelength, strict=True):
+        info = find_band(name)
+        pivot = wave if np.isfinite(wave) else info.pivot if info else np.nan
+        if not low < pivot < high:
+            continue
+        try:
+            curves.append(resolve_band(name))
+        except ValidationError as err:
+            warnings.warn(f"band {name!r} is left out: {err}", CampfireWarning, stacklevel=4)
+    return curves
+
+
+def _measurements(
+    photometry: Photometry, curves: Sequence[Bandpass], error_floor: float
+) -> tuple[FloatArray, FloatArray]:
+    rows = [photometry[curve.name] for curve in curves]
+    flux = np.array([row.flux for row in rows])
+    error = np.maximum([row.flux_err for row in rows], _ROUNDED_ERROR)
+    return flux, np.hypot(error, error_floor * flux)
+
+
+def _apply(
+    data: SpectrumData, fit: CurveFit, method: str, names: list[str], provenance: list[str], catalog: str
+) -> SpectrumData:
+    """Return the calibrated spectrum with its errors, covariance and header."""
+    covariance = calibrated_covariance(data, fit)
+    error = fit.error(data.fnu_err) if covariance is None else np.sqrt(np.maximum(covariance.diagonal(), 0.0))
+    fields = data.to_fields()
+    fields["fnu"] = data.fnu * fit.multiplier
+    fields["fnu_err"] = np.where(data.mask, np.nan, error)
+    fields["covariance"] = covariance
+    if fields.get("flam") is not None:
+        fields["flam"] = data.flam * fit.multiplier
+    fields["flam_err"] = None
+    cards: dict[str, Any] = {
+        "CALMETH": method,
+        "CALDEG": len(fit.coefficients) - 1,
+        "CALBANDS": ",".join(names),
+        "CALCHI2": round(fit.chi2, 4),
+        "CALPHOT": catalog,
+    }
+    line = f"calibrated to photometry, {method}: {'; '.join(provenance)}"
+    fields["header"] = with_history(data.header, line, **cards)
+    return SpectrumData(**fields)
+
+
+def calibrated_covariance(data: SpectrumData, fit: CurveFit) -> csr_array | None:
+    """Return the full covariance of the calibrated spectrum; None above ``MAX_DENSE_PIXELS``."""
+    if len(data) > MAX_DENSE_PIXELS:
+        return None
+    curve = np.where(data.mask, 0.0, fit.multiplier)
+    former = good_covariance(data)
+    if former is None:
+        own = np.diag(np.square(curve * np.where(data.mask, 0.0, data.fnu_err)))
+    else:
+        own = curve[:, None] * former.toarray() * curve
+    total = own + fit.modes @ fit.mixing @ fit.modes.T + fit.common @ fit.common.T
+    return symmetric(as_covariance((total + total.T) / 2, len(data)))

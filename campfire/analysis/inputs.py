@@ -1,0 +1,144 @@
+"""Whatever holds spectra, as a list of ``SpectrumData``; and headers that say what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+
+from campfire.errors import ValidationError
+from campfire.kernels.grids import check_grid
+from campfire.models import Spectrum, SpectrumCollection, SpectrumData
+from campfire.schema import SPECTRUM, state_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from scipy.sparse import csr_array
+
+    SpectrumLike: TypeAlias = Spectrum | SpectrumData | xr.Dataset
+    SpectraLike: TypeAlias = (
+        SpectrumLike | SpectrumCollection | xr.DataTree | Iterable[SpectrumLike | SpectrumCollection]
+    )
+
+__all__ = [
+    "SpectraLike",
+    "SpectrumLike",
+    "as_spectra",
+    "as_spectrum",
+    "good_covariance",
+    "symmetric",
+    "with_history",
+]
+
+_ACCEPTED = "pass a Spectrum, a SpectrumData, or the Dataset of one spectrum"
+_ACCEPTED_MANY = "pass a SpectrumCollection, a Dataset or DataTree, or a list of spectra"
+
+
+def as_spectrum(spectrum: SpectrumLike) -> SpectrumData:
+    """Return one spectrum with its arrays, opened where that is still to be done.
+
+    Raises
+    ------
+    ValidationError
+        If it is something else, holds more than one spectrum, or its wavelengths do not increase.
+    """
+    if isinstance(spectrum, Spectrum):
+        spectrum = spectrum.open()
+    elif _is_xarray(spectrum, "Dataset"):
+        spectrum = SpectrumData.from_xarray(cast("xr.Dataset", spectrum))
+    if not isinstance(spectrum, SpectrumData):
+        raise ValidationError(f"not a spectrum: {type(spectrum).__name__}", hint=_ACCEPTED)
+    check_grid(spectrum.wavelength, f"wavelength of {spectrum.spectrum_id or 'the spectrum'}")
+    return spectrum
+
+
+def as_spectra(spectra: SpectraLike) -> list[SpectrumData]:
+    """Return all spectra of a collection, tree, Dataset, list, or a single one, in order.
+
+    Raises
+    ------
+    ValidationError
+        If there is none, or something is not a spectrum.
+    """
+    found = list(_each(spectra))
+    if not found:
+        raise ValidationError("no spectra", hint=_ACCEPTED_MANY)
+    return found
+
+
+def _each(spectra: Any) -> Iterator[SpectrumData]:
+    if isinstance(spectra, Spectrum | SpectrumData):
+        yield as_spectrum(spectra)
+    elif _is_xarray(spectra, "DataTree"):
+        for node in spectra.subtree:
+            if "fnu" in node.data_vars:
+                yield from _rows(node.to_dataset())
+    elif _is_xarray(spectra, "Dataset"):
+        yield from _rows(spectra)
+    elif isinstance(spectra, Iterable) and not isinstance(spectra, str | bytes | Mapping | np.ndarray):
+        for item in spectra:
+            yield from _each(item)
+    else:
+        raise ValidationError(f"not spectra: {type(spectra).__name__}", hint=_ACCEPTED_MANY)
+
+
+def _rows(ds: xr.Dataset) -> Iterator[SpectrumData]:
+    """Yield the spectra of a Dataset of one or many; padding is cut off."""
+    if state_of(ds) == SPECTRUM:
+        yield as_spectrum(ds)
+        return
+    ds = ds.compute()
+    shared = ds["wavelength"].ndim == 1
+    for k in range(ds.sizes["spectrum"]):
+        row = ds.isel(spectrum=k)
+        wave = np.asarray(ds["wavelength"].values if shared else row["wavelength"].values)
+        keep = np.isfinite(wave)
+        redshift = _scalar(row, "redshift")
+        yield as_spectrum(
+            SpectrumData(
+                wave[keep],
+                row["fnu"].values[keep],
+                row["fnu_err"].values[keep],
+                {},
+                str(_scalar(row, "grating") or ds.attrs.get("grating", "")),
+                str(_scalar(row, "spectrum_id") or ""),
+                mask=row["dq"].values[keep] != 0 if "dq" in row else None,
+                redshift=None if redshift is None else float(redshift),
+            )
+        )
+
+
+def _scalar(row: xr.Dataset, name: str) -> Any:
+    return row[name].item() if name in row.variables and row[name].ndim == 0 else None
+
+
+def _is_xarray(value: object, kind: str) -> bool:
+    """Tell whether a value is of a class of xarray, without importing it for those who do not use it."""
+    return any(c.__name__ == kind and c.__module__.startswith("xarray.") for c in type(value).__mro__)
+
+
+def good_covariance(spectrum: SpectrumData) -> csr_array | None:
+    """Return the covariance of a spectrum without what belongs to masked pixels; None where there is none."""
+    if spectrum.covariance is None:
+        return None
+    matrix = spectrum.covariance.tocoo()
+    row, column = matrix.coords
+    keep = ~spectrum.mask[row] & ~spectrum.mask[column]
+    result: csr_array = type(matrix)(
+        (matrix.data[keep], (row[keep], column[keep])), shape=matrix.shape
+    ).tocsr()
+    return result
+
+
+def symmetric(matrix: csr_array) -> csr_array:
+    """Return a covariance with rounding differences between its two halves taken out."""
+    result: csr_array = ((matrix + matrix.T) * 0.5).tocsr()
+    return result
+
+
+def with_history(header: Mapping[str, Any], line: str, **cards: Any) -> dict[str, Any]:
+    """Return a copy of a header with cards set and one line added to its HISTORY."""
+    former = header.get("HISTORY")
+    lines = [] if former is None else list(former) if isinstance(former, list) else [former]
+    return {**header, **cards, "HISTORY": [*lines, line]}
