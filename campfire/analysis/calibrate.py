@@ -18,20 +18,20 @@ from campfire.kernels.continuum import MAX_DEGREE, MULTIPLIER_RANGE, CurveFit, f
 from campfire.models import Photometry, SpectrumData
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
     from scipy.sparse import csr_array
 
     from campfire.analysis.inputs import SpectrumLike
-    from campfire.typing import BandpassLike, FloatArray
+    from campfire.typing import BandpassLike, BoolArray, FloatArray
 
 __all__ = ["MAX_DENSE_PIXELS", "CalibrationMethod", "CalibrationResult", "calibrate_to_photometry"]
 
 CalibrationMethod: TypeAlias = Literal["chebyshev", "flat"]
 
 MAX_DENSE_PIXELS = 2048
-"""A calibration correlates all pixels. Up to this many the covariance is attached (at most 50 MB); beyond, none."""
+"""A calibration correlates all pixels: above this many (50 MB) the covariance is not attached."""
 
 _ROUNDED_ERROR = 5e-7  # microjansky; catalogues keep six decimals, so that an error can be rounded to 0
 
@@ -52,7 +52,7 @@ class CalibrationResult:
     bands_used
         Names of the bands of the fit.
     observed_flux, observed_flux_err
-        Photometry of these bands, microjansky, shape (b,); the error with the error floor, where one was given.
+        Photometry of these bands, microjansky, shape (b,); the error includes the error floor.
     synthetic_flux, synthetic_flux_err
         The same of the uncalibrated spectrum.
     band_wavelengths
@@ -87,7 +87,7 @@ class CalibrationResult:
     degree: int
     coefficients: FloatArray
     coefficient_covariance: FloatArray
-    clipped: FloatArray
+    clipped: BoolArray
     provenance: list[str]
     fit: CurveFit = field(repr=False)
 
@@ -142,9 +142,9 @@ def calibrate_to_photometry(
 ) -> CalibrationResult:
     """Fit a smooth curve that brings the spectrum's synthetic photometry onto the observed one.
 
-    The fit is done in flux, with the errors of photometry and spectrum, so bands of any sign and S/N are used.
-    The curve is a Chebyshev polynomial, constant outside the outermost pivot wavelengths, and cut to the range
-    0.1 to 50 with a warning.
+    The fit is done in flux, with the errors of photometry and spectrum, so bands of any sign and S/N are
+    used. The curve is a Chebyshev polynomial, constant outside the outermost pivot wavelengths, and cut to the
+    range 0.1 to 50 with a warning.
 
     Parameters
     ----------
@@ -158,12 +158,12 @@ def calibrate_to_photometry(
         Names of bands of ``photometry``, or curves with such a name. By default all bands that have a curve,
         a measurement, at least 95 % of their throughput on good pixels, and ``min_snr``.
     degree
-        Of the polynomial; by default the smaller of 3 and the number of bands less one, which is also the most
-        the bands can fix.
+        Of the polynomial; by default the smaller of 3 and the number of bands less one, which is also the
+        most the bands can fix.
     min_snr
-        Bands chosen by default must be able to measure the curve at this S/N: the absolute synthetic flux over
-        its own and the photometric error together. The photometric flux does not enter, so that upper limits
-        and negative fluxes count, and no selection is made on noise.
+        Bands chosen by default must be able to measure the curve at this S/N: the absolute synthetic flux
+        over its own and the photometric error together. The photometric flux does not enter, so that upper
+        limits and negative fluxes count, and no selection is made on their noise.
     error_floor
         Fraction of the photometric flux added to its error in quadrature.
 
@@ -175,7 +175,8 @@ def calibrate_to_photometry(
     Raises
     ------
     ValidationError
-        For a band that is not in the photometry or has no curve, if no band is left, or for options out of range.
+        For a band that is not in the photometry or has no curve, if no band is left, or for options out of
+        range.
 
     Examples
     --------
@@ -191,8 +192,8 @@ def calibrate_to_photometry(
     _check_options(method, degree, min_snr, error_floor, photometry)
     data = as_spectrum(spectrum)
     curves, measured, chosen = _select(data, photometry, bands, min_snr)
-    coverage = {curve.name: float(c) for curve, c in zip(curves, measured.coverage, strict=True)}
-    used = [curve for curve, keep in zip(curves, chosen, strict=True) if keep]
+    coverage = {label: float(c) for label, c in zip(curves, measured.coverage, strict=True)}
+    used = {label: curves[label] for label, keep in zip(curves, chosen, strict=True) if keep}
     if not used:
         raise ValidationError(
             f"no band of the photometry can calibrate {data.spectrum_id or 'the spectrum'}",
@@ -204,7 +205,7 @@ def calibrate_to_photometry(
         data.wavelength,
         data.fnu,
         data.fnu_err,
-        used,
+        list(used.values()),
         observed,
         observed_err,
         degree=_degree(method, degree, len(used)),
@@ -213,13 +214,13 @@ def calibrate_to_photometry(
     )
     if fit.clipped.any():
         warnings.warn(
-            f"the calibration curve of {data.spectrum_id or 'the spectrum'} left the range "
-            f"{MULTIPLIER_RANGE[0]:g} to {MULTIPLIER_RANGE[1]:g} in {int(fit.clipped.sum())} pixels and was cut",
+            f"the calibration curve of {data.spectrum_id or 'the spectrum'} was cut to the range "
+            f"{MULTIPLIER_RANGE[0]:g} to {MULTIPLIER_RANGE[1]:g} in {int(fit.clipped.sum())} pixels",
             CampfireWarning,
             stacklevel=2,
         )
-    names = [curve.name for curve in used]
-    provenance = [curve.provenance for curve in used]
+    names = list(used)
+    provenance = [curve.provenance for curve in used.values()]
     return CalibrationResult(
         spectrum=_apply(data, fit, method, names, provenance, photometry.catalog),
         original=data,
@@ -230,7 +231,7 @@ def calibrate_to_photometry(
         observed_flux_err=observed_err,
         synthetic_flux=fit.synthetic,
         synthetic_flux_err=fit.synthetic_err,
-        band_wavelengths=np.array([curve.pivot for curve in used]),
+        band_wavelengths=np.array([curve.pivot for curve in used.values()]),
         multiplier_err=fit.multiplier_err,
         chi2=fit.chi2,
         coverage=coverage,
@@ -275,22 +276,27 @@ def _degree(method: str, degree: int | None, n_bands: int) -> int:
 
 def _select(
     data: SpectrumData, photometry: Photometry, bands: Sequence[str | BandpassLike] | None, min_snr: float
-) -> tuple[list[Bandpass], BandFluxes, list[bool]]:
+) -> tuple[dict[str, Bandpass], BandFluxes, list[bool]]:
     """Return the curves looked at, what the spectrum measures in them, and which are to be used."""
     if bands is None:
         curves = _curves(data, photometry)
     else:
         if isinstance(bands, str) or not len(bands):
             raise ValidationError(f"bands={bands!r}", hint="pass a list of band names, or None for all")
-        curves = list({curve.name: curve for curve in map(resolve_band, bands)}.values())
+        curves = {curve.name: curve for curve in map(resolve_band, bands)}
     if not curves:
-        return [], BandFluxes(np.empty(0), np.empty(0), np.empty(0)), []
+        return {}, BandFluxes(np.empty(0), np.empty(0), np.empty(0)), []
     measured = band_fluxes(
-        data.wavelength, data.fnu, data.fnu_err, curves, mask=data.mask, covariance=good_covariance(data)
+        data.wavelength,
+        data.fnu,
+        data.fnu_err,
+        list(curves.values()),
+        mask=data.mask,
+        covariance=good_covariance(data),
     )
     chosen = []
-    for k, curve in enumerate(curves):
-        flux, error, _ = photometry[curve.name]
+    for k, label in enumerate(curves):
+        flux, error, _ = photometry[label]
         usable = bool(np.isfinite(flux) and np.isfinite(error) and error >= 0)
         covered = bool(np.isfinite(measured.flux[k]))
         if bands is None:
@@ -300,34 +306,34 @@ def _select(
         chosen.append(usable and covered)
         if not chosen[-1]:
             reason = (
-                "has no finite flux and error in the photometry"
+                "it has no finite flux and error"
                 if not usable
-                else f"has {measured.coverage[k]:.0%} of its throughput on good pixels; {MIN_COVERAGE:.0%} needed"
+                else f"{measured.coverage[k]:.0%} of it is on good pixels, {MIN_COVERAGE:.0%} needed"
             )
-            warnings.warn(f"band {curve.name!r} {reason}: left out", CampfireWarning, stacklevel=3)
+            warnings.warn(f"band {label!r} is left out: {reason}", CampfireWarning, stacklevel=3)
     return curves, measured, chosen
 
 
-def _curves(data: SpectrumData, photometry: Photometry) -> list[Bandpass]:
+def _curves(data: SpectrumData, photometry: Photometry) -> dict[str, Bandpass]:
     """Return the curves of the bands whose pivot is in the range of the spectrum."""
     low, high = data.wavelength[0], data.wavelength[-1]
-    curves = []
+    curves = {}
     for name, wave in zip(photometry.bands, photometry.wavelength, strict=True):
         info = find_band(name)
         pivot = wave if np.isfinite(wave) else info.pivot if info else np.nan
         if not low < pivot < high:
             continue
         try:
-            curves.append(resolve_band(name))
+            curves[name] = resolve_band(name)
         except ValidationError as err:
             warnings.warn(f"band {name!r} is left out: {err}", CampfireWarning, stacklevel=4)
     return curves
 
 
 def _measurements(
-    photometry: Photometry, curves: Sequence[Bandpass], error_floor: float
+    photometry: Photometry, labels: Iterable[str], error_floor: float
 ) -> tuple[FloatArray, FloatArray]:
-    rows = [photometry[curve.name] for curve in curves]
+    rows = [photometry[label] for label in labels]
     flux = np.array([row.flux for row in rows])
     error = np.maximum([row.flux_err for row in rows], _ROUNDED_ERROR)
     return flux, np.hypot(error, error_floor * flux)
