@@ -60,6 +60,33 @@ def close_figures() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the root of a simulated archive of 24 objects, made once and not to be changed by any test."""
+    from filelock import FileLock
+
+    from campfire.simulate.archive import make_archive
+
+    # Workers of pytest-xdist have folders of their own below one that they share.
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared
+    root, done = shared / "simulated", shared / "simulated.done"
+    with FileLock(shared / "simulated.lock"):
+        if not done.exists():
+            make_archive(root, objects=24, seed=1)
+            done.touch()
+    return root
+
+
+@pytest.fixture(scope="session")
+def archive_url(archive: Path) -> Iterator[str]:
+    """Serve the simulated archive over a real socket; any token reads everything."""
+    from campfire.testing import served
+
+    with served(archive, open_access=True) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def real_spectra() -> Path:
     """Folder of real files written by others; tests that use it skip where it is absent."""
     if not SPECTRA.is_dir():
