@@ -20,7 +20,8 @@ COMMENTARY = frozenset({"COMMENT", "HISTORY", ""})
 _END = b"END" + b" " * 77
 _NUMBER = r"[+-]? *(?:\.\d+|\d+(?:\.\d*)?) *(?:[deDE] *[+-]? *\d+)?"
 _VALUE = re.compile(
-    rf" *(?:'(?P<text>(?:[^']|'')*)'|(?P<logical>[TF])|(?P<number>{_NUMBER})|(?P<complex>\([^)/]*\)))?"
+    rf" *(?:'(?P<text>(?:[^']|'')*)'|(?P<logical>[TF])|(?P<number>{_NUMBER})"
+    rf"|(?P<complex>\( *(?P<real>{_NUMBER}) *, *(?P<imag>{_NUMBER}) *\)))?"
     r" *(?:/.*)?$"
 )
 
@@ -36,8 +37,7 @@ def header_end(buffer: bytes, start: int = 0) -> int:
 def _parse_value(text: str) -> Any:
     """Value of a card from the text after its value indicator; None where it is undefined.
 
-    A text that is no FITS value (other software writes such cards) is returned as it is; so is a complex
-    number, for which JSON has no form.
+    A text that is no FITS value (other software writes such cards) is returned as it is.
     """
     match = _VALUE.match(text)
     if match is None:
@@ -45,14 +45,20 @@ def _parse_value(text: str) -> Any:
     if (string := match["text"]) is not None:
         return string.replace("''", "'").rstrip(" ")
     if (number := match["number"]) is not None:
-        digits = number.replace(" ", "")
-        try:
-            return int(digits)
-        except ValueError:
-            return float(digits.replace("D", "E").replace("d", "e"))
+        return _parse_number(number)
     if (logical := match["logical"]) is not None:
         return logical == "T"
-    return match["complex"]
+    if match["complex"] is not None:
+        return complex(_parse_number(match["real"]), _parse_number(match["imag"]))
+    return None
+
+
+def _parse_number(text: str) -> int | float:
+    digits = text.replace(" ", "")
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits.replace("D", "E").replace("d", "e"))
 
 
 @lru_cache(maxsize=16384)

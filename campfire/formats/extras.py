@@ -4,8 +4,9 @@ Two optional HDUs after SPEC1D; they are written only where the standard cards a
 other readers pass over them:
 
 ``CAMPFIRE``
-    a one-dimensional byte image: JSON text (UTF-8) with the fields the header cards do not reproduce exactly
-    (header with text beyond ASCII, redshift, spectrum id, grating, unit texts).
+    a one-dimensional byte image: JSON text (UTF-8) with what header cards do not reproduce exactly:
+    ``keywords`` (those of the spectrum's header, in order), ``values`` (of keywords whose card would read
+    back otherwise, such as text beyond ASCII), ``redshift``, ``spectrum_id``, ``grating``, unit texts.
 ``COVARIANCE``
     a table ``row``, ``col``, ``value`` (uJy2): the covariance of the pixels as a sparse matrix.
 """
@@ -13,6 +14,7 @@ other readers pass over them:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -21,16 +23,40 @@ from campfire.errors import ValidationError
 from campfire.formats.writing import table_hdu
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from scipy.sparse import csr_array
 
     from campfire.formats.raw import RawFits
     from campfire.typing import SpectrumFields
 
-__all__ = ["covariance_hdu", "extras_hdu", "restore_fields"]
+__all__ = ["covariance_hdu", "extras_hdu", "header_extras", "restore_fields"]
 
 _TEXTS = ("spectrum_id", "grating", "fnu_units", "flam_units", "wave_units")
+
+
+def header_extras(header: Mapping[str, Any], read_back: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``keywords`` and ``values`` for a header whose cards read back as ``read_back``; often empty.
+
+    Raises
+    ------
+    ValidationError
+        For a value that neither a card nor JSON can hold; its keyword is named.
+    """
+    # repr tells 1 from 1.0 and from True, and NaN is NaN
+    own = {
+        key: value
+        for key, value in header.items()
+        if key not in read_back or repr(value) != repr(read_back[key])
+    }
+    for key, value in own.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as err:
+            raise ValidationError(
+                f"header value {key} cannot be written: {value!r}"[:200], hint="use text, numbers or lists"
+            ) from err
+    if not own and list(header) == list(read_back):
+        return {}
+    return {"keywords": list(header), "values": own}
 
 
 def extras_hdu(values: Mapping[str, Any]) -> Any:
@@ -50,7 +76,7 @@ def covariance_hdu(covariance: csr_array) -> Any:
         [
             ("row", np.asarray(rows, np.int64), None),
             ("col", np.asarray(columns, np.int64), None),
-            ("value", np.asarray(matrix.data, np.float64), "uJy2"),
+            ("value", np.asarray(matrix.data), "uJy2"),
         ],
     )
 
@@ -63,11 +89,13 @@ def _read_extras(fits: RawFits) -> dict[str, Any]:
         values = json.loads(fits.image(hdu).tobytes().decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as err:
         raise fits.error(f"damaged HDU CAMPFIRE: {err}") from err
-    header = values.get("header", {}) if isinstance(values, dict) else None
-    redshift = None if header is None else values.get("redshift")
-    number = redshift is None or (isinstance(redshift, int | float) and not isinstance(redshift, bool))
-    if not isinstance(header, dict) or not number:
+    if not isinstance(values, dict):
         raise fits.error("damaged HDU CAMPFIRE: not the fields of a spectrum")
+    keys, own, redshift = values.get("keywords", []), values.get("values", {}), values.get("redshift")
+    if not (isinstance(keys, list) and all(isinstance(key, str) for key in keys) and isinstance(own, dict)):
+        raise fits.error("damaged HDU CAMPFIRE: not the header of a spectrum")
+    if redshift is not None and type(redshift) not in (int, float):
+        raise fits.error(f"damaged HDU CAMPFIRE: redshift {redshift!r}")
     if any(not isinstance(values.get(key, ""), str) for key in _TEXTS):
         raise fits.error("damaged HDU CAMPFIRE: a text field is no text")
     return cast("dict[str, Any]", values)
@@ -81,7 +109,7 @@ def _read_covariance(fits: RawFits, size: int) -> csr_array | None:
     inside = rows.dtype.kind == columns.dtype.kind == "i" and values.dtype.kind == "f"
     for index in (rows, columns):
         inside = inside and index.ndim == 1 and bool(((index >= 0) & (index < size)).all())
-    if not inside:
+    if not inside or values.ndim != 1:
         raise fits.error(f"damaged HDU COVARIANCE: not a matrix of {size} by {size} pixels")
     try:
         from scipy.sparse import coo_array
@@ -90,8 +118,17 @@ def _read_covariance(fits: RawFits, size: int) -> csr_array | None:
     return coo_array((values, (rows, columns)), shape=(size, size)).tocsr()
 
 
-def restore_fields(fits: RawFits, fields: SpectrumFields) -> None:
+def restore_fields(fits: RawFits, fields: SpectrumFields, rows: int) -> None:
     """Complete fields that were read from the cards and columns by what the optional HDUs hold.
+
+    Parameters
+    ----------
+    fits
+        The file.
+    fields
+        Fields read so far; completed in place.
+    rows
+        Number of pixels in the file.
 
     Raises
     ------
@@ -99,29 +136,15 @@ def restore_fields(fits: RawFits, fields: SpectrumFields) -> None:
         If those HDUs are damaged.
     """
     extras = _read_extras(fits)
-    if "header" in extras:
-        fields["header"] = extras["header"]
+    if "keywords" in extras:
+        own, cards = extras.get("values", {}), fields["header"]
+        keys = (key for key in extras["keywords"] if key in own or key in cards)
+        fields["header"] = {key: own[key] if key in own else cards[key] for key in keys}
     for key in _TEXTS:
         if key in extras:
             fields[key] = extras[key]  # type: ignore[literal-required]
     if extras.get("redshift") is not None:
         fields["redshift"] = float(extras["redshift"])
-    covariance = _read_covariance(fits, len(fields["wavelength"]))
+    covariance = _read_covariance(fits, rows)
     if covariance is not None:
         fields["covariance"] = covariance
-
-
-def require_json(values: Mapping[str, Any]) -> str:
-    """Return the JSON text of a header, in which NaN equals NaN.
-
-    Raises
-    ------
-    ValidationError
-        For a value that JSON has no form for.
-    """
-    try:
-        return json.dumps(values, ensure_ascii=False)
-    except (TypeError, ValueError) as err:
-        raise ValidationError(
-            f"the header cannot be written: {err}", hint="use text, numbers, lists"
-        ) from err

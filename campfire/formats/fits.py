@@ -6,6 +6,7 @@ The layouts, and how they are told apart, are described in :mod:`campfire.format
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "PixelArrays",
     "ProductFacts",
     "file_hash",
+    "peek_spectrum",
     "product_facts",
     "read_header",
     "read_pixels",
@@ -105,9 +107,26 @@ def read_spectrum(
     >>> fields["spectrum_id"], fields["fnu"], fields["mask"]
     ('a_prism_clear_1', array([ 3., nan]), array([False,  True]))
     """
+    fields = _fields(path, extraction, None)
+    if spectrum_id:
+        fields["spectrum_id"] = spectrum_id
+    if grating:
+        fields["grating"] = grating
+    return fields
+
+
+def peek_spectrum(path: PathInput, *, extraction: str = "optimal") -> SpectrumFields:
+    """Return what :func:`read_spectrum` does, but without the pixels: arrays have the dtypes and no elements.
+
+    The file is checked as when reading it, wavelengths included.
+    """
+    return _fields(path, extraction, 0)
+
+
+def _fields(path: PathInput, extraction: str, rows: int | None) -> SpectrumFields:
     with RawFits(path) as fits:
         table = find_table(fits)
-        pixels = read_columns(fits, table, extraction)
+        pixels = read_columns(fits, table, extraction, rows=rows)
         header = merged_header(fits, table)
         own_id, own_grating = identify_header(header, fits.path.name)
         fields: SpectrumFields = {
@@ -119,14 +138,11 @@ def read_spectrum(
             "spectrum_id": own_id,
             "flam": pixels.more.get("flam"),
             "flam_err": pixels.more.get("flam_err"),
-            "fits_path": str(fits.path),
+            "fits_path": os.fspath(path),
             "mask": pixels.mask,
         }
-        restore_fields(fits, fields)
-    if spectrum_id:
-        fields["spectrum_id"] = spectrum_id
-    if grating:
-        fields["grating"] = grating
+        if table.layout == "campfire":
+            restore_fields(fits, fields, fits.layout(table.hdu).rows)
     return fields
 
 
@@ -263,4 +279,4 @@ def product_facts(path: PathInput) -> ProductFacts:
 def _origin(path: Path, header: dict[str, Any]) -> tuple[str, int | None]:
     """Observation and source of a file whose name is not that of a product."""
     source = header.get("SOURCEID")
-    return path.absolute().parent.name, source if isinstance(source, int) else None
+    return path.absolute().parent.name, source if type(source) is int else None

@@ -118,12 +118,12 @@ def find_table(fits: RawFits) -> Table1D:
     return Table1D(hdu, layout, wave, extractions)
 
 
-def _quantity(fits: RawFits, table: Table1D, name: str, kind: str) -> FloatArray:
+def _quantity(fits: RawFits, table: Table1D, name: str, kind: str, rows: int | None = None) -> FloatArray:
     """One column as floats of its own dtype, converted by its TUNIT."""
     column = fits.layout(table.hdu).columns[name]
     if column.unit is None and table.layout == "x1d":
         raise fits.error(f"column {column.name} has no unit (TUNIT)", "the file has to say it")
-    values = fits.column(table.hdu, name)
+    values = fits.column(table.hdu, name)[:rows]
     if values.ndim != 1 or values.dtype.kind not in "fiu":
         raise fits.error(
             f"column {column.name} is {values.dtype} of shape {values.shape}, not one number a row"
@@ -160,8 +160,21 @@ def read_wavelength(fits: RawFits, table: Table1D) -> FloatArray:
     return wave
 
 
-def read_columns(fits: RawFits, table: Table1D, extraction: str, *, flam: bool = True) -> Pixels:
+def read_columns(
+    fits: RawFits, table: Table1D, extraction: str, *, flam: bool = True, rows: int | None = None
+) -> Pixels:
     """Read one extraction; see :func:`campfire.formats.quantities.apply_missing` for missing pixels.
+
+    Parameters
+    ----------
+    fits, table
+        The file and its 1-D table.
+    extraction
+        The extraction.
+    flam
+        Read f_lambda too, where the file has it.
+    rows
+        Only the first rows; 0 tells the dtypes.
 
     Raises
     ------
@@ -177,9 +190,9 @@ def read_columns(fits: RawFits, table: Table1D, extraction: str, *, flam: bool =
             f"no extraction {extraction!r} in the file" if known else f"unknown extraction {extraction!r}"
         )
         raise fits.error(message, f"it holds {there}")
-    wave = read_wavelength(fits, table)
-    fnu = _quantity(fits, table, roles["fnu"], "fnu")
-    fnu_err = _quantity(fits, table, roles["fnu_err"], "fnu")
+    wave = read_wavelength(fits, table)[:rows]
+    fnu = _quantity(fits, table, roles["fnu"], "fnu", rows)
+    fnu_err = _quantity(fits, table, roles["fnu_err"], "fnu", rows)
     header = fits.layout(table.hdu).header
     columns = fits.layout(table.hdu).columns
     exact = header.get("CMPFRRAW") is True
@@ -188,12 +201,12 @@ def read_columns(fits: RawFits, table: Table1D, extraction: str, *, flam: bool =
     else:
         no_data, mask = apply_missing(fnu, fnu_err)
     if "mask" in columns and table.layout == "campfire":
-        flagged = fits.column(table.hdu, "mask")
+        flagged = fits.column(table.hdu, "mask")[:rows]
         if flagged.dtype != np.bool_ or flagged.shape != mask.shape:
             raise fits.error(f"column mask is {flagged.dtype} of shape {flagged.shape}", "expected logicals")
         mask = mask | flagged
     if "dq" in columns and table.layout == "x1d":
-        dq = fits.column(table.hdu, "dq")
+        dq = fits.column(table.hdu, "dq")[:rows]
         if dq.dtype.kind not in "iu" or dq.shape != mask.shape:
             raise fits.error(f"column DQ is {dq.dtype} of shape {dq.shape}", "expected integers")
         mask = mask | ((dq & dq.dtype.type(_DO_NOT_USE)) != 0)
@@ -202,7 +215,7 @@ def read_columns(fits: RawFits, table: Table1D, extraction: str, *, flam: bool =
     if flam and header.get("FLAMORIG") != "computed":
         for role in ("flam", "flam_err"):
             if role in roles:
-                more[role] = _quantity(fits, table, roles[role], "flam")
+                more[role] = _quantity(fits, table, roles[role], "flam", rows)
         if not exact:
             for role, bad in (("flam", no_data), ("flam_err", mask)):
                 if role in more:

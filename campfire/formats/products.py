@@ -10,7 +10,7 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.formats.cards import header_end, parse_header
-from campfire.formats.extras import covariance_hdu, extras_hdu, require_json
+from campfire.formats.extras import covariance_hdu, extras_hdu, header_extras
 from campfire.formats.layouts import identify_header
 from campfire.formats.quantities import UNITS, apply_missing, unit_factor
 from campfire.formats.writing import fits_header, plain_value, refuse_existing, table_hdu, write_hdus
@@ -289,12 +289,11 @@ def write_spectrum(path: PathInput, fields: SpectrumFields, *, overwrite: bool =
     header["GRATING"] = grating
     primary = fits.PrimaryHDU(header=fits_header(header))
     hdus = [primary, _table_of(fields)]
-    primary.header["EXTEND"] = True
+    primary.header.set("EXTEND", True, after="NAXIS")  # where the list of HDUs would put it
     image = primary.header.tostring().encode("ascii")
     read_back = parse_header(image[: header_end(image)])
     extras: dict[str, Any] = dict(_check_units(fields))
-    if require_json(read_back) != require_json(given):
-        extras["header"] = given
+    extras |= header_extras(given, read_back)
     own_id, own_grating = identify_header(read_back, Path(path).name)
     if own_id != spectrum_id:
         extras["spectrum_id"] = spectrum_id

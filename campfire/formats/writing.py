@@ -38,17 +38,19 @@ def plain_value(keyword: str, value: Any) -> Any:
     Raises
     ------
     ValidationError
-        For a value a header cannot hold (it is text, bool, int, float, None, or a list of these).
+        For a value a header cannot hold (it is text, a number, bool, None, or a list or mapping of these).
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, str | bool | int | float):
+    if value is None or isinstance(value, str | bool | int | float | complex):
         return value
+    if isinstance(value, Mapping):
+        return {str(key): plain_value(keyword, item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain_value(keyword, item) for item in value]
     raise ValidationError(
         f"header value {keyword} is a {type(value).__name__}",
-        hint="use text, bool, int, float, None or lists",
+        hint="use text, numbers, bool, None or lists",
     )
 
 
@@ -63,6 +65,8 @@ def _value_text(value: Any) -> str | None:
         return f"{text:>20}" if len(text) <= 70 else None
     if isinstance(value, float):
         return f"{repr(value).upper():>20}" if math.isfinite(value) else None
+    if isinstance(value, complex) and math.isfinite(value.real) and math.isfinite(value.imag):
+        return f"({value.real!r}, {value.imag!r})".upper()
     return None
 
 

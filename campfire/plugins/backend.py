@@ -1,0 +1,184 @@
+"""The xarray engine ``campfire``: ``xr.open_dataset(path, engine="campfire")`` and ``xr.open_datatree``.
+
+Arrays are lazy: each is read from the file when it is used and the file is closed again, so that any number
+of open Datasets holds no file handle. They can be pickled and read from several threads.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import zlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray, BackendEntrypoint
+from xarray.core import indexing
+
+from campfire.convert import to_dataset
+from campfire.errors import ValidationError
+from campfire.formats.cards import CARD
+from campfire.formats.fits import peek_spectrum, read_spectrum
+from campfire.formats.tree import read_tree
+
+if TYPE_CHECKING:
+    from campfire.formats.tree import FileArray, Group
+
+__all__ = ["CampfireBackendEntrypoint"]
+
+_NAME = re.compile(r"(_spec|\.spec|_x1d)\.fits(\.gz)?$", re.IGNORECASE)
+_SNIFFED = 64 * 1024  # further than the headers of the 1-D table in every layout
+_TABLES = (b"EXTNAME = 'SPEC1D", b"EXTNAME = 'EXTRACT1D")
+
+
+class _LazyArray(BackendArray):
+    """An array of a file as xarray wants it: only its description, the file is opened to read and closed."""
+
+    __slots__ = ("dtype", "shape", "source")
+
+    def __init__(self, source: FileArray) -> None:
+        self.source = source
+        self.shape = source.shape
+        self.dtype = source.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        # A table or an image is read as a whole: slicing afterwards costs nothing in comparison.
+        support = indexing.IndexingSupport.BASIC
+        return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+        return np.asarray(self.source.read()[key])
+
+
+def _lazy(array: FileArray, attrs: dict[str, Any] | None = None) -> xr.Variable:
+    data = indexing.LazilyIndexedArray(_LazyArray(array))
+    return xr.Variable(array.dims, data, dict(array.attrs) if attrs is None else attrs)
+
+
+def _local_path(filename_or_obj: Any) -> str:
+    if isinstance(filename_or_obj, str | os.PathLike):
+        return os.fspath(filename_or_obj)
+    raise ValidationError(
+        f"the engine 'campfire' opens files, not a {type(filename_or_obj).__name__}", hint="pass a path"
+    )
+
+
+def _without(ds: xr.Dataset, drop_variables: str | Iterable[str] | None) -> xr.Dataset:
+    names = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
+    return ds.drop_vars(names, errors="ignore")
+
+
+def _spectrum(path: str, group: Group, extraction: str) -> xr.Dataset:
+    """The Dataset of :func:`campfire.convert.to_dataset`, its pixels unread but for the wavelengths."""
+    fields = peek_spectrum(path, extraction=extraction)
+    if fields.get("covariance") is not None:
+        # the number of bands is only known from the values
+        return to_dataset(read_spectrum(path, extraction=extraction))
+    empty = to_dataset(fields)
+    wavelength = group["wavelength"]
+    variables: dict[str, Any] = {
+        str(name): _lazy(group.arrays[str(name)], dict(variable.attrs))
+        for name, variable in empty.data_vars.items()
+    }
+    coords = {str(name): variable.variable for name, variable in empty.coords.items()}
+    coords["wavelength"] = xr.Variable(("wavelength",), wavelength, dict(empty["wavelength"].attrs))
+    return xr.Dataset(variables, coords, empty.attrs)
+
+
+def _plain(group: Group) -> xr.Dataset:
+    """The Dataset of any other group; coordinates of one dimension are read, for they are indexes."""
+    variables: dict[str, xr.Variable] = {}
+    for name, array in group.arrays.items():
+        if name in group.coords and len(array.dims) == 1:
+            variables[name] = xr.Variable(array.dims, group[name], dict(array.attrs))
+        else:
+            variables[name] = _lazy(array)
+    coords = {name: variables.pop(name) for name in group.coords}
+    return xr.Dataset(variables, coords, group.attrs)
+
+
+class CampfireBackendEntrypoint(BackendEntrypoint):
+    """Open CAMPFIRE ``_spec.fits``, msaexp ``.spec.fits`` and JWST ``_x1d.fits`` files as xarray objects.
+
+    ``xr.open_dataset`` gives the Dataset of ``SpectrumData.from_fits(path).to_xarray()``, unread;
+    ``xr.open_datatree`` the whole file: ``/`` (that Dataset), ``/extractions``, ``/spectrum_2d``,
+    ``/profile``, ``/exposures``, as far as the file has them (see :mod:`campfire.formats.tree`).
+
+    Both take ``extraction=`` (``optimal``, ``3px``, ``4px``, ``5px``) for the former.
+    """
+
+    description: ClassVar[str] = "NIRSpec spectra in FITS: CAMPFIRE, msaexp (DJA), JWST x1d"
+    url: ClassVar[str] = "https://campfire.hollisakins.com/docs"
+    open_dataset_parameters: ClassVar[tuple[str, ...] | None] = (
+        "filename_or_obj",
+        "drop_variables",
+        "extraction",
+    )
+    supports_groups: ClassVar[bool] = True
+
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        extraction: str = "optimal",
+    ) -> xr.Dataset:
+        """Open the one-dimensional spectrum of a file; called by ``xr.open_dataset``.
+
+        Raises
+        ------
+        NotFoundError, ValidationError
+            As :func:`campfire.formats.fits.read_spectrum`.
+        """
+        path = _local_path(filename_or_obj)
+        group = read_tree(path, extraction=extraction, only="/")["/"]
+        return _without(_spectrum(path, group, extraction), drop_variables)
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        extraction: str = "optimal",
+    ) -> dict[str, xr.Dataset]:
+        """Open every group of a file; called by ``xr.open_groups``."""
+        path = _local_path(filename_or_obj)
+        groups = read_tree(path, extraction=extraction)
+        datasets = {"/": _spectrum(path, groups.pop("/"), extraction)}
+        datasets |= {f"/{name}": _plain(group) for name, group in groups.items()}
+        return {name: _without(ds, drop_variables) for name, ds in datasets.items()}
+
+    def open_datatree(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        extraction: str = "optimal",
+    ) -> xr.DataTree:
+        """Open a whole file as a tree; called by ``xr.open_datatree``."""
+        groups = self.open_groups_as_dict(
+            filename_or_obj, drop_variables=drop_variables, extraction=extraction
+        )
+        return xr.DataTree.from_dict(groups)
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Tell whether this looks like one of our files, by its name and the beginning of its content."""
+        if not isinstance(filename_or_obj, str | os.PathLike):
+            return False
+        path = os.fspath(filename_or_obj)
+        if not isinstance(path, str) or not _NAME.search(path):
+            return False
+        try:
+            with open(path, "rb") as file:
+                zipped = file.read(2) == b"\x1f\x8b"
+                file.seek(0)
+                with gzip.GzipFile(fileobj=file) if zipped else file as content:
+                    begin = content.read(_SNIFFED)
+        except (OSError, EOFError, ValueError, zlib.error):
+            return False
+        return begin.startswith(b"SIMPLE  =") and any(
+            begin[at : at + len(card)] == card for at in range(0, len(begin), CARD) for card in _TABLES
+        )
