@@ -1,0 +1,152 @@
+"""What one running server knows: the data root, its settings, accounts and catalogue; and who is asking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
+
+from campfire.config import DataPaths
+from campfire.errors import NotFoundError
+from campfire.server.accounts import Accounts, User, server_folder
+from campfire.server.answers import auth_refusal, refusal
+from campfire.server.cutouts import CutoutMaker
+from campfire.server.devices import Devices
+from campfire.server.failures import Failures
+from campfire.server.files import FileShelf
+from campfire.store.catalog import Catalog
+from campfire.store.serving.reader import Viewer
+from campfire.store.serving.served import ServedCatalogue
+
+__all__ = ["Archive", "Caller", "CallerDep", "PersonDep", "ServedDep", "origin_of"]
+
+API = "/api/v1"
+GUEST = "00000000-0000-4000-8000-000000000000"
+_GUEST_ROW = {"id": GUEST, "email": None, "full_name": "Guest", "is_admin": 0, "password_hash": None}
+
+
+class Archive:
+    """One served data root.
+
+    Parameters
+    ----------
+    root
+        Data root holding ``meta/campfire.db``.
+    open_access
+        Any bearer token reads everything.
+    fixed
+        Answer correctly where the deployed service does not.
+    base_url
+        Public address, where a proxy does not say it; with or without ``/api/v1``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no catalogue below ``root``.
+    """
+
+    def __init__(
+        self, root: Path, *, open_access: bool = False, fixed: bool = False, base_url: str | None = None
+    ) -> None:
+        self.paths = DataPaths(root.absolute())
+        if not self.paths.database.is_file():
+            raise NotFoundError(
+                f"{root} has no catalogue (meta/campfire.db)",
+                hint=f"`campfire index {root}` makes one from the FITS products",
+                path=self.paths.database,
+            )
+        Catalog(self.paths.database).close()  # brings one of an older version up to date
+        self.open_access = open_access
+        self.fixed = fixed
+        self.base_url = None if base_url is None else base_url.rstrip("/").removesuffix(API)
+        self.accounts = Accounts(self.paths.root)
+        self.devices = Devices(self.accounts)
+        self.failures = Failures()
+        self.catalogue = ServedCatalogue(self.paths.database, fixed=fixed)
+        self.files = FileShelf(self.paths, self.accounts.signer)
+        self.cutouts = CutoutMaker(self.paths.imaging, server_folder(self.paths.root) / "cutouts")
+        with self.accounts.store.transaction():
+            guest = self.accounts.store.find("users", id=GUEST)
+            if open_access and guest is None:
+                self.accounts.store.insert("users", {**_GUEST_ROW, "created_at": self.accounts.clock()})
+            elif guest is not None and not open_access:
+                self.accounts.store.delete("users", id=GUEST)  # and with it every sign-in made without one
+
+    def close(self) -> None:
+        """Close the files held open."""
+        self.catalogue.close()
+        self.accounts.close()
+
+    def guest(self) -> User | None:
+        """Return whom an unknown token stands for: nobody, unless access is open."""
+        if not self.open_access:
+            return None
+        row = self.accounts.store.find("users", id=GUEST)
+        return None if row is None else User(GUEST, None, row["full_name"], False, row["created_at"])
+
+    def programs_of(self, user: User) -> frozenset[str]:
+        """Return the slugs of the programs an account can read: public, or granted."""
+        if self.open_access:
+            return self.catalogue.program_slugs(public_only=False)
+        return self.catalogue.program_slugs(public_only=True) | self.accounts.grants_of(user.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking, and what they can read."""
+
+    user: User
+    viewer: Viewer
+
+    @property
+    def programs(self) -> frozenset[str]:
+        """Slugs of the programs they can read."""
+        return self.viewer.programs
+
+
+async def served_archive(request: Request) -> Archive:
+    """Return the archive the application serves (a dependency; async, so that it costs no thread)."""
+    archive = request.app.state.archive
+    if not isinstance(archive, Archive):
+        raise TypeError("the application was not made by create_app")
+    return archive
+
+
+ServedDep = Annotated[Archive, Depends(served_archive)]
+_bearer = HTTPBearer(auto_error=False, description="An API key (sk_...) or an access token")
+
+
+def _bearer_user(request: Request, archive: Archive) -> User | None:
+    """Return whom the Authorization header stands for; the scheme word is case-sensitive, one space."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme != "Bearer" or not token.strip():
+        return None
+    return archive.accounts.user_of(token) or archive.guest()
+
+
+def calling(request: Request, archive: ServedDep, _docs: Annotated[object, Security(_bearer)]) -> Caller:
+    """Return who is asking, or refuse with 401 (a dependency of data endpoints)."""
+    user = _bearer_user(request, archive)
+    if user is None:
+        raise refusal(401, "missing, invalid or expired token")
+    return Caller(user, Viewer(archive.programs_of(user), user.id))
+
+
+def person(request: Request, archive: ServedDep, _docs: Annotated[object, Security(_bearer)]) -> User:
+    """Return who is asking, or refuse with 401 in the auth shape (a dependency of whoami)."""
+    user = _bearer_user(request, archive)
+    if user is None:
+        raise auth_refusal(401, "unauthorized", "missing, invalid or expired token")
+    return user
+
+
+CallerDep = Annotated[Caller, Depends(calling)]
+PersonDep = Annotated[User, Depends(person)]
+
+
+def origin_of(request: Request, archive: Archive) -> str:
+    """Return the public address of the server without a trailing slash, for the links it hands out."""
+    return archive.base_url or str(request.base_url).rstrip("/")

@@ -1,0 +1,106 @@
+"""The pages of the device sign-in: who are you, and is this your device?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote, urlsplit
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from campfire.server.accounts import SESSION_SECONDS, User
+from campfire.server.archive import Archive, ServedDep
+from campfire.server.body import form_body
+from campfire.server.devices import UserCodeError
+from campfire.server.pages import confirm_page, message_page, sign_in_page
+from campfire.server.routes.auth import SESSION_COOKIE
+
+__all__ = ["router"]
+
+router = APIRouter(include_in_schema=False)
+Form = Annotated[dict[str, str], Depends(form_body)]
+
+MAX_FAILURES = 10
+FAILURE_SECONDS = 600
+
+
+def _signed_in(request: Request, archive: Archive) -> User | None:
+    if archive.open_access:
+        return archive.guest()
+    return archive.accounts.user_of_session(request.cookies.get(SESSION_COOKIE, ""))
+
+
+def _form_token(request: Request, archive: Archive) -> str:
+    """Return what a form must bring back: bound to the session, so another site cannot know it."""
+    return archive.accounts.signer.sign("form", request.cookies.get(SESSION_COOKIE, ""), 0)
+
+
+def _from_elsewhere(request: Request, archive: Archive) -> bool:
+    """Tell whether the browser says that another site sent the form."""
+    origin = request.headers.get("origin")
+    hosts = {request.headers.get("host"), urlsplit(archive.base_url or "").netloc}
+    return origin is not None and urlsplit(origin).netloc not in hosts
+
+
+def _confirm(
+    request: Request,
+    archive: Archive,
+    user: User,
+    code: str,
+    *,
+    problem: str | None = None,
+    status: int = 200,
+) -> Response:
+    who = user.full_name or user.email or "guest"
+    return confirm_page(who, _form_token(request, archive), code, problem=problem, status=status)
+
+
+@router.get("/cli-auth")
+def show(request: Request, archive: ServedDep, code: str = "") -> Response:
+    """Show the page a person was sent to by the device."""
+    user = _signed_in(request, archive)
+    return sign_in_page(code[:12]) if user is None else _confirm(request, archive, user, code[:12])
+
+
+@router.post("/cli-auth/sign-in")
+def sign_in(request: Request, form: Form, archive: ServedDep) -> Response:
+    """Check the password and go on to the confirmation."""
+    email, code = form.get("email", "").strip(), form.get("code", "")[:12]
+    if _from_elsewhere(request, archive):
+        return message_page("Not from here", "This form was sent by another site.", status=403)
+    if archive.failures.many(email.lower(), MAX_FAILURES, FAILURE_SECONDS):
+        return sign_in_page(code, problem="Too many wrong passwords. Try again in ten minutes.", status=429)
+    user = archive.accounts.check_password(email, form.get("password", ""))
+    if user is None:
+        archive.failures.add(email.lower())
+        return sign_in_page(code, problem="E-mail or password is wrong.", status=403)
+    answer = Response(status_code=303, headers={"Location": f"/cli-auth?code={quote(code)}"})
+    answer.set_cookie(
+        SESSION_COOKIE,
+        archive.accounts.session(user),
+        max_age=SESSION_SECONDS,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+@router.post("/cli-auth")
+def decide(request: Request, form: Form, archive: ServedDep) -> Response:
+    """Approve or deny the device."""
+    user, code = _signed_in(request, archive), form.get("code", "")[:12]
+    if user is None:
+        return sign_in_page(code, problem="You were signed out. Sign in again.", status=403)
+    right = archive.accounts.signer.verify(
+        "form", request.cookies.get(SESSION_COOKIE, ""), 0, form.get("form_token", "")
+    )
+    if not right or _from_elsewhere(request, archive):
+        return message_page("Not from here", "This form was sent by another site.", status=403)
+    approve = form.get("action") == "authorize"
+    try:
+        archive.devices.decide(code, user.id, approve=approve)
+    except UserCodeError as err:
+        return _confirm(request, archive, user, code, problem=f"{err.message.capitalize()}.", status=400)
+    if approve:
+        return message_page("Device connected", "You can close this page and go back to your terminal.")
+    return message_page("Device denied", "The device was not given access. You can close this page.")

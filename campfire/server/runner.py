@@ -1,0 +1,159 @@
+"""Run the application on a real socket: in the foreground, or in a thread."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from campfire.config import is_loopback
+from campfire.errors import ValidationError
+from campfire.server.accounts import Accounts
+from campfire.typing import PathInput
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
+__all__ = ["running", "serve"]
+
+DRAIN_SECONDS = 10
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket: from here on, clients that connect are served or wait."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(1024)
+    except (OSError, OverflowError) as err:
+        sock.close()
+        raise ValidationError(
+            f"cannot listen on {host}:{port}: {err}", hint="is another server there? port 0 picks a free one"
+        ) from err
+    return sock
+
+
+def _url(sock: socket.socket, host: str) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{sock.getsockname()[1]}/api/v1"
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,  # it would hold signatures; campfire.server.middleware writes ours
+        proxy_headers=True,  # believed from 127.0.0.1 only, or from $FORWARDED_ALLOW_IPS
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        backlog=1024,
+    )
+    return uvicorn.Server(config)
+
+
+def _check_address(root: Path, host: str, open_access: bool) -> None:
+    if is_loopback(host):
+        return
+    if open_access:
+        raise ValidationError(
+            f"open access is refused on {host}: anyone who reaches it could read everything",
+            hint="make accounts with `campfire user add EMAIL`, or serve on 127.0.0.1 behind a proxy",
+        )
+    with Accounts(root) as accounts:
+        if not accounts.users():
+            raise ValidationError(
+                f"nobody could sign in on {host}: there are no accounts",
+                hint="make one with `campfire user add EMAIL`, or serve on 127.0.0.1",
+            )
+
+
+def serve(
+    root: PathInput,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    *,
+    open_access: bool = False,
+    fixed: bool = False,
+    base_url: str | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a data root until SIGINT or SIGTERM; requests under way are finished first.
+
+    Parameters
+    ----------
+    root
+        Data root: ``meta/campfire.db``, ``products/``, ``imaging/``.
+    host, port
+        Where to listen; port 0 picks a free one.
+    open_access
+        Any bearer token reads everything (on loopback only).
+    fixed
+        Answer correctly where the deployed service does not.
+    base_url
+        Public address behind a proxy that does not pass one on.
+    ready
+        Called with the API's base URL once clients can connect.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no catalogue.
+    ValidationError
+        If the address is public and there are no accounts, or is taken.
+    """
+    from campfire.server.app import create_app
+
+    path = Path(root).expanduser().absolute()
+    app = create_app(path, open_access=open_access, fixed=fixed, base_url=base_url)
+    try:
+        _check_address(path, host, open_access)
+        with _listen(host, port) as sock, _stoppable():
+            if ready is not None:
+                ready(_url(sock, host))
+            _server(app).run(sockets=[sock])
+    finally:
+        app.state.archive.close()
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGINT and SIGTERM mean a graceful stop only: uvicorn sends them again when it has stopped."""
+
+    def stopped(number: int, frame: Any) -> None:
+        logging.getLogger(__name__).info("stopped by signal %d", number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stopped) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def running(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve an application from a thread while the block runs; yield the API's base URL."""
+    server = _server(app)
+    with _listen(host, port) as sock:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="campfire-server")
+        thread.start()
+        try:
+            yield _url(sock, host)
+        finally:
+            server.should_exit = True
+            thread.join()

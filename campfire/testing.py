@@ -1,0 +1,70 @@
+"""A served archive for tests and notebooks: ``with served(root) as url``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from campfire.typing import PathInput
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+__all__ = ["served"]
+
+
+@contextmanager
+def served(
+    root: PathInput,
+    *,
+    open_access: bool = True,
+    fixed: bool = False,
+    port: int = 0,
+    wrap: Callable[[ASGIApp], ASGIApp] | None = None,
+) -> Iterator[str]:
+    """Serve a data root on a real loopback socket, from a thread, while the block runs.
+
+    Parameters
+    ----------
+    root
+        Data root with a catalogue, such as ``campfire simulate`` or ``campfire index`` makes.
+    open_access
+        Any bearer token reads everything; else :class:`campfire.server.accounts.Accounts` are needed.
+    fixed
+        Answer correctly where the deployed service does not.
+    port
+        Where to listen; 0 picks a free one.
+    wrap
+        Given the application, returns the one to run: where a test injects faults.
+
+    Yields
+    ------
+    str
+        The API's base URL, ``http://127.0.0.1:PORT/api/v1``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no catalogue below ``root``.
+    ImportError
+        If the ``server`` extra is not installed.
+
+    Examples
+    --------
+    >>> from campfire.testing import served
+    >>> with served("archive") as url:  # doctest: +SKIP
+    ...     cf = Campfire(url, token="any")
+    """
+    try:
+        from campfire.server.app import create_app
+        from campfire.server.runner import running
+    except ImportError as err:
+        raise ImportError('serving needs FastAPI and uvicorn: pip install "campfire[server]"') from err
+    app = create_app(Path(root), open_access=open_access, fixed=fixed)
+    try:
+        with running(wrap(app) if wrap else app, port=port) as url:
+            yield url
+    finally:
+        app.state.archive.close()
