@@ -7,8 +7,8 @@
 
 A file that was reprocessed has another hash, hence another row: nothing is ever invalidated, and the old row
 is garbage until :func:`campfire.collection.cache.compact`. Pixels are appended first and committed to the
-index afterwards, under the index's lock, so a writer may be killed at any moment and two may write at once. Deleting the folder is always
-safe: whoever still holds a collection made from it reads the files instead.
+index afterwards, under the index's lock, so a writer may be killed at any moment and two may write at once.
+Deleting the folder is always safe: whoever still holds a collection made from it reads the files instead.
 """
 
 from __future__ import annotations

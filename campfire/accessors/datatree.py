@@ -1,0 +1,126 @@
+"""``DataTree.campfire``: the analysis of a collection, grating by grating."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from campfire.errors import ValidationError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from campfire.models import SpectrumData
+    from campfire.typing import BandpassLike
+
+__all__ = ["DataTreeAccessor"]
+
+
+class DataTreeAccessor:
+    """Methods of a collection as ``open_collection`` gives it; a tree gives a tree.
+
+    Parameters
+    ----------
+    tree
+        One child a grating.
+    """
+
+    def __init__(self, tree: xr.DataTree) -> None:
+        self._tree = tree
+
+    def _groups(self) -> dict[str, xr.Dataset]:
+        """Return the collections in the tree by their path."""
+        found = {
+            node.path: node.to_dataset()
+            for node in self._tree.subtree
+            if "fnu" in node.data_vars and "spectrum" in node.sizes
+        }
+        if not found:
+            names = ", ".join(self._tree.children) or "none"
+            raise ValidationError(
+                f"no collection in this tree (children: {names})", hint="use a tree of open_collection()"
+            )
+        return found
+
+    def _each(self, function: Callable[..., xr.Dataset], *args: Any, **options: Any) -> xr.DataTree:
+        import xarray as xr
+
+        root = self._tree.path
+        results: dict[str, xr.Dataset] = {"/": xr.Dataset(attrs=dict(self._tree.attrs))}
+        for path, ds in self._groups().items():
+            results["/" + path.removeprefix(root).strip("/")] = function(ds, *args, **options)
+        return xr.DataTree.from_dict(results, name=self._tree.name)
+
+    def resample(self, grid: ArrayLike | str = "common") -> xr.DataTree:
+        """Bring every grating onto one grid; see :func:`campfire.analysis.lazy.resample_collection`."""
+        from campfire.analysis.lazy import resample_collection
+
+        return self._each(resample_collection, grid)
+
+    def synthetic_photometry(
+        self, bands: str | BandpassLike | Sequence[str | BandpassLike], *, min_coverage: float = 0.95
+    ) -> xr.DataTree:
+        """Measure every spectrum; see :func:`campfire.analysis.lazy.collection_photometry`."""
+        from campfire.analysis.lazy import collection_photometry
+
+        return self._each(collection_photometry, bands, min_coverage=min_coverage)
+
+    def select(
+        self,
+        *,
+        dq_flags: object = None,
+        min_snr: float | None = None,
+        redshift_range: tuple[float | None, float | None] | None = None,
+        redshift_quality: int | str | Iterable[int | str] | None = None,
+    ) -> xr.DataTree:
+        """Keep spectra by their labels; see :func:`campfire.analysis.lazy.select_spectra`."""
+        from campfire.analysis.lazy import select_spectra
+
+        return self._each(
+            select_spectra,
+            dq_flags=dq_flags,
+            min_snr=min_snr,
+            redshift_range=redshift_range,
+            redshift_quality=redshift_quality,
+        )
+
+    def to_spectra(self) -> list[SpectrumData]:
+        """Return all spectra as ``SpectrumData``, grating after grating; computes what is lazy."""
+        from campfire.analysis.lazy import collection_spectra
+
+        return [spectrum for ds in self._groups().values() for spectrum in collection_spectra(ds)]
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Return what each grating holds; see :func:`campfire.analysis.lazy.summarise`."""
+        from campfire.analysis.lazy import summarise
+
+        return {path.rsplit("/", 1)[-1]: summarise(ds) for path, ds in self._groups().items()}
+
+    def plot(
+        self, *, axes: Mapping[str, Axes] | None = None, sort: str | None = "redshift"
+    ) -> dict[str, Axes]:
+        """Draw every grating as an image; see :func:`campfire.analysis.lazy.plot_collection`.
+
+        Parameters
+        ----------
+        axes
+            Grating -> axes to draw on; a new figure for every other one.
+        sort
+            Coordinate by which rows are sorted.
+
+        Returns
+        -------
+        dict
+            Grating -> axes.
+        """
+        from campfire.analysis.lazy import plot_collection
+
+        chosen = axes or {}
+        drawn = {}
+        for path, ds in self._groups().items():
+            name = path.rsplit("/", 1)[-1]
+            if ds.sizes["spectrum"]:
+                drawn[name] = plot_collection(ds, ax=chosen.get(name), sort=sort)
+        return drawn

@@ -1,0 +1,303 @@
+"""The analysis of single spectra, lifted to collections: lazy in, lazy out, whatever the chunks.
+
+The numbers come from the kernels that single spectra use, block of rows by block of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from campfire.analysis.inputs import as_spectra
+from campfire.analysis.photometry import resolve_bands
+from campfire.collection.blocks import check_collection, over_rows
+from campfire.collection.gridding import common_grid, resample_dataset
+from campfire.convert import append_history
+from campfire.errors import ValidationError
+from campfire.flags import parse_flags, parse_quality
+from campfire.kernels.bandpass import MIN_COVERAGE, Bandpass, band_fluxes
+from campfire.units import FNU_UNIT, WAVE_UNIT
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+    from campfire.models import SpectrumData
+    from campfire.typing import BandpassLike
+
+__all__ = [
+    "collection_photometry",
+    "collection_spectra",
+    "plot_collection",
+    "resample_collection",
+    "select_spectra",
+    "summarise",
+]
+
+
+def resample_collection(ds: xr.Dataset, grid: ArrayLike | str = "common") -> xr.Dataset:
+    """Bring a collection onto one grid, conserving the integral of f_nu over wavelength.
+
+    Parameters
+    ----------
+    ds
+        A collection; one resampled before is smoothed again, so go back to the native one.
+    grid
+        Pixel centres in microns (or a Quantity), ascending, shape (m,); ``"common"`` takes the wavelengths of
+        the row with most pixels.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions (spectrum, wavelength), float64; lazy if ``ds`` is.
+
+    Raises
+    ------
+    ValidationError
+        For a grid that does not ascend, or a Dataset that is no collection.
+    """
+    if isinstance(grid, str) and grid == "common":
+        return resample_dataset(ds, common_grid(ds))
+    return resample_dataset(ds, grid)
+
+
+def _photometry_rows(
+    wavelength: NDArray[Any],
+    fnu: NDArray[Any],
+    fnu_err: NDArray[Any],
+    dq: NDArray[Any],
+    *,
+    bands: Sequence[Bandpass],
+    min_coverage: float,
+) -> dict[str, NDArray[Any]]:
+    result = band_fluxes(wavelength, fnu, fnu_err, bands, mask=dq != 0, min_coverage=min_coverage)
+    return {"flux": result.flux, "flux_err": result.error, "coverage": result.coverage}
+
+
+def collection_photometry(
+    ds: xr.Dataset,
+    bands: str | BandpassLike | Sequence[str | BandpassLike],
+    *,
+    min_coverage: float = MIN_COVERAGE,
+) -> xr.Dataset:
+    """Measure every spectrum of a collection in several bands.
+
+    Parameters
+    ----------
+    ds
+        A collection; better native than gridded, since resampled pixels are correlated and their errors are
+        taken as independent here.
+    bands
+        Names of bands, or objects with ``name``, ``wavelength`` (um) and ``throughput``.
+    min_coverage
+        Least fraction of a band's throughput that has to lie on good pixels.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``flux``, ``flux_err`` (microjansky; NaN where the coverage is short) and ``coverage`` over (spectrum,
+        band), with the coordinates of the spectra, and ``pivot``, ``filter_id``, ``source`` of every curve.
+
+    Raises
+    ------
+    ValidationError
+        For a band without a curve, or none at all.
+    """
+    check_collection(ds)
+    curves = resolve_bands(bands)
+    function = partial(_photometry_rows, bands=curves, min_coverage=min_coverage)
+    kinds = {name: np.dtype(np.float64) for name in ("flux", "flux_err", "coverage")}
+    values = over_rows(ds, function, kinds, len(curves))
+    text = np.dtypes.StringDType()
+    result = _without_pixels(ds).assign_coords(
+        band=np.array([c.name for c in curves], dtype=text),
+        pivot=("band", np.array([c.pivot for c in curves]), {"units": WAVE_UNIT}),
+        filter_id=("band", np.array([c.filter_id for c in curves], dtype=text)),
+        source=("band", np.array([c.source for c in curves], dtype=text)),
+    )
+    attrs = {
+        "flux": {"units": FNU_UNIT, "long_name": "synthetic flux density f_nu"},
+        "flux_err": {"units": FNU_UNIT, "long_name": "1-sigma error of flux"},
+        "coverage": {"long_name": "fraction of the throughput on good pixels"},
+    }
+    result = result.assign(
+        {name: (("spectrum", "band"), values[name], attrs[name]) for name in kinds},
+    )
+    return append_history(result, f"synthetic photometry in {', '.join(c.name for c in curves)}")
+
+
+def _without_pixels(ds: xr.Dataset) -> xr.Dataset:
+    """Return the coordinates of the spectra alone."""
+    pixels = [name for name, v in ds.variables.items() if set(v.dims) & {"pixel", "wavelength"}]
+    return ds.drop_vars([*pixels, *(name for name in ("n_pixels",) if name in ds)])
+
+
+def select_spectra(
+    ds: xr.Dataset,
+    *,
+    dq_flags: object = None,
+    min_snr: float | None = None,
+    redshift_range: tuple[float | None, float | None] | None = None,
+    redshift_quality: int | str | Iterable[int | str] | None = None,
+) -> xr.Dataset:
+    """Keep the spectra that meet every condition given; pixels are not looked at.
+
+    Parameters
+    ----------
+    ds
+        A collection.
+    dq_flags
+        Condition on the flags of the spectra: ``~DQFlags.CONTAMINATION``, a name, or a mask (any bit).
+    min_snr
+        Least ``signal_to_noise``.
+    redshift_range
+        (lowest, highest), both included; None leaves an end open.
+    redshift_quality
+        One or several codes (0 to 4) or names (``"secure"``).
+
+    Returns
+    -------
+    xarray.Dataset
+        The same collection with fewer rows, perhaps none. Unknown values meet no condition.
+
+    Raises
+    ------
+    ValidationError
+        For a condition on a coordinate that the collection does not have, an unknown flag or quality, a
+        reversed range.
+    """
+    check_collection(ds)
+    keep = np.ones(ds.sizes["spectrum"], dtype=bool)
+    steps = []
+    if dq_flags is not None:
+        query = parse_flags(dq_flags)
+        flags = _coordinate(ds, "dq_flags")
+        known = np.isfinite(flags)
+        keep &= known & query.matches(np.where(known, flags, 0).astype(np.int64))
+        steps.append(f"dq_flags {query!r}")
+    if min_snr is not None:
+        keep &= _coordinate(ds, "signal_to_noise") >= min_snr
+        steps.append(f"S/N >= {min_snr:g}")
+    if redshift_range is not None:
+        low, high = _range(redshift_range)
+        redshift = _coordinate(ds, "redshift")
+        keep &= (redshift >= low) & (redshift <= high)
+        steps.append(f"redshift {low:g} to {high:g}")
+    if redshift_quality is not None:
+        many = [redshift_quality] if isinstance(redshift_quality, int | str) else list(redshift_quality)
+        if not many:
+            raise ValidationError("redshift_quality is empty", hint="pass at least one, such as 'secure'")
+        codes = sorted({int(parse_quality(q)) for q in many})
+        keep &= np.isin(_coordinate(ds, "redshift_quality"), codes)
+        steps.append(f"redshift quality {', '.join(map(str, codes))}")
+    if not steps:
+        return ds
+    chosen = ds.isel(spectrum=np.flatnonzero(keep))
+    return append_history(chosen, f"selected {int(keep.sum())} of {keep.size} spectra: {'; '.join(steps)}")
+
+
+def _coordinate(ds: xr.Dataset, name: str) -> NDArray[Any]:
+    if name not in ds.coords or ds[name].dims != ("spectrum",):
+        found = ", ".join(str(c) for c in ds.coords if ds[c].dims == ("spectrum",))
+        raise ValidationError(f"the collection has no {name!r} a spectrum", hint=f"it has {found}")
+    return np.asarray(ds[name].values)
+
+
+def _range(given: tuple[float | None, float | None]) -> tuple[float, float]:
+    try:
+        first, last = given
+    except (TypeError, ValueError) as err:
+        raise ValidationError(f"redshift_range={given!r}", hint="pass (lowest, highest)") from err
+    low = -np.inf if first is None else float(first)
+    high = np.inf if last is None else float(last)
+    if not low <= high:
+        raise ValidationError(f"redshift_range={given!r} is reversed", hint="pass (lowest, highest)")
+    return low, high
+
+
+def collection_spectra(ds: xr.Dataset) -> list[SpectrumData]:
+    """Return every spectrum of a collection as ``SpectrumData``, in order; computes what is lazy.
+
+    The header is empty and f_lambda is computed from f_nu: pixels, ids and redshifts are what a collection
+    holds.
+
+    Raises
+    ------
+    ValidationError
+        If it is no collection.
+    """
+    check_collection(ds)
+    return as_spectra(ds) if ds.sizes["spectrum"] else []
+
+
+def summarise(ds: xr.Dataset) -> dict[str, Any]:
+    """Return what a collection holds, from its labels alone.
+
+    Returns
+    -------
+    dict
+        ``grating``, ``spectra``, ``objects``, ``pixels`` (of the longest row), ``state`` (``native`` or
+        ``gridded``), ``lazy``, ``bytes`` (of the pixels, in memory), and ``redshift`` as (lowest, highest)
+        where there is one.
+
+    Raises
+    ------
+    ValidationError
+        If it is no collection.
+    """
+    state = check_collection(ds)
+    pixel = ds["fnu"]
+    result: dict[str, Any] = {
+        "grating": str(ds["grating"].item()) if "grating" in ds.coords else "",
+        "spectra": ds.sizes["spectrum"],
+        "objects": len(set(ds["object_id"].values.tolist())) if "object_id" in ds.coords else None,
+        "pixels": pixel.shape[1],
+        "state": "gridded" if state[1] == "wavelength" else "native",
+        "lazy": pixel.chunks is not None,
+        "bytes": int(sum(v.nbytes for v in ds.variables.values() if len(v.dims) == 2)),
+    }
+    if "redshift" in ds.coords:
+        redshift = np.asarray(ds["redshift"].values, dtype=np.float64)
+        known = redshift[np.isfinite(redshift)]
+        result["redshift"] = (float(known.min()), float(known.max())) if known.size else None
+    return result
+
+
+def plot_collection(ds: xr.Dataset, *, ax: Axes | None = None, sort: str | None = "redshift") -> Axes:
+    """Draw a collection as an image, one row a spectrum; a native one is resampled onto its common grid.
+
+    Parameters
+    ----------
+    ds
+        A collection; computed where it is lazy.
+    ax
+        Matplotlib axes; a new figure without them.
+    sort
+        Coordinate by which rows are sorted; None, or one that is not there, keeps their order.
+
+    Raises
+    ------
+    ValidationError
+        If it is no collection, or holds no spectra.
+    """
+    from campfire.plotting.static import draw_collection
+
+    check_collection(ds)
+    if not ds.sizes["spectrum"]:
+        raise ValidationError("a collection of no spectra", hint="there is nothing to draw")
+    gridded = resample_collection(ds) if "pixel" in ds["fnu"].dims else ds
+    good = gridded[["fnu", "dq"]].compute()
+    order = np.asarray(ds[sort].values) if sort is not None and sort in ds.coords else None
+    name = str(ds["grating"].item()) if "grating" in ds.coords else ""
+    return draw_collection(
+        np.asarray(gridded["wavelength"].values),
+        np.asarray(good["fnu"].where(good["dq"] == 0).values),
+        order=order,
+        order_label=sort or "",
+        title=f"{ds.sizes['spectrum']} {name} spectra".replace("  ", " "),
+        ax=ax,
+    )
