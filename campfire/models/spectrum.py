@@ -136,7 +136,7 @@ class SpectrumData:
         self.mask = normalise_mask(self.fnu, self.fnu_err, mask)
         self.redshift = None if redshift is None or np.isnan(redshift) else float(redshift)
         self.covariance = None
-        if covariance is not None:
+        if covariance is not None and len(self):
             from campfire.convert.covariance import as_covariance
 
             self.covariance = as_covariance(covariance, len(self))
@@ -152,8 +152,7 @@ class SpectrumData:
 
     def _density(self, name: str, given: Any, source: FloatArray) -> FloatArray:
         if given is None:
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                return fnu_to_flam(source, self.wavelength)
+            return fnu_to_flam(source, self.wavelength)
         return self._pixels(name, to_flam(_filled(given), self.wavelength))
 
     @classmethod
