@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from campfire.simulate.galaxies import Source
     from campfire.typing import FloatArray, Row
 
-__all__ = ["CATALOGUE_BANDS", "IMAGE_BANDS", "band_flux", "band_fluxes", "measure", "photometric_redshift"]
+__all__ = [
+    "CATALOGUE_BANDS",
+    "IMAGE_BANDS",
+    "band_flux",
+    "band_fluxes",
+    "measure",
+    "photometric_redshift",
+    "photometry_value",
+]
 
 IMAGE_BANDS = ("f115w", "f277w", "f444w")
 """Bands of the mosaics: blue, green, red of a colour picture."""
@@ -141,6 +149,30 @@ def measure(true: dict[str, float], catalogue: str, rng: Generator) -> dict[str,
         if rng.random() < 0.025:
             continue
         bands[band] = {"flux": flux, "flux_err": round(error, 6), **_wavelengths(band)}
+    return {"flux_unit": "uJy", "bands": bands}
+
+
+def photometry_value(level: float, rng: Generator) -> dict[str, Any]:
+    """Return the ``photometry`` value of a record without a source behind it.
+
+    Parameters
+    ----------
+    level
+        Flux of a flat f_nu, microjansky.
+    rng
+        Where noise comes from. Bands go missing, errors round to 0, an unknown band and one without
+        wavelengths appear, as they do in real records.
+    """
+    names = (*_SPACE, "Ks", "IB527")
+    noise = rng.standard_normal(len(names)).tolist()
+    chance = rng.random(len(names)).tolist()
+    bands: dict[str, dict[str, float]] = {}
+    for name, deviation, luck in zip(names, noise, chance, strict=True):
+        if luck < 0.1:
+            continue
+        error = 0.01 + 0.02 * level
+        rounded = 0.0 if luck > 0.999 else round(error, 6)
+        bands[name] = {"flux": level + error * deviation, "flux_err": rounded, **_wavelengths(name)}
     return {"flux_unit": "uJy", "bands": bands}
 
 

@@ -167,7 +167,7 @@ def _memberships(record: ObjectRecord, quality: int) -> list[str]:
     tags = earned_tags(record.source) if quality > 1 else []
     if record.index % 9 == 0:
         tags.append("follow-up")
-    if record.index % 8 == 3:
+    if record.index % 7 == 3:
         tags.append("my-secret-sample")
     return tags
 

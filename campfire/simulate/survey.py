@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -140,7 +141,7 @@ TAGS = (
     ),
 )
 
-_EPOCH = np.datetime64("2026-01-05T06:00:00", "us")
+_EPOCH = datetime(2026, 1, 5, 6)
 
 
 def timestamp(hours: float, *, zone: bool = True, digits: int = 6) -> str:
@@ -160,10 +161,9 @@ def timestamp(hours: float, *, zone: bool = True, digits: int = 6) -> str:
     >>> timestamp(1.5, digits=0)
     '2026-01-05T07:30:00+00:00'
     """
-    moment = _EPOCH + np.timedelta64(round(hours * 3.6e9), "us")
-    text, _, fraction = str(moment).partition(".")
-    kept = fraction[:digits]
-    return text + (f".{kept}" if kept else "") + ("+00:00" if zone else "")
+    moment = _EPOCH + timedelta(hours=hours)
+    fraction = f".{moment.microsecond:06d}"[: digits + 1] if digits else ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}{'+00:00' if zone else ''}"
 
 
 def day(date: str) -> float:
@@ -174,7 +174,7 @@ def day(date: str) -> float:
     >>> day("2026-01-06")
     18.0
     """
-    return float((np.datetime64(date, "us") - _EPOCH) / np.timedelta64(1, "h"))
+    return (datetime.fromisoformat(date) - _EPOCH) / timedelta(hours=1)
 
 
 def _sexagesimal(value: float, decimals: int) -> str:
