@@ -143,7 +143,7 @@ def calibrate_to_photometry(
     """Fit a smooth curve that brings the spectrum's synthetic photometry onto the observed one.
 
     The fit is done in flux, with the errors of photometry and spectrum, so bands of any sign and S/N are
-    used. The curve is a Chebyshev polynomial, constant outside the outermost pivot wavelengths, and cut to the
+    used. The curve is a Chebyshev polynomial, constant outside the outermost pivots, and cut to the
     range 0.1 to 50 with a warning.
 
     Parameters

@@ -83,7 +83,7 @@ def synthetic_photometry(
     result = band_fluxes(wave, flux, error, [curve], min_coverage=min_coverage)
     if np.isnan(result.flux[0]):
         warnings.warn(
-            f"only {result.coverage[0]:.1%} of band {curve.name!r} is on good pixels; {min_coverage:.0%} needed",
+            f"only {result.coverage[0]:.1%} of band {curve.name!r} on good pixels; {min_coverage:.0%} needed",
             CampfireWarning,
             stacklevel=2,
         )

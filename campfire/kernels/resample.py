@@ -276,7 +276,8 @@ def _shared(
     return width, total, square
 
 
-def _sparse() -> Any:
+def import_sparse() -> Any:
+    """Return scipy.sparse, or say how to get it."""
     try:
         from scipy import sparse
     except ImportError as err:
@@ -305,7 +306,7 @@ def overlap_matrix(edges: FloatArray, grid_edges: FloatArray) -> csr_array:
     n_in, n_out = len(edges) - 1, len(grid_edges) - 1
     pieces = cut(edges, grid_edges, np.ones(n_in, dtype=bool))
     starts = np.searchsorted(pieces.row, np.arange(n_out + 1))
-    matrix: csr_array = _sparse().csr_array((pieces.width, pieces.column, starts), shape=(n_out, n_in))
+    matrix: csr_array = import_sparse().csr_array((pieces.width, pieces.column, starts), shape=(n_out, n_in))
     return matrix
 
 
@@ -333,7 +334,7 @@ def resample_matrix(
     coverage : numpy.ndarray
         Fraction of each output pixel under good input, shape (m,).
     """
-    sparse = _sparse()
+    sparse = import_sparse()
     grid_edges = pixel_edges(grid)
     overlap = overlap_matrix(pixel_edges(wavelength), grid_edges)
     width = overlap @ good.astype(np.float64)

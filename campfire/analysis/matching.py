@@ -1,0 +1,60 @@
+"""Spectra smoothed to a common resolving power."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from campfire.analysis.inputs import symmetric
+from campfire.kernels.lsf import resolving_power, sigma_of_match, smoothing_matrix
+
+if TYPE_CHECKING:
+    from campfire.analysis.terms import Terms
+
+__all__ = ["match_terms"]
+
+
+def match_terms(terms: Sequence[Terms], gratings: Sequence[str]) -> list[Terms]:
+    """Smooth every input to the lowest resolving power among all gratings, at each observed wavelength.
+
+    Parameters
+    ----------
+    terms
+        The inputs, in the observed frame.
+    gratings
+        Their gratings.
+
+    Raises
+    ------
+    ValidationError
+        For a grating without a table of resolving powers.
+    """
+    from scipy.sparse import diags_array
+
+    matched = []
+    for entry, grating in zip(terms, gratings, strict=True):
+        own = resolving_power(grating, entry.wavelength)
+        target = np.min([resolving_power(name, entry.wavelength) for name in set(gratings)], axis=0)
+        sigma = sigma_of_match(entry.wavelength, own, target)
+        if not sigma.any():
+            matched.append(entry)
+            continue
+        matrix = smoothing_matrix(entry.wavelength, sigma, entry.good)
+        if entry.covariance is None:
+            spread = symmetric(matrix @ diags_array(np.square(entry.error)) @ matrix.T)
+        else:
+            spread = symmetric(matrix @ entry.covariance @ matrix.T)
+        matched.append(
+            replace(
+                entry,
+                flux=matrix @ entry.flux,
+                error=np.sqrt(np.maximum(spread.diagonal(), 0.0)),
+                covariance=spread,
+                modes=matrix @ entry.modes if entry.modes.size else entry.modes,
+                common={key: matrix @ values for key, values in entry.common.items()},
+            )
+        )
+    return matched

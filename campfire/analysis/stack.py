@@ -1,0 +1,398 @@
+"""Stacking: spectra on one grid, combined pixel by pixel, with errors that know what is shared."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry
+from campfire.analysis.inputs import as_spectra
+from campfire.analysis.stacked import Stacked, combine
+from campfire.analysis.terms import Terms
+from campfire.errors import CampfireWarning, ValidationError
+from campfire.kernels.combine import find_combiner
+from campfire.kernels.grids import check_grid
+from campfire.models import SpectrumData
+from campfire.units import to_micron
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from campfire.analysis.calibrate import CalibrationMethod
+    from campfire.analysis.inputs import SpectraLike
+    from campfire.models import Photometry
+    from campfire.typing import FloatArray, IntArray
+
+__all__ = ["StackMethod", "StackResult", "calibrate_and_stack", "stack_spectra"]
+
+StackMethod: TypeAlias = Literal["weighted_mean", "mean", "median"]
+
+_STACK_OPTIONS = ("redshift", "normalize", "sigma_clip", "rng", "match_resolution")
+
+
+@dataclass(eq=False, repr=False)
+class StackResult:
+    """A stack and what went into it; m pixels.
+
+    Attributes
+    ----------
+    spectrum
+        The stack.
+    calibrations
+        One :class:`CalibrationResult` an input; empty without photometry.
+    input_spectra
+        The inputs before resampling, calibrated where photometry was given.
+    stacking_method
+        ``weighted_mean``, ``mean`` or ``median``.
+    n_used
+        Number of inputs behind every pixel, shape (m,).
+    rejected
+        Number of inputs that sigma clipping took out of every pixel, shape (m,).
+    """
+
+    spectrum: SpectrumData
+    calibrations: list[CalibrationResult]
+    input_spectra: list[SpectrumData]
+    stacking_method: str
+    n_used: IntArray
+    rejected: IntArray
+    frame_inputs: list[Terms]
+
+    def plot(self, axes: Sequence[Axes] | None = None) -> tuple[Axes, ...]:
+        """Draw the stack, its inputs, and the calibration curves: three panels, or two without calibration.
+
+        Parameters
+        ----------
+        axes
+            As many matplotlib axes as panels; a new figure without them.
+
+        Returns
+        -------
+        tuple of matplotlib.axes.Axes
+            From top to bottom.
+        """
+        from campfire.plotting.static import draw_stack
+
+        return draw_stack(
+            self.spectrum.wavelength,
+            self.spectrum.fnu,
+            self.spectrum.fnu_err,
+            mask=self.spectrum.mask,
+            n_used=self.n_used.astype(np.float64),
+            inputs=[(terms.wavelength, terms.flux, ~terms.good) for terms in self.frame_inputs],
+            curves=[(c.original.wavelength, c.multiplier, c.multiplier_err) for c in self.calibrations],
+            title=f"{self.spectrum.spectrum_id}  {self.stacking_method}",
+            axes=axes,
+        )
+
+    def __repr__(self) -> str:
+        calibrated = "calibrated, " if self.calibrations else ""
+        return (
+            f"StackResult({self.spectrum.spectrum_id}, {len(self.input_spectra)} spectra, "
+            f"{calibrated}{self.stacking_method})"
+        )
+
+
+def stack_spectra(
+    spectra: SpectraLike | Iterable[CalibrationResult],
+    method: StackMethod = "weighted_mean",
+    wavelength_grid: ArrayLike | None = None,
+    object_id: str | None = None,
+    *,
+    redshift: float | Sequence[float] | None = None,
+    normalize: tuple[float, float] | None = None,
+    sigma_clip: float | None = None,
+    rng: int | np.random.Generator | None = None,
+    match_resolution: bool = False,
+) -> SpectrumData:
+    """Resample spectra onto a common grid, conserving flux, and combine them.
+
+    Masked pixels are not used. Errors follow from those of the inputs; the covariance of neighbouring pixels
+    is attached to the result. What spectra calibrated on the same photometry have in common is not averaged
+    down where it is known: pass :class:`CalibrationResult` objects, or use :func:`calibrate_and_stack`.
+
+    Parameters
+    ----------
+    spectra
+        A ``SpectrumCollection``, a list of ``Spectrum``, ``SpectrumData``, Datasets or ``CalibrationResult``,
+        a Dataset or a DataTree.
+    method
+        ``"weighted_mean"`` (by inverse variance), ``"mean"`` or ``"median"``.
+    wavelength_grid
+        Pixel centres in microns, in the frame of the stack. By default those of the input with most pixels;
+        spectra of different gratings are only stacked on a grid that is given.
+    object_id
+        Used in the name of the stack.
+    redshift
+        One value a spectrum (or one for all). Wavelengths and f_nu are then divided by 1 + z before stacking
+        (f_lambda is multiplied by it), so that the integrated flux stays, and the stack is in the rest frame.
+    normalize
+        (low, high) in microns, in the frame of the stack: every spectrum is divided by its mean f_nu there,
+        and the error of that mean goes into the stack. Fluxes are then relative. Spectra that do not cover
+        half of the range, or have no positive mean there, are left out with a warning.
+    sigma_clip
+        Reject values further than this many sigmas from the median of their pixel; see
+        :func:`campfire.kernels.combine.sigma_clip`.
+    rng
+        Seed or generator. The errors are then the scatter of 200 stacks of spectra drawn with replacement,
+        which includes the spread of the sources; pixels with fewer than three inputs keep the propagated
+        error.
+    match_resolution
+        Smooth all spectra to the lowest resolving power among them, wavelength by wavelength, before
+        stacking.
+
+    Returns
+    -------
+    SpectrumData
+        Named ``stack:<object_id>:<grating>``, or ``stack:<grating>:<n>spectra``; what went in is in the
+        header.
+
+    Raises
+    ------
+    ValidationError
+        For no spectra, mixed gratings without a grid, redshifts that do not match, or options out of range.
+
+    Examples
+    --------
+    >>> wave = np.linspace(1.0, 2.0, 5)
+    >>> a = SpectrumData(wave, np.ones(5), np.full(5, 0.1), {}, "PRISM", "a")
+    >>> b = SpectrumData(wave, np.full(5, 3.0), np.full(5, 0.1), {}, "PRISM", "b")
+    >>> stacked = stack_spectra([a, b])
+    >>> stacked.spectrum_id, float(stacked.fnu[2]), round(float(stacked.fnu_err[2]), 4)
+    ('stack:PRISM:2spectra', 2.0, 0.0707)
+    """
+    inputs = _inputs(spectra)
+    return _stack(
+        inputs, method, wavelength_grid, object_id, redshift, normalize, sigma_clip, rng, match_resolution
+    )[0]
+
+
+def calibrate_and_stack(
+    spectra: SpectraLike,
+    photometry: Photometry | None = None,
+    method: CalibrationMethod = "chebyshev",
+    stacking_method: StackMethod = "weighted_mean",
+    wavelength_grid: ArrayLike | None = None,
+    object_id: str | None = None,
+    **calibration_options: Any,
+) -> StackResult:
+    """Calibrate every spectrum to the photometry, whatever its type, then stack.
+
+    All are calibrated on the same photometry, so the error they get from it is common to all and stays as it
+    is in the stack, however many there are.
+
+    Parameters
+    ----------
+    spectra
+        A ``SpectrumCollection``, a list of ``Spectrum`` or ``SpectrumData``, a Dataset or a DataTree.
+    photometry
+        Observed fluxes; without them the spectra are stacked as they are.
+    method
+        Of the calibration: ``"chebyshev"`` or ``"flat"``.
+    stacking_method, wavelength_grid, object_id
+        As for :func:`stack_spectra`.
+    **calibration_options
+        ``bands``, ``degree``, ``min_snr``, ``error_floor`` of :func:`calibrate_to_photometry`; ``redshift``,
+        ``normalize``, ``sigma_clip``, ``rng``, ``match_resolution`` of :func:`stack_spectra`.
+
+    Returns
+    -------
+    StackResult
+        The stack, the calibrations and the calibrated inputs.
+
+    Raises
+    ------
+    ValidationError
+        As both functions do; a spectrum that cannot be calibrated is named.
+
+    Examples
+    --------
+    >>> from campfire.models import Photometry
+    >>> wave = np.linspace(0.6, 5.3, 400)
+    >>> a = SpectrumData(wave, np.ones(400), np.full(400, 0.1), {}, "PRISM", "a")
+    >>> b = SpectrumData(wave, np.full(400, 2.0), np.full(400, 0.1), {}, "PRISM", "b")
+    >>> phot = Photometry(["f150w", "f444w"], [4.0, 4.0], [0.2, 0.2], [1.5, 4.4])
+    >>> result = calibrate_and_stack([a, b], phot, object_id="demo")
+    >>> result, float(result.spectrum.fnu[200].round(6))
+    (StackResult(stack:demo:PRISM, 2 spectra, calibrated, weighted_mean), 4.0)
+    """
+    find_combiner(stacking_method)
+    stacking = {name: calibration_options.pop(name) for name in _STACK_OPTIONS if name in calibration_options}
+    originals = as_spectra(spectra)
+    if photometry is None:
+        if calibration_options:
+            raise ValidationError(
+                f"{', '.join(calibration_options)} given without photometry", hint="pass photometry="
+            )
+        calibrations: list[CalibrationResult] = []
+        inputs = [_Input(data, Terms.of(data)) for data in originals]
+    else:
+        calibrations = [
+            calibrate_to_photometry(data, photometry, method, **calibration_options) for data in originals
+        ]
+        inputs = [_Input(result.spectrum, Terms.of_calibrated(result)) for result in calibrations]
+    options = {name: stacking.get(name) for name in _STACK_OPTIONS}
+    spectrum, stacked, terms = _stack(inputs, stacking_method, wavelength_grid, object_id, **options)
+    return StackResult(
+        spectrum,
+        calibrations,
+        [entry.data for entry in inputs],
+        stacking_method,
+        stacked.n_used,
+        stacked.rejected,
+        terms,
+    )
+
+
+class _Input(NamedTuple):
+    """A spectrum of the stack: what is known about it, and its arrays."""
+
+    data: SpectrumData
+    terms: Terms
+
+
+def _inputs(spectra: Any) -> list[_Input]:
+    if isinstance(spectra, CalibrationResult):
+        spectra = [spectra]
+    if isinstance(spectra, list | tuple) and any(isinstance(s, CalibrationResult) for s in spectra):
+        inputs: list[_Input] = []
+        for item in spectra:
+            if isinstance(item, CalibrationResult):
+                inputs.append(_Input(item.spectrum, Terms.of_calibrated(item)))
+            else:
+                inputs.extend(_Input(data, Terms.of(data)) for data in as_spectra(item))
+        return inputs
+    return [_Input(data, Terms.of(data)) for data in as_spectra(spectra)]
+
+
+def _stack(
+    inputs: list[_Input],
+    method: str,
+    wavelength_grid: ArrayLike | None,
+    object_id: str | None,
+    redshift: Any,
+    normalize: tuple[float, float] | None,
+    sigma_clip: float | None,
+    rng: Any,
+    match_resolution: bool | None,
+) -> tuple[SpectrumData, Stacked, list[Terms]]:
+    combiner = find_combiner(method)
+    gratings = sorted({entry.data.grating for entry in inputs})
+    if len(gratings) > 1 and wavelength_grid is None:
+        raise ValidationError(
+            f"spectra of different gratings: {', '.join(gratings)}",
+            hint="stack each grating by itself, or pass wavelength_grid=",
+        )
+    terms = [entry.terms for entry in inputs]
+    if match_resolution:
+        from campfire.analysis.matching import match_terms
+
+        terms = match_terms(terms, [entry.data.grating for entry in inputs])
+    shifts = _redshifts(redshift, len(inputs))
+    if shifts is not None:
+        terms = [entry.rest_frame(z) for entry, z in zip(terms, shifts, strict=True)]
+    data = [entry.data for entry in inputs]
+    if normalize is not None:
+        kept = _normalise(terms, data, normalize)
+        terms, data = [entry for _, entry in kept], [data[k] for k, _ in kept]
+    if wavelength_grid is None:
+        grid = max(terms, key=lambda entry: len(entry.wavelength)).wavelength
+    else:
+        grid = check_grid(to_micron(wavelength_grid), "wavelength_grid")
+    stacked = combine(terms, grid, combiner, sigma_clip, rng)
+    cards: dict[str, Any] = {"NSTACK": len(data), "STACKMTH": method}
+    cards["STACKFRM"] = "observed" if shifts is None else "rest"
+    if normalize is not None:
+        cards["STACKNRM"] = f"{normalize[0]:g}-{normalize[1]:g} um"
+    if sigma_clip is not None:
+        cards["STACKCLP"] = float(sigma_clip)
+    grating = "+".join(gratings)
+    name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{len(data)}spectra"
+    spectrum = SpectrumData(
+        grid,
+        stacked.flux,
+        stacked.error,
+        _header(data, cards),
+        grating,
+        name,
+        mask=stacked.n_used == 0,
+        redshift=0.0 if shifts is not None else _agreed([entry.redshift for entry in data]),
+        covariance=stacked.covariance,
+    )
+    return spectrum, stacked, terms
+
+
+def _redshifts(redshift: Any, n: int) -> FloatArray | None:
+    if redshift is None:
+        return None
+    try:
+        values = np.asarray(redshift, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise ValidationError(f"redshift={redshift!r}", hint="pass one number a spectrum") from err
+    if values.ndim == 0:
+        values = np.full(n, float(values))
+    if values.shape != (n,) or not np.all(np.isfinite(values) & (values > -1)):
+        raise ValidationError(
+            f"redshift has shape {values.shape} for {n} spectra, or values that are not above -1",
+            hint="pass one finite redshift a spectrum",
+        )
+    return values
+
+
+def _normalise(
+    terms: list[Terms], data: list[SpectrumData], window: tuple[float, float]
+) -> list[tuple[int, Terms]]:
+    try:
+        low, high = (float(edge) for edge in window)
+    except (TypeError, ValueError) as err:
+        raise ValidationError(f"normalize={window!r}", hint="pass (low, high) in microns") from err
+    if not 0 < low < high:
+        raise ValidationError(f"normalize={window!r}", hint="pass (low, high) in microns, low first")
+    kept = []
+    for k, entry in enumerate(terms):
+        level, weights = entry.mean(low, high)
+        if level > 0:
+            kept.append((k, entry.normalised(level, weights)))
+    if not kept:
+        raise ValidationError(
+            f"no spectrum has a positive mean flux at {low:g}-{high:g} um",
+            hint="choose a range, in the frame of the stack, that the spectra cover",
+        )
+    if len(kept) < len(terms):
+        left = {k for k, _ in kept}
+        names = [data[k].spectrum_id for k in range(len(terms)) if k not in left]
+        warnings.warn(
+            f"{len(names)} of {len(terms)} spectra are left out, without a positive mean flux at "
+            f"{low:g}-{high:g} um: {', '.join(names[:5])}{'...' if len(names) > 5 else ''}",
+            CampfireWarning,
+            stacklevel=4,
+        )
+    return kept
+
+
+def _agreed(values: Sequence[Any]) -> Any:
+    """Return the value all share, or None."""
+    first = values[0]
+    return first if all(type(v) is type(first) and v == first for v in values) else None
+
+
+def _header(data: Sequence[SpectrumData], cards: dict[str, Any]) -> dict[str, Any]:
+    """Return the cards on which all inputs agree, their total exposure time, and what was done."""
+    first = data[0].header
+    shared = {
+        key: value
+        for key, value in first.items()
+        if key != "HISTORY" and all(entry.header.get(key) == value for entry in data[1:])
+    }
+    times = [entry.header.get("EFFEXPTM") for entry in data]
+    if all(isinstance(t, int | float) for t in times):
+        shared["EFFEXPTM"] = float(sum(t for t in times if t is not None))
+    names = [entry.spectrum_id for entry in data]
+    history = [f"stack of {len(names)} spectra, {cards['STACKMTH']}, resampled once, conserving flux"]
+    history += [f"input: {name}" for name in names]
+    return {**shared, **cards, "HISTORY": history}
