@@ -3,7 +3,7 @@
 ======================================================  ======================================================
 ``Catalog(path, *, read_only=False)``                    context manager, thread-safe, picklable
 ``Catalog.is_valid(path) -> bool``                       whether there is a filled catalogue
-``.select(query, *, extra=()) -> Columns``               rows of a query, column by column
+``.select(query) -> Columns``                            rows of a query, column by column
 ``.iter_rows(query, chunk=1000) -> Iterator[Row]``       the same as dictionaries, streamed
 ``.count(query) -> int``                                 how many match, whatever limit and offset
 ``.object_row(name)``, ``.spectrum_row(name)``           one row or None; a target id finds its object
@@ -15,7 +15,7 @@
 ``.record_file(...) .forget_file(...) .local_files()``   files on this disk; ``.stale_files()``
 ======================================================  ======================================================
 
-``select`` and ``iter_rows`` take names as they are; ``query.resolved(catalog.vocabulary())`` checks them first.
+``select`` and ``iter_rows`` take names as they are; ``query.resolved(catalog.vocabulary())`` checks them.
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 from filelock import FileLock
 
-from campfire.columns import COLUMNS, DISTANCE, Columns
+from campfire.columns import Columns
 from campfire.config import DataPaths
 from campfire.errors import CampfireError
-from campfire.query import Query, Vocabulary, distance_arcsec
+from campfire.query import Query, Vocabulary
 from campfire.store import migrate
 from campfire.store.connection import Connections, connect, use_safe_journal
-from campfire.store.files import FileRecord, local_paths
+from campfire.store.derive import PHOTOMETRY_ORDER
+from campfire.store.files import FileRecord
+from campfire.store.reading import dictionaries, select, stream
 from campfire.store.rows import STORED, observation_rows, split
-from campfire.store.sql import SELECTED, compile_count, compile_query
-from campfire.store.writer import PHOTOMETRY_ORDER, Writer
+from campfire.store.sql import compile_count, compile_query
+from campfire.store.writer import Writer
 from campfire.typing import PathInput, Row
 
 __all__ = ["Catalog"]
@@ -164,74 +165,23 @@ class Catalog:
 
     # --- queries --------------------------------------------------------------------------------------------
 
-    def select(self, query: Query, *, extra: Sequence[str] = ()) -> Columns:
+    def select(self, query: Query) -> Columns:
         """Return the rows of a query, column by column.
-
-        Parameters
-        ----------
-        query
-            The query.
-        extra
-            Further columns of :data:`~campfire.store.rows.STORED`, or derived ones, to add untyped: of objects,
-            or of spectra.
 
         Returns
         -------
         Columns
             All columns of :data:`~campfire.columns.COLUMNS`, and ``distance_arcsec`` where there is a cone.
         """
-        sql, parameters = compile_query(query)
-        if extra:
-            prefix = "o" if query.table == "objects" else "s"
-            added = ", ".join(f"{prefix}.{name}" for name in extra)
-            sql = sql.replace("SELECT ", f"SELECT {added}, ", 1)
-        found = self._execute(sql, parameters).fetchall()
-        names = list(self._selected(query, extra))
-        values: dict[str, Sequence[Any]] = dict(
-            zip(names, zip(*found, strict=True) if found else [()] * len(names), strict=True)
-        )
-        for spec in COLUMNS[query.table]:
-            if spec.kind == "list":
-                values[spec.name] = [split(text) for text in values[spec.name]]
-        if DISTANCE.name in values:
-            values[DISTANCE.name] = distance_arcsec(values[DISTANCE.name]).tolist()
-        if query.table == "spectra":
-            values["local_path"] = local_paths(self.paths, values["observation"], values["fits_path"])
-        return Columns.from_values(query.table, values)
-
-    @staticmethod
-    def _selected(query: Query, extra: Sequence[str] = ()) -> Iterator[str]:
-        distance = [DISTANCE.name] if query.get("cone_search") else []
-        return chain(extra, SELECTED[query.table], distance)
+        return select(self.execute, self.paths, query)
 
     def iter_rows(self, query: Query, chunk: int = 1000) -> Iterator[Row]:
         """Stream the rows of a query as dictionaries, with the keys of :meth:`select`; None where unknown."""
-        cursor = self._execute(*compile_query(query))
-        names = list(self._selected(query))
-        order = [spec.name for spec in COLUMNS[query.table]]
-        lists = [spec.name for spec in COLUMNS[query.table] if spec.kind == "list"]
-        try:
-            while found := cursor.fetchmany(chunk):
-                rows = [dict(zip(names, values, strict=True)) for values in found]
-                if query.table == "spectra":
-                    folders, files = [r["observation"] for r in rows], [r["fits_path"] for r in rows]
-                    for row, path in zip(rows, local_paths(self.paths, folders, files), strict=True):
-                        row["local_path"] = path
-                for row in rows:
-                    ordered = {name: row[name] for name in order}
-                    for name in lists:
-                        ordered[name] = split(row[name])
-                    if "has_photometry" in ordered:
-                        ordered["has_photometry"] = bool(row["has_photometry"])
-                    if DISTANCE.name in row:
-                        ordered[DISTANCE.name] = float(distance_arcsec(row[DISTANCE.name]))
-                    yield ordered
-        finally:
-            cursor.close()
+        return stream(self.execute, self.paths, query, chunk)
 
     def count(self, query: Query) -> int:
         """Count what a query matches, whatever its limit and offset."""
-        return int(self._execute(*compile_count(query)).fetchone()[0])
+        return int(self.execute(*compile_count(query)).fetchone()[0])
 
     def object_row(self, name: str) -> Row | None:
         """Return the object of this name, or the one a target of this name belongs to, or None."""
@@ -254,15 +204,7 @@ class Catalog:
 
     def _rows(self, query: Query, condition: str, *values: Any) -> list[Row]:
         sql, parameters = compile_query(query, where=condition, parameters=values)
-        found = self._execute(sql, parameters).fetchall()
-        rows = [dict(zip(SELECTED[query.table], row, strict=True)) for row in found]
-        for row in rows:
-            if query.table == "spectra":
-                row["local_path"] = local_paths(self.paths, [row["observation"]], [row["fits_path"]])[0]
-                continue
-            row["has_photometry"] = bool(row["has_photometry"])
-            row |= {spec.name: split(row[spec.name]) for spec in COLUMNS["objects"] if spec.kind == "list"}
-        return [{spec.name: row[spec.name] for spec in COLUMNS[query.table]} for row in rows]
+        return dictionaries(query, self.execute(sql, parameters).fetchall(), self.paths)
 
     def spectra_of(self, object_id: str) -> list[Row]:
         """Return the spectra of an object (or of a target's object), by target and grating."""
@@ -276,10 +218,7 @@ class Catalog:
         row = self.object_row(object_id)
         if row is None:
             return []
-        names = STORED["photometry"]
-        selected = ", ".join(f"p.{name}" for name in names)
-        sql = f"SELECT {selected} FROM photometry p WHERE p.object_pk = ? ORDER BY {PHOTOMETRY_ORDER}"
-        rows = [dict(zip(names, values, strict=True)) for values in self._execute(sql, [row["id"]])]
+        rows = self._table("photometry", f"WHERE object_pk = ? ORDER BY {PHOTOMETRY_ORDER}", row["id"])
         for found in rows:
             found["object_id"] = row["object_id"]
             found["photometry"] = json.loads(found["photometry"])
@@ -296,7 +235,7 @@ class Catalog:
 
     def programs(self) -> list[Row]:
         """Return the programs: ``slug``, ``program_name``, ``pi_name``, ``is_public``, ``jwst_program``."""
-        rows = self._table("programs", "slug")
+        rows = self._table("programs", "ORDER BY slug")
         for row in rows:
             row["is_public"] = None if row["is_public"] is None else bool(row["is_public"])
         return rows
@@ -304,7 +243,7 @@ class Catalog:
     def observations(self) -> list[Row]:
         """Return the observations as the service describes them, by name."""
         return observation_rows(
-            self._execute("SELECT * FROM observations ORDER BY observation, program_slug, field")
+            self.execute("SELECT * FROM observations ORDER BY observation, program_slug, field")
         )
 
     def tags(self) -> list[Row]:
@@ -312,7 +251,7 @@ class Catalog:
         names = [name for name in STORED["tags"] if name != "member_count"]
         selected = ", ".join(f"t.{name}" for name in names)
         counted = "coalesce(t.member_count, (SELECT count(*) FROM memberships m WHERE m.tag_id = t.id))"
-        found = self._execute(
+        found = self.execute(
             f"SELECT {selected}, {counted} FROM tags t ORDER BY t.is_system DESC, t.name, t.slug"
         )
         rows = [dict(zip([*names, "member_count"], values, strict=True)) for values in found]
@@ -325,14 +264,11 @@ class Catalog:
         row = self.object_row(object_id)
         if row is None:
             return []
-        names = STORED["targets"]
-        found = self._execute(
-            f"SELECT {', '.join(names)} FROM targets WHERE object_pk = ? ORDER BY target_id", [row["id"]]
-        )
-        rows = [dict(zip(names, values, strict=True)) for values in found]
-        return [
-            {k: v for k, v in r.items() if k != "object_pk"} | {"object_id": row["object_id"]} for r in rows
-        ]
+        rows = self._table("targets", "WHERE object_pk = ? ORDER BY target_id", row["id"])
+        for target in rows:
+            target["object_id"] = row["object_id"]
+            del target["object_pk"]
+        return rows
 
     def fields(self) -> list[str]:
         """Return the names of the fields."""
@@ -357,19 +293,16 @@ class Catalog:
             for row in self.programs():
                 for number in split(row["jwst_program"]):
                     numbers[number] = (*numbers.get(number, ()), row["slug"])
-            held = (
-                revision,
-                Vocabulary(
-                    fields=tuple(self.fields()),
-                    programs=tuple(
-                        self._names("SELECT slug FROM programs UNION SELECT program_slug FROM spectra")
-                    ),
-                    gratings=tuple(self.gratings()),
-                    observations=tuple(self.observation_names()),
-                    tags=tuple(self._names("SELECT slug FROM tags")),
-                    jwst_programs=numbers,
-                ),
+            programs = self._names("SELECT slug FROM programs UNION SELECT program_slug FROM spectra")
+            vocabulary = Vocabulary(
+                fields=tuple(self.fields()),
+                programs=tuple(programs),
+                gratings=tuple(self.gratings()),
+                observations=tuple(self.observation_names()),
+                tags=tuple(self._names("SELECT slug FROM tags")),
+                jwst_programs=numbers,
             )
+            held = revision, vocabulary
             self._vocabulary = held
         return held[1]
 
@@ -385,12 +318,12 @@ class Catalog:
 
     def get_meta(self, key: str) -> str | None:
         """Return a named value of the catalogue, or None."""
-        found = self._execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
+        found = self.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
         return None if found is None else str(found[0])
 
     def totals(self) -> dict[str, int]:
         """Count the rows of every table."""
-        return {name: int(self._execute(f"SELECT count(*) FROM {name}").fetchone()[0]) for name in STORED}
+        return {name: int(self.execute(f"SELECT count(*) FROM {name}").fetchone()[0]) for name in STORED}
 
     # --- writing --------------------------------------------------------------------------------------------
 
@@ -471,14 +404,14 @@ class Catalog:
         wanted = None if spectrum_ids is None else set(spectrum_ids)
         return {
             row[0]: FileRecord(*row)
-            for row in self._execute("SELECT * FROM local_files ORDER BY spectrum_id")
+            for row in self.execute("SELECT * FROM local_files ORDER BY spectrum_id")
             if wanted is None or row[0] in wanted
         }
 
     def stale_files(self) -> list[Row]:
         """Return downloaded files of which the archive has another version, by hash."""
         names = ("spectrum_id", "path", "local_hash", "server_hash", "observation", "grating")
-        found = self._execute(
+        found = self.execute(
             "SELECT f.spectrum_id, f.path, f.hash, s.file_hash, s.observation, s.grating FROM local_files f"
             " JOIN spectra s ON s.spectrum_id = f.spectrum_id"
             " WHERE f.origin = 'download' AND s.file_hash IS NOT NULL AND s.file_hash <> f.hash"
@@ -493,21 +426,18 @@ class Catalog:
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Run a reading statement on this thread's connection; for the other modules of the store."""
-        return self._execute(sql, parameters)
-
-    def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         try:
             return self._connections.get().execute(sql, parameters)
         except sqlite3.DatabaseError as err:
             raise CampfireError(f"cannot read {self.path}: {err}", path=self.path) from err
 
     def _names(self, sql: str) -> list[str]:
-        return sorted(name for (name,) in self._execute(sql) if name)
+        return sorted(name for (name,) in self.execute(sql) if name)
 
-    def _table(self, table: str, order: str) -> list[Row]:
+    def _table(self, table: str, tail: str, *values: Any) -> list[Row]:
         names = STORED[table]
-        found = self._execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY {order}")
-        return [dict(zip(names, values, strict=True)) for values in found]
+        found = self.execute(f"SELECT {', '.join(names)} FROM {table} p {tail}", values)
+        return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def _reopen(path: str, read_only: bool) -> Catalog:

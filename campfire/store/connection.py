@@ -1,4 +1,4 @@
-"""SQLite connections: one a thread, in the journal mode that the file system bears, also for read-only mirrors."""
+"""SQLite connections: one a thread, in the journal mode that the file system bears; read-only mirrors too."""
 
 from __future__ import annotations
 
@@ -16,38 +16,11 @@ BUSY_SECONDS = 30.0
 """How long a connection waits for another one's lock."""
 
 # WAL needs shared memory between all processes that have the file open, which these do not give across hosts.
-_NETWORK = frozenset(
-    [
-        "nfs",
-        "nfs3",
-        "nfs4",
-        "cifs",
-        "smb",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "ncpfs",
-        "afs",
-        "afpfs",
-        "webdav",
-        "davfs",
-        "9p",
-        "lustre",
-        "gpfs",
-        "beegfs",
-        "ceph",
-        "glusterfs",
-        "orangefs",
-        "pvfs2",
-        "panfs",
-        "fuse.sshfs",
-        "fuse.glusterfs",
-        "fuse.ceph",
-        "fuse.rclone",
-        "fuse.s3fs",
-        "fuse.davfs",
-    ]
-)
+_NETWORK = {
+    *("nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "afs", "afpfs", "webdav"),
+    *("davfs", "9p", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "orangefs", "pvfs2", "panfs"),
+    *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.davfs"),
+}
 
 
 class Connection(sqlite3.Connection):
@@ -60,7 +33,7 @@ class Connection(sqlite3.Connection):
 
 
 def on_network(path: Path, mounts: str | None = None) -> bool:
-    """Tell whether a path lies on a network file system, as far as the mount table says.
+    r"""Tell whether a path lies on a network file system, as far as the mount table says.
 
     Parameters
     ----------
@@ -71,7 +44,7 @@ def on_network(path: Path, mounts: str | None = None) -> bool:
 
     Examples
     --------
-    >>> on_network(Path("/data/x"), "/dev/sda1 / ext4 rw 0 0\\nhost:/e /data nfs4 rw 0 0")
+    >>> on_network(Path("/data/x"), "/dev/sda1 / ext4 rw 0 0\nhost:/e /data nfs4 rw 0 0")
     True
     """
     if mounts is None:

@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
-from campfire.typing import Row
 
 __all__ = ["Decision", "FileRecord", "check", "decide", "expected_path", "hash_file", "local_paths"]
 
@@ -82,8 +81,8 @@ def check(path: Path, record: FileRecord) -> State:
     Returns
     -------
     str
-        ``same``; ``touched`` (another time, same content); ``changed``; ``truncated`` (shorter than recorded);
-        ``missing``.
+        ``same``; ``touched`` (another time, same content); ``changed``; ``truncated`` (shorter than
+        recorded); ``missing``.
     """
     try:
         status = path.stat()
@@ -173,8 +172,3 @@ def _listing(paths: DataPaths, observation: str) -> dict[str, str]:
             return {entry.name: entry.path for entry in entries if entry.is_file()}
     except (ValidationError, FileNotFoundError, NotADirectoryError):
         return {}
-
-
-def record_of(row: Row) -> FileRecord:
-    """Make a record of a stored row."""
-    return FileRecord(**row)

@@ -1,4 +1,4 @@
-"""The version of the database: creating it, bringing it forward, refusing what is newer; and the official file."""
+"""The version of the database: creating it, bringing it forward, refusing what is newer, importing."""
 
 from __future__ import annotations
 

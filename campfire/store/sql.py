@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -32,20 +33,10 @@ _FROM: dict[TableName, str] = {
     "spectra": "spectra s LEFT JOIN objects o ON o.id = s.object_pk",
 }
 _TIES: dict[TableName, str] = {"objects": "o.object_id", "spectra": "s.target_id, s.grating, s.spectrum_id"}
-_NEVER_UNKNOWN = frozenset(
-    [
-        "object_id",
-        "field",
-        "ra",
-        "dec",
-        "redshift_quality",
-        "n_targets",
-        "n_spectra",
-        "spectrum_id",
-        "target_id",
-        "grating",
-    ]
-)
+_NEVER_UNKNOWN = {
+    *("object_id", "field", "ra", "dec", "redshift_quality", "n_targets", "n_spectra"),
+    *("spectrum_id", "target_id", "grating"),
+}
 
 Sql = tuple[str, list[Any]]
 
@@ -59,36 +50,28 @@ def _expression(table: TableName, column: str) -> str:
     return f"o.{column}" if table == "objects" or column in _OF_OBJECT else f"s.{column}"
 
 
-def _marks(values: tuple[Any, ...]) -> str:
-    return ",".join("?" * len(values))
+# One bound value however many there are: SQLite limits the number of bound values.
+_AMONG = "IN (SELECT value FROM json_each(?))"
 
 
 def _any_of(table: TableName, condition: Condition) -> Sql:
-    spec, values = condition.spec, condition.value
-    marks = _marks(values)
+    spec, names = condition.spec, json.dumps(condition.value)
     if spec.name == "redshift_quality":
-        return f"o.redshift_quality IN ({marks})", list(values)
+        return f"o.redshift_quality {_AMONG}", [names]
     if spec.name == "tags":
-        inner = (
-            f"SELECT m.object_pk FROM memberships m JOIN tags t ON t.id = m.tag_id WHERE t.slug IN ({marks})"
-        )
-        return f"o.id IN ({inner})", list(values)
+        inner = "SELECT m.object_pk FROM memberships m JOIN tags t ON t.id = m.tag_id"
+        return f"o.id IN ({inner} WHERE t.slug {_AMONG})", [names]
     if table == "spectra" or spec.name == "fields":
+        if spec.mode == "all" and len(condition.value) > 1:
+            return "0", []  # a spectrum has one
         column = _expression(table, spec.column(table))
-        if spec.mode == "all" and len(values) > 1:
-            return "0", []
-        negate = "NOT " if spec.mode == "none" else ""
-        return f"{column} COLLATE NOCASE {negate}IN ({marks})", list(values)
+        return f"{column} COLLATE NOCASE {'NOT ' if spec.mode == 'none' else ''}{_AMONG}", [names]
     if spec.name == "observations":
-        return f"o.id IN (SELECT object_pk FROM spectra WHERE observation COLLATE NOCASE IN ({marks}))", list(
-            values
-        )
-    inner = f"SELECT object_pk FROM object_names WHERE kind = ? AND name IN ({marks})"
-    parameters = [spec.on_objects, *values]
+        return f"o.id IN (SELECT object_pk FROM spectra WHERE observation COLLATE NOCASE {_AMONG})", [names]
+    inner = f"SELECT object_pk FROM object_names WHERE kind = '{spec.on_objects}' AND name {_AMONG}"
     if spec.mode == "all":
-        return f"o.id IN ({inner} GROUP BY object_pk HAVING count(*) = ?)", [*parameters, len(values)]
-    negate = "NOT " if spec.mode == "none" else ""
-    return f"o.id {negate}IN ({inner})", parameters
+        return f"o.id IN ({inner} GROUP BY object_pk HAVING count(*) = ?)", [names, len(condition.value)]
+    return f"o.id {'NOT ' if spec.mode == 'none' else ''}IN ({inner})", [names]
 
 
 def _between(table: TableName, condition: Condition) -> Sql:
@@ -154,29 +137,30 @@ def _cone(_table: TableName, condition: Condition) -> Sql:
     # A little more than the cone, so that rounding cannot lose what the exact cut would keep.
     reach = radius / 3600.0 * (1 + 1e-9) + 1e-9
     low, high = zone_of(max(-90.0, dec - reach)), zone_of(min(90.0, dec + reach))
-    if high - low < _MAX_STRIPS:
-        strips, strip_values = (
-            f"o.zone IN ({_marks(tuple(range(low, high + 1)))})",
-            list(range(low, high + 1)),
-        )
-    else:
-        strips, strip_values = "o.zone BETWEEN ? AND ?", [low, high]
-    boxes: list[tuple[float, float]] = []
-    if abs(dec) + reach < 90.0:
-        half = math.degrees(math.asin(math.sin(math.radians(reach)) / math.cos(math.radians(dec))))
-        half = half * (1 + 1e-9) + 1e-9
-        boxes = [(ra - half, ra + half)]
-        if ra - half < 0:
-            boxes.append((ra - half + 360.0, 360.0))
-        if ra + half >= 360:
-            boxes.append((0.0, ra + half - 360.0))
+    few = high - low < _MAX_STRIPS  # then the index on (strip, ra) is used to the full
+    strips = f"o.zone {_AMONG}" if few else "o.zone BETWEEN ? AND ?"
+    around: list[Any] = [json.dumps(list(range(low, high + 1)))] if few else [low, high]
     chord = _chord(condition.value)
-    parts, values = [], []
-    for box in boxes or [None]:
-        around = "" if box is None else " AND o.ra BETWEEN ? AND ?"
-        parts.append(f"SELECT o.id FROM objects o WHERE {strips}{around} AND {chord} <= ?")
-        values += [*strip_values, *(box or ()), limit]
-    return f"o.id IN ({' UNION '.join(parts)})", values
+    boxes = _boxes(ra, dec, reach)
+    if boxes is None:
+        return f"o.id IN (SELECT o.id FROM objects o WHERE {strips} AND {chord} <= ?)", [*around, limit]
+    part = f"SELECT o.id FROM objects o WHERE {strips} AND o.ra BETWEEN ? AND ? AND {chord} <= ?"
+    values = [value for box in boxes for value in (*around, *box, limit)]
+    return f"o.id IN ({' UNION '.join([part] * len(boxes))})", values
+
+
+def _boxes(ra: float, dec: float, reach: float) -> list[tuple[float, float]] | None:
+    """Return the intervals of right ascension of a cone; None where it holds a pole and so has all."""
+    if abs(dec) + reach >= 90.0:
+        return None
+    half = math.degrees(math.asin(math.sin(math.radians(reach)) / math.cos(math.radians(dec))))
+    half = half * (1 + 1e-9) + 1e-9
+    boxes = [(ra - half, ra + half)]
+    if ra - half < 0:
+        boxes.append((ra - half + 360.0, 360.0))
+    if ra + half >= 360:
+        boxes.append((0.0, ra + half - 360.0))
+    return boxes
 
 
 _KINDS: dict[str, Callable[[TableName, Condition], Sql]] = {

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from campfire.errors import ValidationError
+from campfire.store.derive import derive, relink, watch
 from campfire.store.rows import STORED, object_tuples, plain_tuple
 from campfire.typing import Row
 
@@ -17,101 +18,28 @@ __all__ = ["Writer"]
 _CHUNK = 500
 _KEYS = {"objects": "object_id", "spectra": "spectrum_id", "tags": "slug"}
 
-# What changed is noted by the database itself, so that no way of writing can forget to.
-_WATCH = """
-CREATE TEMP TABLE IF NOT EXISTS touched (object_pk INTEGER PRIMARY KEY);
-DELETE FROM touched;
-"""
-_TRIGGER = """
-CREATE TEMP TRIGGER IF NOT EXISTS {table}_{event} AFTER {event} ON main.{table} WHEN {row}.{key} IS NOT NULL
-BEGIN INSERT INTO touched SELECT {row}.{key}
-      WHERE NOT EXISTS (SELECT 1 FROM touched WHERE object_pk = {row}.{key}); END;
-"""
-_RELINK = """
-UPDATE spectra SET object_pk = (SELECT t.object_pk FROM targets t WHERE t.target_id = spectra.target_id)
-WHERE object_pk IS NOT (SELECT t.object_pk FROM targets t WHERE t.target_id = spectra.target_id);
-"""
-_CLEAN = """
-UPDATE targets SET object_pk = NULL WHERE object_pk IS NOT NULL AND object_pk NOT IN (SELECT id FROM objects);
-UPDATE photometry SET object_pk = (SELECT o.id FROM objects o WHERE o.object_id = photometry.object_id)
-WHERE object_pk IS NULL OR object_pk NOT IN (SELECT id FROM objects);
-DELETE FROM memberships
-WHERE object_pk NOT IN (SELECT id FROM objects) OR tag_id NOT IN (SELECT id FROM tags);
-DELETE FROM object_names WHERE object_pk NOT IN (SELECT id FROM objects);
-"""
-# One photometric record stands for an object: the closest match, then the first catalogue by name.
-PHOTOMETRY_ORDER = "p.match_distance_arcsec IS NULL, p.match_distance_arcsec, p.catalog_name, p.id"
-_DERIVE = f"""
-UPDATE objects SET
-  observations = coalesce((SELECT group_concat(x, ';') FROM (
-      SELECT DISTINCT s.observation AS x FROM spectra s WHERE s.object_pk = objects.id ORDER BY 1)), ''),
-  member_target_ids = coalesce((SELECT group_concat(x, ';') FROM (
-      SELECT t.target_id AS x FROM targets t WHERE t.object_pk = objects.id ORDER BY 1)), ''),
-  tags = coalesce((SELECT group_concat(x, ';') FROM (
-      SELECT t.slug AS x FROM memberships m JOIN tags t ON t.id = m.tag_id
-      WHERE m.object_pk = objects.id ORDER BY t.slug COLLATE BINARY)), ''),
-  dq_flags = coalesce((SELECT bit_or(s.dq_flags) FROM spectra s
-      WHERE s.object_pk = objects.id AND s.dq_flags <> 0), 0),
-  has_photometry = EXISTS (SELECT 1 FROM photometry p WHERE p.object_pk = objects.id),
-  (photo_z, photo_z_err_lo, photo_z_err_hi) = (
-      SELECT p.photo_z, p.photo_z_err_lo, p.photo_z_err_hi FROM photometry p
-      WHERE p.object_pk = objects.id AND p.photo_z IS NOT NULL ORDER BY {PHOTOMETRY_ORDER} LIMIT 1)
-WHERE id IN (SELECT object_pk FROM touched);
-"""
-
-
-class _BitOr:
-    """SQL aggregate: the OR of integers."""
-
-    def __init__(self) -> None:
-        self.value = 0
-
-    def step(self, value: int) -> None:
-        self.value |= value
-
-    def finalize(self) -> int:
-        return self.value
-
 
 class Writer:
     """Puts rows into the catalogue within one transaction; got from :meth:`Catalog.write`.
 
     Rows are dictionaries with the names of the wire (``/sync/...``, ``/observations``, ``/shutters``); any
-    iterable will do and is consumed as it comes. ``put_...`` replaces whole rows that have the same integer id
-    or the same name. Of an object's columns these are derived when the transaction ends and need not be given:
-    ``observations`` and ``dq_flags`` (from spectra), ``has_photometry`` and ``photo_z...`` (from photometry),
-    ``stale``, positions. Put objects before targets, spectra, photometry and memberships.
+    iterable will do and is consumed as it comes. ``put_...`` replaces whole rows that have the same integer
+    id or the same name. Of an object's columns these are derived when the transaction ends and need not be
+    given: ``observations`` and ``dq_flags`` (from spectra), ``has_photometry`` and ``photo_z...`` (from
+    photometry), ``stale``, positions. Put objects before targets, spectra, photometry and memberships.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._dirty = False
-        connection.create_aggregate("bit_or", 1, _BitOr)  # type: ignore[arg-type]
-        connection.executescript(_WATCH)
-        for table, key in (
-            ("objects", "id"),
-            ("spectra", "object_pk"),
-            ("targets", "object_pk"),
-            ("photometry", "object_pk"),
-            ("memberships", "object_pk"),
-        ):
-            for event, rows in (("INSERT", ["new"]), ("DELETE", ["old"])):
-                for row in rows:
-                    connection.execute(_TRIGGER.format(table=table, event=event, row=row, key=key))
-        for table in ("spectra", "targets", "photometry"):
-            for row in ("old", "new"):
-                text = _TRIGGER.format(table=table, event="UPDATE", row=row, key="object_pk")
-                text = text.replace(
-                    f"{table}_UPDATE AFTER UPDATE", f"{table}_UPDATE_{row} AFTER UPDATE OF object_pk"
-                )
-                connection.execute(text)
+        watch(connection)
 
     # --- putting --------------------------------------------------------------------------------------------
 
     def put_programs(self, rows: Iterable[Row]) -> int:
-        """Put programs: ``slug``, ``program_name``, ``pi_name``, ``is_public``, ``jwst_program`` (number or list).
+        """Put programs: ``slug``, ``program_name``, ``pi_name``, ``is_public``, ``jwst_program``.
 
-        A ``jwst_program`` that is not given is kept as it was; the wire does not send it.
+        A ``jwst_program`` (a number or several) that is not given is kept; the wire does not send it.
         """
         made = [plain_tuple("programs", row) for row in rows]
         self._db.executemany(
@@ -123,7 +51,7 @@ class Writer:
         return len(made)
 
     def put_observations(self, rows: Iterable[Row]) -> int:
-        """Put observations; beside ``observation``, ``program_slug`` and ``field`` every key is kept as it is."""
+        """Put observations; beside ``observation``, ``program_slug`` and ``field`` every key is kept."""
         made = []
         for row in rows:
             details = dict(row)
@@ -217,9 +145,11 @@ class Writer:
             chunk = self._numbered("spectra", chunk)
             pks = self._pks({row["object_id"] for row in chunk if row.get("object_id")})
             self._db.executemany(
-                "INSERT INTO targets (target_id, object_pk, program_slug, observation, field) VALUES (?,?,?,?,?)"
-                " ON CONFLICT (target_id) DO UPDATE SET program_slug = coalesce(excluded.program_slug, program_slug),"
-                " observation = coalesce(excluded.observation, observation), field = coalesce(excluded.field, field)",
+                "INSERT INTO targets (target_id, object_pk, program_slug, observation, field)"
+                " VALUES (?,?,?,?,?) ON CONFLICT (target_id) DO UPDATE SET"
+                " program_slug = coalesce(excluded.program_slug, program_slug),"
+                " observation = coalesce(excluded.observation, observation),"
+                " field = coalesce(excluded.field, field)",
                 [
                     (
                         row.get("target_id"),
@@ -240,7 +170,7 @@ class Writer:
     def put_photometry(self, rows: Iterable[Row]) -> int:
         """Put photometric records; ``photometry`` is a dictionary or JSON text. Several an object are kept.
 
-        A record that has not changed since it was last put stays with its object, whatever that is called now.
+        A record that did not change since it was last put stays with its object, whatever that is called.
         """
         count = 0
         for chunk in _chunks(rows):
@@ -266,7 +196,7 @@ class Writer:
         return count
 
     def put_tags(self, rows: Iterable[Row]) -> int:
-        """Put tags: ``slug``, ``name``, ``visibility``, ``is_system``, ``created_by``, ``color``, ``icon``, ..."""
+        """Put tags: ``slug``, ``name``, ``visibility``, ``is_system``, ``created_by``, ``color``, ..."""
         made = [plain_tuple("tags", row) for row in self._numbered("tags", list(rows))]
         self._db.executemany("DELETE FROM tags WHERE id = ? OR slug = ?", [values[:2] for values in made])
         self._insert("tags", made)
@@ -359,7 +289,7 @@ class Writer:
 
         ``n_targets``, ``n_spectra``, ``programs``, ``gratings``, ``max_snr`` and ``max_exposure_time``.
         """
-        self._finish_links()
+        relink(self._db)
         self._db.execute(
             "UPDATE objects SET"
             " n_targets = (SELECT count(*) FROM targets t WHERE t.object_pk = objects.id),"
@@ -369,8 +299,8 @@ class Writer:
         self._db.execute("DELETE FROM object_names")
         for kind, column in (("programs", "program_slug"), ("gratings", "grating")):
             self._db.execute(
-                f"INSERT OR IGNORE INTO object_names SELECT DISTINCT '{kind}', {column}, object_pk FROM spectra"
-                " WHERE object_pk IS NOT NULL"
+                f"INSERT OR IGNORE INTO object_names SELECT DISTINCT '{kind}', {column}, object_pk"
+                " FROM spectra WHERE object_pk IS NOT NULL"
             )
             self._db.execute(
                 f"UPDATE objects SET {kind} = coalesce((SELECT group_concat(x, ';') FROM (SELECT DISTINCT"
@@ -402,18 +332,12 @@ class Writer:
         touched = self._db.execute("SELECT EXISTS (SELECT 1 FROM touched)").fetchone()[0]
         if not (self._dirty or touched):
             return
-        self._finish_links()
-        self._db.execute(_DERIVE)
+        relink(self._db)
+        derive(self._db)
         self._db.execute(
             "INSERT INTO meta VALUES ('revision', '1')"
             " ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
         )
-
-    def _finish_links(self) -> None:
-        for script in (_CLEAN, _RELINK):
-            for statement in script.split(";\n"):
-                if statement.strip():
-                    self._db.execute(statement)
 
     def _insert(self, table: str, values: list[tuple[Any, ...]]) -> None:
         names = STORED[table]
