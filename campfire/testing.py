@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from campfire.typing import PathInput
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
 
 __all__ = ["served"]
 
@@ -22,7 +19,7 @@ def served(
     open_access: bool = True,
     fixed: bool = False,
     port: int = 0,
-    wrap: Callable[[ASGIApp], ASGIApp] | None = None,
+    wrap: Callable[[Any], Any] | None = None,
 ) -> Iterator[str]:
     """Serve a data root on a real loopback socket, from a thread, while the block runs.
 
@@ -37,7 +34,7 @@ def served(
     port
         Where to listen; 0 picks a free one.
     wrap
-        Given the application, returns the one to run: where a test injects faults.
+        Given the ASGI application, returns the one to run: where a test injects faults.
 
     Yields
     ------

@@ -9,31 +9,22 @@ from pydantic import BaseModel, ConfigDict
 __all__ = [
     "AuthError",
     "DataError",
-    "Device",
-    "Done",
-    "FileLink",
-    "Manifest",
     "Metadata",
     "ObjectPage",
     "Observations",
     "PhotometrySync",
-    "Revoked",
-    "ShutterField",
     "SpectrumPage",
-    "SpectrumPreview",
     "SyncLists",
     "SyncObjects",
     "SyncSpectra",
-    "Tokens",
-    "Valid",
-    "Version",
-    "WhoAmI",
-    "ZFit",
+    "Wire",
     "errors",
 ]
 
 
-class _Wire(BaseModel):
+class Wire(BaseModel):
+    """Base of answers: the fields of the contract and no others."""
+
     model_config = ConfigDict(extra="forbid")
 
 
@@ -56,7 +47,7 @@ def errors(model: type[BaseModel], *statuses: int) -> dict[int | str, dict[str, 
     return {status: {"model": model} for status in statuses}
 
 
-class Pagination(_Wire):
+class Pagination(Wire):
     """Where a page lies."""
 
     total: int
@@ -64,7 +55,7 @@ class Pagination(_Wire):
     offset: int
 
 
-class MemberTarget(_Wire):
+class MemberTarget(Wire):
     """One target of an object."""
 
     target_id: str
@@ -73,7 +64,7 @@ class MemberTarget(_Wire):
     redshift_auto: float | None
 
 
-class TagLabel(_Wire):
+class TagLabel(Wire):
     """One tag of an object, as ``/objects`` shows it."""
 
     id: int
@@ -83,7 +74,7 @@ class TagLabel(_Wire):
     color: str | None
 
 
-class ObjectBase(_Wire):
+class ObjectBase(Wire):
     """What ``/objects`` and ``/sync/objects`` both say of an object."""
 
     id: int
@@ -121,14 +112,14 @@ class ListedObject(ObjectBase):
     lists: list[TagLabel]
 
 
-class ObjectPage(_Wire):
+class ObjectPage(Wire):
     """A page of objects."""
 
     data: list[ListedObject]
     pagination: Pagination
 
 
-class ListedSpectrum(_Wire):
+class ListedSpectrum(Wire):
     """One row of ``/spectra/list``; ``object_id`` only from a server run with ``--fixed``."""
 
     id: int
@@ -164,14 +155,14 @@ class ListedSpectrum(_Wire):
     thumbnail_svg_flambda: None
 
 
-class SpectrumPage(_Wire):
+class SpectrumPage(Wire):
     """A page of spectra."""
 
     data: list[ListedSpectrum]
     pagination: Pagination
 
 
-class Program(_Wire):
+class Program(Wire):
     """One program."""
 
     slug: str
@@ -180,7 +171,7 @@ class Program(_Wire):
     is_public: bool | None
 
 
-class Metadata(_Wire):
+class Metadata(Wire):
     """Vocabulary."""
 
     programs: list[Program]
@@ -189,7 +180,7 @@ class Metadata(_Wire):
     observations: list[str]
 
 
-class Observation(_Wire):
+class Observation(Wire):
     """One row of ``/observations``."""
 
     observation: str
@@ -212,13 +203,13 @@ class Observation(_Wire):
     n_patches_since_full: int
 
 
-class Observations(_Wire):
+class Observations(Wire):
     """Every observation the caller can read."""
 
     observations: list[Observation]
 
 
-class NestedSpectrum(_Wire):
+class NestedSpectrum(Wire):
     """One spectrum inside a row of ``/sync/objects``."""
 
     id: int
@@ -242,7 +233,7 @@ class SyncedObject(ObjectBase):
     observations: list[str] | None = None
 
 
-class SyncObjects(_Wire):
+class SyncObjects(Wire):
     """A page of ``/sync/objects``."""
 
     data: list[SyncedObject]
@@ -250,7 +241,7 @@ class SyncObjects(_Wire):
     total_accessible_count: int | None = None
 
 
-class SyncedSpectrum(_Wire):
+class SyncedSpectrum(Wire):
     """One row of ``/sync/spectra``."""
 
     id: int
@@ -273,7 +264,7 @@ class SyncedSpectrum(_Wire):
     updated_at: str
 
 
-class SyncSpectra(_Wire):
+class SyncSpectra(Wire):
     """A page of ``/sync/spectra``."""
 
     data: list[SyncedSpectrum]
@@ -281,7 +272,7 @@ class SyncSpectra(_Wire):
     total_accessible_count: int | None = None
 
 
-class PhotometryRecord(_Wire):
+class PhotometryRecord(Wire):
     """One row of ``/sync/photometry``."""
 
     id: int
@@ -299,14 +290,14 @@ class PhotometryRecord(_Wire):
     updated_at: str
 
 
-class PhotometrySync(_Wire):
+class PhotometrySync(Wire):
     """A page of ``/sync/photometry``."""
 
     data: list[PhotometryRecord]
     pagination: Pagination
 
 
-class TagRow(_Wire):
+class TagRow(Wire):
     """One row of ``/sync/lists``."""
 
     id: int
@@ -321,158 +312,7 @@ class TagRow(_Wire):
     member_count: int
 
 
-class SyncLists(_Wire):
+class SyncLists(Wire):
     """Every tag the caller can see."""
 
     data: list[TagRow]
-
-
-class ManifestFile(_Wire):
-    """One file of an observation."""
-
-    spectra_id: int
-    spectrum_id: str
-    target_id: str
-    grating: str
-    fits_path: str
-    file_hash: str | None
-    file_size: int | None
-    signal_to_noise: float | None
-    reduction_version: str | None
-    download_url: str
-
-
-class Manifest(_Wire):
-    """The files of an observation, each with a link that needs no token."""
-
-    observation: str
-    program_slug: str | None
-    program_name: str | None
-    field: str | None
-    target_count: int
-    spectrum_count: int
-    total_size_bytes: int
-    url_expires_at: str
-    spectra: list[ManifestFile]
-
-
-class FileLink(_Wire):
-    """A link to one file."""
-
-    url: str
-
-
-class SpectrumPreview(_Wire):
-    """Arrays to plot one spectrum from."""
-
-    wave: list[float]
-    fnu: list[float | None]
-    fnu_err: list[float | None]
-    snr_2d: list[list[float]]
-    n_spatial: int
-    n_wave: int
-    profile: list[float]
-    profile_fit: list[float]
-    profile_pix: list[float]
-
-
-class ZFit(_Wire):
-    """A redshift fit."""
-
-    redshift: float
-    chi2_min: float
-    confidence: float
-    z_grid: list[float]
-    chi2_grid: list[float]
-    model_wave: list[float]
-    model_fnu: list[float]
-
-
-class Shutter(_Wire):
-    """One shutter; ``object_id`` is a target id."""
-
-    object_id: str
-    source_id: int
-    center_ra: float
-    center_dec: float
-    position_angle: float
-    shutter_idx: int
-    dither_id: int
-    shutter_state: str
-    observation: str
-
-
-class ShutterMeta(_Wire):
-    """What was asked for, and the size of a shutter."""
-
-    shutter_width_arcsec: float
-    shutter_height_arcsec: float
-    center_ra: float
-    center_dec: float
-    radius_arcsec: float
-    field: str
-
-
-class ShutterField(_Wire):
-    """The shutters around an object."""
-
-    shutters: list[Shutter]
-    meta: ShutterMeta
-
-
-class Version(_Wire):
-    """Versions of the official client."""
-
-    latest: str
-    minimum: str
-
-
-class Device(_Wire):
-    """Codes of a device that wants to sign in."""
-
-    device_code: str
-    user_code: str
-    verification_uri: str
-    verification_uri_complete: str
-    expires_in: int
-    interval: int
-
-
-class Tokens(_Wire):
-    """What a sign-in gives; the last three are always null here."""
-
-    access_token: str
-    token_type: str
-    expires_in: int
-    refresh_token: str
-    supabase_token: str | None
-    supabase_url: str | None
-    supabase_anon_key: str | None
-
-
-class Revoked(_Wire):
-    """A sign-in has ended."""
-
-    revoked: bool
-
-
-class Valid(_Wire):
-    """A device waits with this code."""
-
-    valid: bool
-
-
-class Done(_Wire):
-    """A device was approved or denied."""
-
-    success: bool
-
-
-class WhoAmI(_Wire):
-    """Whose token it is."""
-
-    user_id: str
-    email: str | None
-    full_name: str | None
-    is_admin: bool
-    created_at: str

@@ -12,7 +12,8 @@ from campfire.server.answers import answer, auth_refusal
 from campfire.server.archive import PersonDep, ServedDep, origin_of
 from campfire.server.body import json_body, json_object, json_or_none, text_of
 from campfire.server.devices import PollError, UserCodeError
-from campfire.server.wire import AuthError, Device, Done, Revoked, Tokens, Valid, WhoAmI, errors
+from campfire.server.wire import AuthError, errors
+from campfire.server.wire_files import Device, Done, Revoked, Tokens, Valid, WhoAmI
 
 __all__ = ["router"]
 

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Response
 from campfire.server.answers import answer
 from campfire.server.archive import Archive, CallerDep, ServedDep
 from campfire.server.params import ListQuery
-from campfire.server.wire import DataError, Metadata, ObjectPage, Observations, SpectrumPage, Version, errors
+from campfire.server.wire import DataError, Metadata, ObjectPage, Observations, SpectrumPage, errors
+from campfire.server.wire_files import Version
 from campfire.store.serving.request import Page
 from campfire.typing import Row
 

@@ -15,7 +15,8 @@ from campfire.server.files import LINK, MANIFEST_SECONDS, SINGLE_SECONDS
 from campfire.server.params import boolean
 from campfire.server.ranges import file_answer
 from campfire.server.routes.catalogue import cache_header
-from campfire.server.wire import DataError, FileLink, Manifest, SpectrumPreview, ZFit, errors
+from campfire.server.wire import DataError, errors
+from campfire.server.wire_files import FileLink, Manifest, SpectrumPreview, ZFit
 from campfire.typing import Row
 
 __all__ = ["links", "router"]

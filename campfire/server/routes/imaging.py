@@ -12,7 +12,8 @@ from campfire.server.archive import Archive, Caller, CallerDep, ServedDep
 from campfire.server.cutouts import FOV_LIMITS, SIZE_LIMITS, clamp
 from campfire.server.params import number
 from campfire.server.routes.catalogue import cache_header
-from campfire.server.wire import DataError, ShutterField, errors
+from campfire.server.wire import DataError, errors
+from campfire.server.wire_files import ShutterField
 
 __all__ = ["router"]
 
