@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["BLOCK", "CARD", "COMMENTARY", "add_card", "header_end", "parse_header"]
+__all__ = ["BLOCK", "CARD", "COMMENTARY", "add_card", "first", "header_end", "parse_header"]
 
 BLOCK = 2880
 CARD = 80
@@ -136,3 +136,8 @@ def _continue(header: dict[str, Any], keyword: str, more: Any) -> None:
         held[-1] = joined
     else:
         header[keyword] = joined
+
+
+def first(value: Any) -> Any:
+    """Return the value of a card that may not be repeated: the first, should it be so all the same."""
+    return value[0] if isinstance(value, list) and value else value

@@ -78,6 +78,12 @@ def _first(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
     return next((name for name in names if name in present), None)
 
 
+def _unnamed(fits: RawFits) -> list[Hdu]:
+    """Tables without a name whose columns are those of CAMPFIRE (written from a plain astropy Table)."""
+    needed = {"wave", "fnu", "fnu_err"}
+    return [hdu for hdu in fits.find_all("", "BINTABLE") if needed <= set(fits.layout(hdu).columns)]
+
+
 def find_table(fits: RawFits) -> Table1D:
     """Find the 1-D table of a file by the names of its HDUs and columns.
 
@@ -86,7 +92,7 @@ def find_table(fits: RawFits) -> Table1D:
     ValidationError
         If there is none, or more than one; what there is instead is named.
     """
-    tables = fits.find_all("SPEC1D", "BINTABLE") or fits.find_all("EXTRACT1D", "BINTABLE")
+    tables = fits.find_all("SPEC1D", "BINTABLE") or fits.find_all("EXTRACT1D", "BINTABLE") or _unnamed(fits)
     if not tables:
         raise fits.error(
             f"no table SPEC1D or EXTRACT1D in it (HDUs: {fits.names()})",
@@ -182,7 +188,7 @@ def read_columns(
         If the file does not hold this extraction (it names those there), for a wrong unit, or wavelengths
         that are not strictly ascending.
     """
-    roles = table.extractions.get(extraction)
+    roles = table.extractions.get(extraction) if isinstance(extraction, str) else None
     if roles is None:
         there = ", ".join(table.extractions)
         known = extraction in EXTRACTIONS

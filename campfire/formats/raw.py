@@ -8,17 +8,18 @@ compressed or scaled images) goes through astropy.
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from campfire.errors import NotFoundError, ValidationError
-from campfire.formats.cards import BLOCK, CARD, header_end, parse_header
+from campfire.formats.cards import BLOCK, CARD, first, header_end, parse_header
 from campfire.formats.table import TableLayout, decode_column, table_layout
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class RawFits:
         self._file: BinaryIO | None = None
         self._first = b""
         self._size = 0
-        self._blocks: dict[int, bytes] = {}
+        self._blocks: dict[int, bytes | memoryview] = {}
 
     def __enter__(self) -> RawFits:
         try:
@@ -136,18 +137,32 @@ class RawFits:
             return memoryview(self._first)[start : start + size]
         if self._file is None:
             raise ValueError("the file is closed")
-        self._file.seek(start)
         chunks: list[bytes] = []
-        while size > 0 and (chunk := self._file.read(size)):
-            chunks.append(chunk)
-            size -= len(chunk)
+        try:
+            self._file.seek(start)
+            while size > 0 and (chunk := self._file.read(size)):
+                chunks.append(chunk)
+                size -= len(chunk)
+        except OSError as err:
+            raise self.error(f"cannot be read: {err}") from err
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _data(self, hdu: Hdu) -> bytes | memoryview:
+        """All data of an HDU."""
+        data = self._read(hdu.start, hdu.size)
+        if len(data) < hdu.size:
+            raise self.error(f"became shorter while it was read (HDU {hdu.name})", _FETCH_AGAIN)
+        return data
 
     def _header(self, start: int) -> bytes:
         """Cards of the header beginning at ``start``, from which its blocks are read until END is found."""
         size = 2 * BLOCK
         while True:
             buffer = bytes(self._read(start, size))
+            if start == 0 and not buffer.startswith(b"SIMPLE  ="):
+                raise self.error(f"not a FITS file (it begins with {buffer[:16]!r})", "expected a .fits file")
+            if start > 0 and not buffer.startswith(b"XTENSION="):
+                raise self.error(f"damaged: {buffer[:16]!r} where an HDU should begin (byte {start})")
             end = header_end(buffer)
             if end >= 0:
                 return buffer[:end]
@@ -164,21 +179,13 @@ class RawFits:
         hdus: list[Hdu] = []
         start = 0
         while start < self._size:
-            begin = bytes(self._read(start, CARD))
-            if not begin.startswith(b"XTENSION=" if hdus else b"SIMPLE  ="):
-                if hdus:
-                    raise self.error(f"damaged: {begin[:16]!r} where an HDU should begin (byte {start})")
-                raise self.error(f"not a FITS file (it begins with {begin[:16]!r})", "expected a .fits file")
             cards = self._header(start)
             try:
-                kind, name, bitpix, shape, extra, groups = _structure(cards)
-            except (ValueError, IndexError) as err:
+                kind, name, bitpix, shape, extra = _structure(cards)
+            except ValueError as err:
                 raise self.error(f"damaged header of HDU {len(hdus)}: {err}") from err
             data = start + _padded(len(cards) + CARD)
-            count = 0 if not shape else 1
-            for length in shape:
-                count *= length
-            size = abs(bitpix) // 8 * groups * (extra + count)
+            size = abs(bitpix) // 8 * (extra + (math.prod(shape) if shape else 0))
             start = data + _padded(size)
             if start > self._size:
                 label = name or f"#{len(hdus)}"
@@ -208,7 +215,7 @@ class RawFits:
         if hdu.kind != "BINTABLE":
             raise self.error(f"HDU {hdu.name} is no binary table but {hdu.kind}")
         try:
-            return table_layout(hdu.cards)
+            return table_layout(hdu.cards, hdu.shape)
         except ValueError as err:
             raise self.error(f"damaged table {hdu.name}: {err}") from err
 
@@ -228,7 +235,7 @@ class RawFits:
             return self._by_astropy(hdu, column.name)
         data = self._blocks.get(hdu.index)
         if data is None:
-            data = self._blocks[hdu.index] = cast(bytes, self._read(hdu.start, layout.rows * layout.row_size))
+            data = self._blocks[hdu.index] = self._data(hdu)
         return decode_column(data, layout, column)
 
     def image(self, hdu: Hdu) -> np.ndarray[Any, Any]:
@@ -238,8 +245,9 @@ class RawFits:
         dtype = np.dtype(_IMAGE_DTYPES[hdu.bitpix])
         if not hdu.shape:
             raise self.error(f"HDU {hdu.name} holds no image")
-        data = self._read(hdu.start, hdu.size)
-        array = np.frombuffer(data, dtype, count=int(np.prod(hdu.shape))).reshape(hdu.shape)
+        array: np.ndarray[Any, Any] = np.ndarray(hdu.shape, dtype)
+        if array.size:
+            array = np.ndarray(hdu.shape, dtype, buffer=self._data(hdu))
         return array.astype(dtype.newbyteorder("="))
 
     def _by_astropy(self, hdu: Hdu, column: str | None = None) -> np.ndarray[Any, Any]:
@@ -263,35 +271,38 @@ def _padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
+def _count(header: dict[str, Any], key: str, default: int | None = None) -> int:
+    """A card that has to hold a whole number of at least 0."""
+    value = first(header.get(key, default))
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{key} = {value!r}")
+    return value
+
+
 @lru_cache(maxsize=512)
-def _mandatory(cards: bytes) -> tuple[str, int, tuple[int, ...], int, int]:
-    """Kind, BITPIX, shape, PCOUNT and GCOUNT from the cards that the standard puts first, in this order."""
+def _mandatory(cards: bytes) -> tuple[str, int, tuple[int, ...], int]:
+    """Kind, BITPIX, shape and PCOUNT from the cards that the standard puts first, in this order."""
     header = parse_header(cards)
-    kind = header.get("XTENSION", "PRIMARY")
-    bitpix, naxis = header.get("BITPIX"), header.get("NAXIS")
+    kind, bitpix = first(header.get("XTENSION", "IMAGE")), first(header.get("BITPIX"))
     if bitpix not in _IMAGE_DTYPES or not isinstance(kind, str):
         raise ValueError(f"BITPIX = {bitpix!r}, XTENSION = {kind!r}")
-    if isinstance(naxis, bool) or not isinstance(naxis, int) or not 0 <= naxis <= 999:
-        raise ValueError(f"NAXIS = {naxis!r}")
-    numbers = {f"NAXIS{i}": header.get(f"NAXIS{i}") for i in range(naxis, 0, -1)}
-    numbers |= {"PCOUNT": header.get("PCOUNT", 0), "GCOUNT": header.get("GCOUNT", 1)}
-    for key, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ValueError(f"{key} = {value!r}")
-    *shape, pcount, gcount = cast("list[int]", list(numbers.values()))
-    return {"PRIMARY": "IMAGE"}.get(kind, kind), int(bitpix), tuple(shape), pcount, gcount
+    shape = tuple(_count(header, f"NAXIS{axis}") for axis in range(_count(header, "NAXIS"), 0, -1))
+    if _count(header, "GCOUNT", 1) != 1:
+        raise ValueError(f"GCOUNT = {header['GCOUNT']!r}")
+    return kind, int(bitpix), shape, _count(header, "PCOUNT", 0)
 
 
-def _structure(cards: bytes) -> tuple[str, str, int, tuple[int, ...], int, int]:
-    """Kind, name, BITPIX, shape, PCOUNT and GCOUNT of an HDU."""
+def _structure(cards: bytes) -> tuple[str, str, int, tuple[int, ...], int]:
+    """Kind, name, BITPIX, shape and PCOUNT of an HDU."""
     # XTENSION, BITPIX, NAXIS, up to 3 axes, PCOUNT, GCOUNT: alike in most files, hence worth a cache.
-    kind, bitpix, shape, pcount, gcount = _mandatory(cards[: 8 * CARD])
-    if len(shape) > 3:
-        kind, bitpix, shape, pcount, gcount = _mandatory(cards)
+    try:
+        kind, bitpix, shape, pcount = _mandatory(cards[: 8 * CARD])
+    except ValueError:
+        kind, bitpix, shape, pcount = _mandatory(cards)
     at = cards.find(b"EXTNAME = ")
     while at >= 0 and at % CARD:
         at = cards.find(b"EXTNAME = ", at + 1)
     name = "" if at < 0 else parse_header(cards[at : at + CARD])["EXTNAME"]
     if not name and cards.startswith(b"SIMPLE"):
         name = "PRIMARY"
-    return kind, str(name or "").strip().upper(), bitpix, shape, pcount, gcount
+    return kind, str(name or "").strip().upper(), bitpix, shape, pcount

@@ -26,8 +26,10 @@ __all__ = ["fits_header", "plain_value", "refuse_existing", "table_hdu", "write_
 _KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
 _HIERARCH = re.compile(r"[A-Za-z0-9_-]+(?: [A-Za-z0-9_-]+)*")
 _PRINTABLE = re.compile(r"[ -~]*")
-_MANDATORY = frozenset(
-    {"SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "END", "EXTNAME"}
+# Cards that describe the HDU they stand in, and would be wrong in another.
+_OWN = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|END|EXTNAME|EXTVER|BSCALE|BZERO|BLANK|"
+    r"CHECKSUM|DATASUM|TFIELDS|THEAP|T(TYPE|FORM|UNIT|DISP|DIM|NULL|SCAL|ZERO)\d+"
 )
 _RESERVED = frozenset({"CONTINUE", "HIERARCH"})
 
@@ -121,7 +123,7 @@ def fits_header(values: Mapping[str, Any]) -> Any:
 
     images: list[str] = []
     for keyword, value in values.items():
-        if keyword in _MANDATORY or re.fullmatch(r"NAXIS\d+", keyword):
+        if _OWN.fullmatch(keyword):
             continue
         for item in value if isinstance(value, list) else [value]:
             images.extend(f"{card:<80}" for card in _cards(keyword, item))
