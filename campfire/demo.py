@@ -187,13 +187,16 @@ def _best_object(cf: Campfire) -> Object:
         raise NotFoundError("the archive has no PRISM spectra", hint="simulate more objects")
 
     def merit(row: dict[str, object]) -> tuple[bool, bool, int, float]:
-        snr = row["max_snr"]
-        inspected = int(str(row["redshift_quality"])) == 4
+        def number(name: str) -> float:
+            value = row[name]
+            return float(value) if isinstance(value, int | float | np.number) else 0.0
+
         return (
             bool(row["has_photometry"]),
-            inspected,
+            # A galaxy with a secure redshift, not one of the stars.
+            number("redshift_quality") == 4 and number("redshift") > 0.5,
             min(count[str(row["object_id"])], 3),
-            float(snr) if isinstance(snr, int | float | np.floating) else 0.0,
+            number("max_snr"),
         )
 
     found = cf.get_object(str(max(rows, key=merit)["object_id"]))
