@@ -11,7 +11,7 @@ from campfire.transport import routes
 from campfire.transport.problems import printable
 
 if TYPE_CHECKING:
-    from campfire.transport.session import Asset, Session
+    from campfire.transport.session import Session
     from campfire.typing import Page, RedshiftFit, Row, SpectrumPayload
 
 __all__ = ["API", "PAGE", "Manifest", "Metadata"]
@@ -108,28 +108,30 @@ class API:
         """One row per observation, program and field, with counts and versions."""
         return _rows(self._session.get_json(routes.OBSERVATIONS), "observations", routes.OBSERVATIONS)
 
-    def objects(self, params: Mapping[str, Any] | None = None, *, start: int = 0) -> Iterator[Page]:
-        """Pages of objects that match; ``start`` counts pages.
+    def objects(
+        self, params: Mapping[str, Any] | None = None, *, start: int = 0, page: int = PAGE
+    ) -> Iterator[Page]:
+        """Pages of objects that match, ``page`` rows each, from page number ``start`` on.
 
         The service turns an offset into a page number: only multiples of the page size are ever sent.
         """
-        return self._aligned(routes.OBJECTS, params or {}, start)
+        return self._aligned(routes.OBJECTS, params or {}, start, page)
 
-    def spectra(self, params: Mapping[str, Any] | None = None, *, start: int = 0) -> Iterator[Page]:
-        """Pages of spectra that match; ``start`` counts pages."""
-        return self._aligned(routes.SPECTRA, params or {}, start)
+    def spectra(
+        self, params: Mapping[str, Any] | None = None, *, start: int = 0, page: int = PAGE
+    ) -> Iterator[Page]:
+        """Pages of spectra that match, as :meth:`objects`."""
+        return self._aligned(routes.SPECTRA, params or {}, start, page)
 
-    def _aligned(self, path: str, params: Mapping[str, Any], start: int) -> Iterator[Page]:
+    def _aligned(self, path: str, params: Mapping[str, Any], start: int, page: int) -> Iterator[Page]:
         number = start
         while True:
-            offset = number * self._page
-            body = self._session.get_json(
-                path, {**params, "limit": self._page, "offset": offset}, timeout=_SLOW
-            )
+            query = {**params, "limit": page, "offset": number * page}
+            body = self._session.get_json(path, query, timeout=_SLOW)
             rows, total = _rows(body, "data", path), _total(body)
             yield {"rows": rows, "total": total, "accessible": None}
             number += 1
-            if not rows or (number * self._page >= total if total else len(rows) < self._page):
+            if not rows or (number * page >= total if total else len(rows) < page):
                 return
 
     # --- synchronisation ---------------------------------------------------------------------------------
@@ -243,8 +245,8 @@ class API:
             "model_fnu": _numbers(body.get("model_fnu"), path, "model_fnu"),
         }
 
-    def cutout(self, object_id: str, fov: float, size: int | None = None, etag: str | None = None) -> Asset:
-        """A PNG image around an object; ``etag`` is that of a copy the caller has.
+    def cutout(self, object_id: str, fov: float, size: int | None = None) -> bytes:
+        """A PNG image around an object.
 
         Raises
         ------
@@ -254,10 +256,10 @@ class API:
         params: dict[str, Any] = {"object_id": object_id, "fov": fov}
         if size is not None:
             params["size"] = size
-        asset = self._session.get_asset(routes.CUTOUT, params, accept="image/png", etag=etag)
-        if asset.content is not None and not asset.content.startswith(b"\x89PNG\r\n\x1a\n"):
+        content = self._session.get_bytes(routes.CUTOUT, params, accept="image/png")
+        if not content.startswith(b"\x89PNG\r\n\x1a\n"):
             raise _malformed(routes.CUTOUT, "the answer is not a PNG image")
-        return asset
+        return content
 
     def shutters(self, object_id: str, fov: float) -> dict[str, Any]:
         """Shutters within ±fov of an object: ``{"shutters": [...], "meta": {...}}``."""

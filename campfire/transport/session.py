@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from campfire.errors import APIError
@@ -16,15 +15,7 @@ if TYPE_CHECKING:
     from campfire.transport.auth import Authenticator
     from campfire.transport.http import Http
 
-__all__ = ["Asset", "Session"]
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """The bytes of an answer, or None where the copy the caller has is still right (304)."""
-
-    content: bytes | None
-    etag: str | None
+__all__ = ["Session"]
 
 
 class Session:
@@ -71,7 +62,7 @@ class Session:
                 response = self.http.send(
                     method, path, token=renewed, params=params, headers=headers, timeout=timeout
                 )
-        if response.status_code // 100 == 2 or response.status_code == 304:
+        if response.status_code // 100 == 2:
             return response
         raise self.http.fail(response, method, path)
 
@@ -105,14 +96,9 @@ class Session:
             )
         return body
 
-    def get_asset(
-        self, path: str, params: Mapping[str, Any] | None = None, *, accept: str, etag: str | None = None
-    ) -> Asset:
-        """Return the bytes a path answers with; ``etag`` is that of a copy the caller has."""
-        headers = {"Accept": accept} | ({"If-None-Match": etag} if etag else {})
-        response = self.request("GET", path, params=params, headers=headers)
-        content = None if response.status_code == 304 else response.content
-        return Asset(content, response.headers.get("ETag"))
+    def get_bytes(self, path: str, params: Mapping[str, Any] | None = None, *, accept: str) -> bytes:
+        """Return the bytes a path answers with."""
+        return self.request("GET", path, params=params, headers={"Accept": accept}).content
 
     def close(self) -> None:
         """Give up the connections."""

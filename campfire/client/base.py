@@ -1,0 +1,85 @@
+"""What every part of the client stands on: construction, context manager, pickling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from campfire.client.context import Context
+from campfire.client.keeper import FileKeeper
+from campfire.config import DEFAULT_BASE_URL
+
+if TYPE_CHECKING:
+    from campfire.transport.http import Sender
+    from campfire.typing import PathInput, Row
+
+__all__ = ["ClientBase"]
+
+
+class ClientBase:
+    """See :class:`campfire.Campfire`."""
+
+    DEFAULT_BASE_URL = DEFAULT_BASE_URL
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        data_dir: PathInput | None = None,
+        auto_refresh: bool = True,
+        *,
+        token: str | None = None,
+        session: Sender | None = None,
+    ) -> None:
+        self._context = Context(base_url, data_dir, auto_refresh=auto_refresh, token=token, session=session)
+        self._keeper = FileKeeper(self._context)
+
+    @property
+    def base_url(self) -> str:
+        """Address of the service."""
+        return self._context.base_url
+
+    @property
+    def data_dir(self) -> Path:
+        """Root of the data directory."""
+        return self._context.paths.root
+
+    @property
+    def is_local(self) -> bool:
+        """Whether there is a valid local catalogue."""
+        return self._context.catalog() is not None
+
+    @property
+    def last_synced(self) -> str | None:
+        """When a synchronisation last completed, ISO 8601 in UTC, or None."""
+        catalog = self._context.catalog()
+        return None if catalog is None else catalog.last_synced
+
+    def whoami(self) -> Row:
+        """Ask the service whose credentials are used.
+
+        Raises
+        ------
+        AuthenticationError
+            If there are none, or they are not accepted.
+        """
+        return self._context.api().whoami()
+
+    def close(self) -> None:
+        """Give up connections; using the client again makes new ones."""
+        self._context.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A token or a session stays behind; the copy finds credentials where it is.
+        return type(self), (self.base_url, str(self.data_dir), self._context.auto_refresh)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r}, {str(self.data_dir)!r})"

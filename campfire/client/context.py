@@ -1,0 +1,175 @@
+"""What all parts of a client share: where things are, and the lazily made connections to them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from campfire.config import DataPaths, resolve_base_url
+from campfire.errors import CampfireError, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from campfire.client.remote import RemoteCatalogue
+    from campfire.store.catalog import Catalog
+    from campfire.transport.api import API
+    from campfire.transport.auth import Authenticator
+    from campfire.transport.http import Http, Sender
+    from campfire.typing import PathInput, Row
+
+__all__ = ["Context"]
+
+T = TypeVar("T")
+
+
+class Context:
+    """Made at once, connected to nothing: the catalogue is opened, and the service spoken to, at first need.
+
+    Parameters
+    ----------
+    base_url, data_dir, auto_refresh, token, session
+        As for :class:`campfire.Campfire`.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None,
+        data_dir: PathInput | None,
+        *,
+        auto_refresh: bool,
+        token: str | None,
+        session: Sender | None,
+    ) -> None:
+        if token is not None and (not isinstance(token, str) or not token.strip()):
+            raise ValidationError("token is empty", hint="leave it out to use the login of `campfire login`")
+        self.base_url = resolve_base_url(base_url)
+        self.paths = DataPaths.resolve(data_dir)
+        self.auto_refresh = auto_refresh
+        self._token = token
+        self._session = session
+        self._lock = threading.RLock()
+        self._catalog: Catalog | None = None
+        self._book: Catalog | None = None
+        self._http: Http | None = None
+        self._auth: Authenticator | None = None
+        self._api: API | None = None
+        self._remote: RemoteCatalogue | None = None
+
+    # --- the local catalogue -----------------------------------------------------------------------------
+
+    def catalog(self) -> Catalog | None:
+        """Return the local catalogue, or None where nothing was ever synchronised."""
+        with self._lock:
+            if self._catalog is not None and self.paths.database.exists():
+                return self._catalog
+            from campfire.store.catalog import Catalog
+
+            valid = Catalog.is_valid(self.paths.database)
+            self._catalog = Catalog(self.paths.database) if valid else None
+            return self._catalog
+
+    def needed_catalog(self, what: str) -> Catalog:
+        """Return the local catalogue.
+
+        Raises
+        ------
+        ValidationError
+            If there is none.
+        """
+        catalog = self.catalog()
+        if catalog is None:
+            raise ValidationError(
+                f"{what} needs a local catalogue, and there is none at {self.paths.database}",
+                hint="call sync() first, or `campfire sync`",
+            )
+        return catalog
+
+    def new_catalog(self) -> Catalog:
+        """Return the local catalogue, made if it is not there; it counts only once it is filled."""
+        with self._lock:
+            if self._book is None or not self.paths.database.exists():
+                from campfire.store.catalog import Catalog
+
+                self._book = self._catalog or Catalog(self.paths.database)
+            return self._book
+
+    def record_book(self) -> Catalog | None:
+        """Return where files on this disk are noted, or None where nothing can be written."""
+        try:
+            book = self.new_catalog()
+        except (CampfireError, OSError):
+            return None
+        return None if book.read_only else book
+
+    # --- the service -------------------------------------------------------------------------------------
+
+    def http(self) -> Http:
+        """Return what sends requests."""
+        with self._lock:
+            if self._http is None:
+                from campfire.transport.http import Http
+
+                self._http = Http(self.base_url, session=self._session)
+            return self._http
+
+    def auth(self) -> Authenticator:
+        """Return what knows the token."""
+        with self._lock:
+            if self._auth is None:
+                from campfire.transport.auth import Authenticator
+
+                self._auth = Authenticator(self.http(), token=self._token, auto_refresh=self.auto_refresh)
+            return self._auth
+
+    def api(self) -> API:
+        """Return the service's routes."""
+        with self._lock:
+            if self._api is None:
+                from campfire.transport.api import API
+                from campfire.transport.session import Session
+
+                self._api = API(Session(self.http(), self.auth()))
+            return self._api
+
+    def remote(self) -> RemoteCatalogue:
+        """Return the service as a catalogue."""
+        with self._lock:
+            if self._remote is None:
+                from campfire.client.remote import RemoteCatalogue
+
+                self._remote = RemoteCatalogue(self.api(), self._locate)
+            return self._remote
+
+    def _locate(self, rows: list[Row]) -> list[str | None]:
+        from campfire.store.files import local_paths
+
+        folders = [str(row.get("observation") or "") for row in rows]
+        return local_paths(self.paths, folders, [str(row.get("fits_path") or "") for row in rows])
+
+    # --- either ------------------------------------------------------------------------------------------
+
+    def object_row(self, name: str, *, remote: bool = False) -> Row | None:
+        """Return the row of an object, given its id or that of one of its targets, or None."""
+        return self._either(lambda c: c.object_row(name), lambda r: r.object_row(name), remote=remote)
+
+    def spectrum_row(self, spectrum_id: str, *, remote: bool = False) -> Row | None:
+        """Return the row of a spectrum, or None."""
+        return self._either(
+            lambda c: c.spectrum_row(spectrum_id), lambda r: r.spectrum_row(spectrum_id), remote=remote
+        )
+
+    def _either(
+        self, local: Callable[[Catalog], T], service: Callable[[RemoteCatalogue], T], *, remote: bool
+    ) -> T:
+        catalog = None if remote else self.catalog()
+        return service(self.remote()) if catalog is None else local(catalog)
+
+    def close(self) -> None:
+        """Close connections; using the client again opens new ones."""
+        with self._lock:
+            for catalog in (self._catalog, self._book):
+                if catalog is not None:
+                    catalog.close()
+            if self._http is not None:
+                self._http.close()

@@ -1,0 +1,171 @@
+"""Running a download: plan, check for space, fetch, record, report."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from campfire.client.planning import Planned, plan_files, record_for
+from campfire.client.report import DownloadReport, FileEntry, FileState
+from campfire.errors import CampfireWarning, DownloadError
+from campfire.store.files import FileRecord
+from campfire.store.records import put_records, records_of
+
+if TYPE_CHECKING:
+    from campfire.client.context import Context
+    from campfire.transport.download import Outcome
+    from campfire.typing import ProgressCallback, Row
+
+__all__ = ["run_download"]
+
+_BATCH = 200
+_SECONDS = 1.0
+_STATES: dict[str, FileState] = {
+    "fetch": "planned",
+    "update": "planned",
+    "replace": "planned",
+    "keep": "skipped",
+    "local": "local",
+    "refuse": "failed",
+}
+
+
+class _Recorder:
+    """Notes published files in batches: a transaction a file would cost more than fetching it."""
+
+    def __init__(self, context: Context) -> None:
+        self._paths = context.paths
+        self._book = context.record_book()
+        self._waiting: list[FileRecord] = []
+        self._since = time.monotonic()
+
+    def add(self, outcome: Outcome) -> None:
+        wanted = outcome.wanted
+        self.note(record_for(self._paths, wanted.spectrum_id, wanted.target, outcome.file_hash, ours=True))
+
+    def note(self, record: FileRecord) -> None:
+        self._waiting.append(record)
+        if len(self._waiting) >= _BATCH or time.monotonic() - self._since > _SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._book is not None and self._waiting:
+            put_records(self._book, self._waiting)
+        self._waiting, self._since = [], time.monotonic()
+
+
+def run_download(
+    context: Context,
+    rows: Sequence[Row],
+    *,
+    workers: int,
+    dry_run: bool,
+    keep_old: bool,
+    replace_local: bool,
+    progress: ProgressCallback | None,
+) -> DownloadReport:
+    """Bring the files of rows of spectra up to date.
+
+    Raises
+    ------
+    DownloadError
+        If there is no space, or everything that had to be fetched failed (with ``report``).
+    """
+    book = context.record_book()
+    records = {} if book is None else records_of(book, [str(row["spectrum_id"]) for row in rows])
+    plan = plan_files(context.paths, rows, records, replace_local=replace_local)
+    entries = {str(item.row["spectrum_id"]): _entry(item) for item in plan}
+    todo = [item for item in plan if _STATES[item.action] == "planned"]
+    if not dry_run:
+        recorder = _Recorder(context)
+        try:
+            for item in plan:
+                if item.found is not None:
+                    recorder.note(item.found)
+            if todo:
+                _check_space(context.paths.products, todo)
+                _fetch(context, todo, entries, recorder, workers, keep_old, progress)
+        finally:
+            recorder.flush()
+    report = DownloadReport(list(entries.values()))
+    _judge(report)
+    return report
+
+
+def _fetch(
+    context: Context,
+    todo: list[Planned],
+    entries: dict[str, FileEntry],
+    recorder: _Recorder,
+    workers: int,
+    keep_old: bool,
+    progress: ProgressCallback | None,
+) -> None:
+    from campfire.transport.download import Downloader
+    from campfire.transport.signing import SignedAddresses
+
+    files = [item.wanted(keep_old=keep_old) for item in todo]
+    addresses = SignedAddresses(context.api(), [(w.observation, w.fits_path) for w in files])
+    context.auth().bearer()  # without credentials nothing is tried, and the error is that one
+    done = 0
+    if progress is not None:
+        progress("download", 0, len(files))
+
+    def finished(outcome: Outcome) -> None:
+        nonlocal done
+        entry = entries[outcome.wanted.spectrum_id]
+        entry["bytes"], entry["error"] = outcome.bytes, outcome.error
+        entry["state"] = "skipped" if outcome.state == "present" else outcome.state
+        if outcome.state != "failed":
+            recorder.add(outcome)
+        done += 1
+        if progress is not None:
+            progress("download", done, len(files))
+
+    Downloader(context.http(), addresses, workers=workers).fetch_all(files, finished)
+
+
+def _entry(item: Planned) -> FileEntry:
+    state = _STATES[item.action]
+    return FileEntry(
+        spectrum_id=str(item.row["spectrum_id"]),
+        path="" if item.path is None else str(item.path),
+        state=state,
+        bytes=int(item.row.get("file_size") or 0) if state == "planned" else 0,
+        error=item.reason if state == "failed" else None,
+    )
+
+
+def _check_space(folder: Path, todo: list[Planned]) -> None:
+    needed = sum(int(item.row.get("file_size") or 0) for item in todo)
+    there = folder
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise DownloadError(
+            f"{needed / 1e9:.2f} GB are to be downloaded, and {free / 1e9:.2f} GB are free at {there}",
+            hint="free some, download less, or set data_dir to another disk",
+            path=there,
+        )
+
+
+def _judge(report: DownloadReport) -> None:
+    failures = report.failures
+    if not failures:
+        return
+    first = f"{failures[0]['spectrum_id']}: {failures[0]['error']}"
+    if not report["downloaded"]:
+        raise DownloadError(
+            f"{len(failures)} of {len(report.files)} files failed, the first: {first}", report=report
+        )
+    warnings.warn(
+        f"{len(failures)} of {len(report.files)} files failed, the first: {first}. "
+        "The others are here; download again to try these again",
+        CampfireWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,327 @@
+"""Synchronising, downloading, opening, verifying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from campfire.client.base import ClientBase
+from campfire.client.checking import Verification, verify_files
+from campfire.client.downloads import run_download
+from campfire.client.report import DownloadReport
+from campfire.errors import NotFoundError, ValidationError
+from campfire.query import Query, QueryOptions, did_you_mean
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from campfire.models import SpectrumData
+    from campfire.store.catalog import Catalog
+    from campfire.typing import (
+        Extraction,
+        ProgressCallback,
+        RedshiftFit,
+        Row,
+        SpectrumFields,
+        SpectrumOpener,
+        SpectrumPayload,
+    )
+
+__all__ = ["FileMethods"]
+
+_MOST_WORKERS = 32
+_EXTRACTIONS = ("optimal", "3px", "4px", "5px")
+
+
+class FileMethods(ClientBase):
+    """The methods of :class:`campfire.Campfire` that deal with files."""
+
+    def sync(self, *, full: bool = False, progress: ProgressCallback | None = None) -> dict[str, Any]:
+        """Bring the local catalogue up to date with the service; no FITS files are fetched.
+
+        Only what changed is asked for where that is enough; deletions, renames, and programs granted or
+        revoked are found. The catalogue is exchanged as a whole: a failure leaves the former one.
+
+        Parameters
+        ----------
+        full
+            Fetch everything anew.
+        progress
+            Called as ``progress(stage, done, total)``.
+
+        Returns
+        -------
+        dict
+            ``observations``, ``objects``, ``spectra``, ``photometry``, ``tags``: totals in the catalogue now;
+            ``stale_count`` and ``stale_files``: downloaded files that changed on the server; ``received`` and
+            ``removed``: rows of this run, by table; ``incremental``.
+
+        Raises
+        ------
+        AuthenticationError
+            If the service does not know the account.
+        APIError
+            If the service fails, or sends less than it says.
+        """
+        from campfire.store.export import export_csv
+        from campfire.store.sync import synchronise
+
+        catalog = self._context.new_catalog()
+        before = catalog.revision
+        result = synchronise(catalog, self._context.api(), full=full, progress=progress)
+        if catalog.revision != before or not (self._context.paths.meta / "objects.csv").exists():
+            export_csv(catalog, self._context.paths.meta)
+        return result
+
+    def download(
+        self,
+        observations: Sequence[str] | str | None = None,
+        programs: Sequence[str | int] | str | int | None = None,
+        fields: Sequence[str] | str | None = None,
+        gratings: Sequence[str] | str | None = None,
+        stale_only: bool = False,
+        max_workers: int = 4,
+        *,
+        spectrum_ids: Sequence[str] | str | None = None,
+        everything: bool = False,
+        dry_run: bool = False,
+        keep_old: bool = False,
+        replace_local: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> DownloadReport:
+        """Download FITS files of spectra in the local catalogue; filters narrow each other.
+
+        Every file is checked against the catalogue's hash before it gets its name. What is here already is
+        not fetched again, and what came of a broken transfer is gone on with.
+
+        Parameters
+        ----------
+        observations, programs, fields, gratings, spectrum_ids
+            Only spectra of these; names in any case.
+        stale_only
+            Only files here that changed on the server.
+        max_workers
+            Files fetched at once, up to 32.
+        everything
+            All spectra, without a filter.
+        dry_run
+            Change nothing; the report's files say what would be done.
+        keep_old
+            Keep the former version of a file beside the new one, as ``<name>.<hash>.old``.
+        replace_local
+            Replace also files that this client did not write; they are kept as ``<name>.<hash>.old``.
+        progress
+            Called as ``progress("download", files done, files in all)``.
+
+        Returns
+        -------
+        DownloadReport
+            Counts, and ``.files``. A ``CampfireWarning`` is given if some failed.
+
+        Raises
+        ------
+        ValidationError
+            Without any filter, for an unknown name, or without a local catalogue.
+        NotFoundError
+            For an unknown spectrum id.
+        DownloadError
+            If everything failed (with ``report``), or there is no space.
+        """
+        if not isinstance(max_workers, int) or not 1 <= max_workers <= _MOST_WORKERS:
+            raise ValidationError(f"max_workers={max_workers!r}", hint=f"1 to {_MOST_WORKERS}")
+        filters = QueryOptions(observations=observations, programs=programs, fields=fields, gratings=gratings)
+        given = [value for value in (*filters.values(), spectrum_ids) if value is not None]
+        if not (given or stale_only or everything):
+            raise ValidationError(
+                "download() was given no filter",
+                hint="e.g. observations=[...], gratings=['PRISM'], or everything=True for all",
+            )
+        query = Query.of("spectra", **filters)
+        catalog = self._context.needed_catalog("download()")
+        rows = list(catalog.iter_rows(query.resolved(catalog.vocabulary())))
+        if spectrum_ids is not None:
+            wanted = set(self._known_ids(catalog, spectrum_ids))
+            rows = [row for row in rows if row["spectrum_id"] in wanted]
+        if stale_only:
+            stale = {row["spectrum_id"] for row in catalog.stale_files()}
+            rows = [row for row in rows if row["spectrum_id"] in stale]
+        return run_download(
+            self._context,
+            rows,
+            workers=max_workers,
+            dry_run=dry_run,
+            keep_old=keep_old,
+            replace_local=replace_local,
+            progress=progress,
+        )
+
+    @staticmethod
+    def _known_ids(catalog: Catalog, spectrum_ids: Sequence[str] | str) -> list[str]:
+        names = [spectrum_ids] if isinstance(spectrum_ids, str) else [str(name) for name in spectrum_ids]
+        if not names:
+            raise ValidationError("spectrum_ids is an empty list", hint="leave it out, or pass ids")
+        unknown = [name for name in dict.fromkeys(names) if catalog.spectrum_row(name) is None]
+        if unknown:
+            raise NotFoundError(
+                f"{len(unknown)} spectra are not in the local catalogue, the first: {unknown[0]!r}",
+                hint="check the ids, or call sync() if they are new",
+            )
+        return names
+
+    # --- opening -----------------------------------------------------------------------------------------
+
+    def open_spectrum(self, spectrum_id: str, *, extraction: Extraction = "optimal") -> SpectrumData:
+        """Open a spectrum: from the file on this disk, else fetched, checked and kept for the next time.
+
+        Parameters
+        ----------
+        spectrum_id
+            Its id.
+        extraction
+            ``"optimal"``, or a boxcar of ``"3px"``, ``"4px"``, ``"5px"``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such spectrum.
+        DownloadError
+            If the file cannot be had, or is not what the archive says.
+        ValidationError
+            If the file is not a spectrum.
+        """
+        from campfire.models import SpectrumData
+
+        return SpectrumData(**self._fields(spectrum_id, extraction))
+
+    def _fields(self, spectrum_id: str, extraction: Extraction = "optimal") -> SpectrumFields:
+        from campfire.formats.fits import read_spectrum
+
+        if not isinstance(spectrum_id, str) or not spectrum_id.strip():
+            raise ValidationError(f"{spectrum_id!r} is not a spectrum id", hint="pass its text")
+        if extraction not in _EXTRACTIONS:
+            raise ValidationError(
+                f"unknown extraction {extraction!r}", hint=did_you_mean(str(extraction), _EXTRACTIONS)
+            )
+        path, row = self._keeper.path_of(spectrum_id)
+        fields = read_spectrum(
+            path, extraction=extraction, spectrum_id=spectrum_id, grating=str(row.get("grating") or "")
+        )
+        redshift = row.get("redshift")
+        return {**fields, "redshift": None if redshift is None else float(redshift)}
+
+    def _opener(self) -> SpectrumOpener:
+        return self._fields
+
+    def get_spectrum_data(self, spectrum_id: str) -> SpectrumPayload:
+        """Return a spectrum prepared for plotting, from the file on this disk, else from the service.
+
+        Returns
+        -------
+        dict
+            ``wave`` (micron), ``fnu``, ``fnu_err`` (microjansky), ``snr_2d``, ``n_spatial``, ``n_wave``,
+            ``profile``, ``profile_fit``, ``profile_pix``; None where a value is not finite.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such spectrum.
+        """
+        from campfire.formats.preview import spectrum_payload
+
+        path = self._keeper.local_path(spectrum_id)
+        return (
+            self._context.api().spectrum(self._fits_path(spectrum_id))
+            if path is None
+            else spectrum_payload(path)
+        )
+
+    def get_redshift_fit_data(self, spectrum_id: str) -> RedshiftFit:
+        """Return the automated redshift fit of a spectrum, from this disk, else from the service.
+
+        Returns
+        -------
+        dict
+            ``redshift``, ``chi2_min``, ``confidence`` (percent), ``z_grid``, ``chi2_grid``, ``model_wave``
+            (micron), ``model_fnu`` (microjansky).
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such spectrum, or no fit of it.
+        """
+        from campfire.formats.preview import redshift_fit_payload
+
+        path = self._keeper.local_path(spectrum_id)
+        fit = None if path is None else _fit_beside(path)
+        return (
+            self._context.api().redshift_fit(self._fits_path(spectrum_id))
+            if fit is None
+            else redshift_fit_payload(fit)
+        )
+
+    def _fits_path(self, spectrum_id: str) -> str:
+        catalog = self._context.catalog()
+        row = None if catalog is None else catalog.spectrum_row(spectrum_id)
+        return self._context.api().fits_path(spectrum_id) if row is None else str(row["fits_path"])
+
+    # --- the mirror --------------------------------------------------------------------------------------
+
+    def stale_files(self) -> list[Row]:
+        """Return the downloaded files of which the archive has another version, by hash."""
+        catalog = self._context.catalog()
+        return [] if catalog is None else catalog.stale_files()
+
+    def local_bytes(self) -> int:
+        """Return the size of all recorded files together, in bytes."""
+        book = self._context.catalog()
+        return (
+            0 if book is None else int(np.sum([r.size for r in book.local_files().values()], dtype=np.int64))
+        )
+
+    def verify(self, *, repair: bool = False) -> Verification:
+        """Check the downloaded files: size and time first, the content where those differ.
+
+        Parameters
+        ----------
+        repair
+            Fetch again what is missing, truncated or changed, and check once more. A changed file is kept
+            beside the new one, as ``<name>.<hash>.old``.
+
+        Returns
+        -------
+        dict
+            ``ok`` (count), and lists of paths below ``products/``: ``missing``, ``changed``, ``truncated``,
+            and ``untracked`` (spectra that this client did not write and never used).
+
+        Raises
+        ------
+        DownloadError
+            If nothing of what was to be repaired could be fetched.
+        """
+        book = self._context.new_catalog() if self._context.paths.database.exists() else None
+        verification, states = verify_files(self._context.paths, book)
+        broken = [name for name, state in states.items() if state in ("missing", "truncated", "changed")]
+        if not (repair and broken and book is not None):
+            return verification
+        catalog = self._context.needed_catalog("verify(repair=True)")
+        rows = {name: catalog.spectrum_row(name) for name in broken}
+        for name in (name for name, row in rows.items() if row is None):
+            book.forget_file(name)  # the archive no longer has it
+        run_download(
+            self._context,
+            [row for row in rows.values() if row is not None],
+            workers=4,
+            dry_run=False,
+            keep_old=False,
+            replace_local=True,
+            progress=None,
+        )
+        return verify_files(self._context.paths, book)[0]
+
+
+def _fit_beside(path: Path) -> Path | None:
+    name = path.name.removesuffix("_spec.fits")
+    fit = path.with_name(f"{name}_zfit.fits")
+    return fit if name != path.name and fit.is_file() else None

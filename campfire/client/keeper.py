@@ -1,0 +1,171 @@
+"""Single files: found on this disk, or fetched into place, however many threads ask at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from campfire.client.planning import record_for
+from campfire.errors import CampfireWarning, NotFoundError
+from campfire.store.files import FileRecord, check, expected_path
+from campfire.store.records import put_records, records_of
+
+if TYPE_CHECKING:
+    from campfire.client.context import Context
+    from campfire.typing import Row
+
+__all__ = ["FileKeeper"]
+
+_log = logging.getLogger("campfire")
+_HINT_AFTER = 5
+
+
+class FileKeeper:
+    """Gives the file of a spectrum.
+
+    Parameters
+    ----------
+    context
+        Of the client.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._busy: dict[str, tuple[threading.Lock, int]] = {}
+        self._warned: set[tuple[str, str]] = set()
+        self._fetched = 0
+        self.used: OrderedDict[str, str] = OrderedDict()
+        """Spectra opened through this client, with the hash of the file each time it was last opened."""
+
+    @contextmanager
+    def _alone(self, spectrum_id: str) -> Iterator[None]:
+        """Let one thread at a time deal with a spectrum."""
+        with self._lock:
+            lock, users = self._busy.get(spectrum_id, (threading.Lock(), 0))
+            self._busy[spectrum_id] = (lock, users + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                lock, users = self._busy[spectrum_id]
+                if users == 1:
+                    del self._busy[spectrum_id]
+                else:
+                    self._busy[spectrum_id] = (lock, users - 1)
+
+    def path_of(self, spectrum_id: str) -> tuple[Path, Row]:
+        """Return the file of a spectrum, fetched if it is not here, and what is known of the spectrum.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such spectrum, or the archive has no file of it.
+        DownloadError
+            If the file cannot be had.
+        """
+        with self._alone(spectrum_id):
+            path, row, record = self._look(spectrum_id)
+            if path is None or row is None or self._must_fetch(path, record):
+                if row is None or "fits_path" not in row:
+                    row = self._row(spectrum_id)
+                path, record = self._fetch(row, overwrite=path is not None)
+            elif record is not None:
+                self._warn_if_stale(record, row, path)
+            self.used[spectrum_id] = record.hash if record else ""
+            return path, row
+
+    def local_path(self, spectrum_id: str) -> Path | None:
+        """Return the file of a spectrum if it is on this disk; the service is not asked."""
+        path, _, record = self._look(spectrum_id)
+        return None if path is None or self._must_fetch(path, record) else path
+
+    def _look(self, spectrum_id: str) -> tuple[Path | None, Row | None, FileRecord | None]:
+        """What this disk knows: the file, the row, the record."""
+        catalog, products = self._context.catalog(), self._context.paths.products
+        row: Row | None = None
+        if catalog is not None:
+            row = catalog.spectrum_row(spectrum_id)
+            if row is None:
+                raise NotFoundError(
+                    f"no spectrum {spectrum_id!r} in the local catalogue of {catalog.last_synced}",
+                    hint="check the id, or call sync() if it is new",
+                )
+        book = catalog or (self._context.new_catalog() if self._context.paths.database.exists() else None)
+        record = None if book is None else records_of(book, [spectrum_id]).get(spectrum_id)
+        if row is not None:
+            path = expected_path(self._context.paths, row)
+            return (path if path.is_file() else None), row, record
+        if record is not None and (products / record.path).is_file():
+            return products / record.path, {"spectrum_id": spectrum_id}, record
+        name = f"{spectrum_id}_spec.fits"
+        if "/" not in name and products.is_dir() and not any(c in name for c in "*?["):
+            own = next(iter(sorted(products.glob(f"*/{name}"))), None)
+            if own is not None:
+                return own, {"spectrum_id": spectrum_id}, None
+        return None, None, record
+
+    @staticmethod
+    def _must_fetch(path: Path, record: FileRecord | None) -> bool:
+        return record is not None and record.origin == "download" and check(path, record) == "truncated"
+
+    def _row(self, spectrum_id: str) -> Row:
+        row = self._context.spectrum_row(spectrum_id)
+        if row is None:
+            raise NotFoundError(
+                f"no spectrum {spectrum_id!r} in the archive",
+                hint="ids look like ember_uds_p4_prism_clear_123456; query_spectra() lists them",
+            )
+        return row
+
+    def _fetch(self, row: Row, *, overwrite: bool) -> tuple[Path, FileRecord]:
+        from campfire.transport.download import Downloader
+        from campfire.transport.partial import Wanted
+        from campfire.transport.signing import SignedAddresses
+
+        context, spectrum_id = self._context, str(row["spectrum_id"])
+        target = expected_path(context.paths, row)
+        wanted = Wanted(
+            spectrum_id,
+            str(row["observation"]),
+            str(row["fits_path"]),
+            target,
+            row.get("file_hash"),
+            row.get("file_size"),
+            overwrite=overwrite,
+        )
+        outcome = Downloader(context.http(), SignedAddresses(context.api()), workers=1).fetch(wanted)
+        record = record_for(context.paths, spectrum_id, target, outcome.file_hash, ours=True)
+        book = context.record_book()
+        if book is not None:
+            put_records(book, [record])
+        with self._lock:
+            self._fetched += 1
+            if self._fetched == _HINT_AFTER:
+                _log.warning(
+                    "%d spectra were downloaded one by one; download(spectrum_ids=[...]) or "
+                    "download(observations=[...]) fetches many at once, in parallel",
+                    _HINT_AFTER,
+                )
+        return target, record
+
+    def _warn_if_stale(self, record: FileRecord, row: Row, path: Path) -> None:
+        server = row.get("file_hash")
+        if record.origin != "download" or not server or record.hash == server:
+            return
+        if (record.spectrum_id, server) in self._warned or check(path, record) == "changed":
+            return
+        self._warned.add((record.spectrum_id, server))
+        warnings.warn(
+            f"{record.spectrum_id}: the archive has a newer version of the file on this disk; "
+            "download(stale_only=True) fetches it",
+            CampfireWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,109 @@
+"""What to do about each file of a download, decided from the disk and the records; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from campfire.config import DataPaths
+from campfire.errors import ValidationError
+from campfire.store.files import FileRecord, check, decide, expected_path, hash_file
+from campfire.transport.partial import Wanted
+from campfire.typing import Row
+
+__all__ = ["Planned", "plan_files", "record_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One file: ``action`` is ``fetch``, ``update``, ``replace``, ``keep``, ``local`` or ``refuse``.
+
+    ``found`` is what an unrecorded file turned out to be, to be recorded.
+    """
+
+    row: Row
+    path: Path | None
+    action: str
+    reason: str
+    found: FileRecord | None = None
+
+    def wanted(self, *, keep_old: bool) -> Wanted:
+        """Return what to fetch."""
+        assert self.path is not None
+        update = self.action in ("update", "replace")
+        kept = self.action == "replace" or (update and keep_old)
+        return Wanted(
+            spectrum_id=str(self.row["spectrum_id"]),
+            observation=str(self.row["observation"]),
+            fits_path=str(self.row["fits_path"]),
+            target=self.path,
+            file_hash=self.row.get("file_hash"),
+            file_size=self.row.get("file_size"),
+            overwrite=update,
+            aside=self.path.with_name(f"{self.path.name}.{_tag(self.path)}.old") if kept else None,
+        )
+
+
+def _tag(path: Path) -> str:
+    return hash_file(path).removeprefix("sha256:")[:12] if path.is_file() else "gone"
+
+
+def record_for(paths: DataPaths, spectrum_id: str, path: Path, digest: str, *, ours: bool) -> FileRecord:
+    """Return the record of a file as it is on the disk now."""
+    status = path.stat()
+    relative = path.relative_to(paths.products).as_posix()
+    origin = "download" if ours else "found"
+    return FileRecord(spectrum_id, relative, digest, status.st_size, status.st_mtime, origin)  # type: ignore[arg-type]
+
+
+def plan_files(
+    paths: DataPaths, rows: Sequence[Row], records: Mapping[str, FileRecord], *, replace_local: bool = False
+) -> list[Planned]:
+    """Decide about every file.
+
+    Parameters
+    ----------
+    paths
+        The data directory.
+    rows
+        Rows of spectra.
+    records
+        What is known of files on this disk, by spectrum.
+    replace_local
+        Replace also what this client did not write; it is set aside then.
+    """
+
+    def one(row: Row) -> Planned:
+        spectrum_id, server_hash = str(row["spectrum_id"]), row.get("file_hash")
+        try:
+            path = expected_path(paths, row)
+        except ValidationError as err:
+            return Planned(row, None, "refuse", str(err))
+        record, found = records.get(spectrum_id), None
+        if record is not None:
+            state = check(path, record)
+        elif path.is_file():
+            # A file with the archive's very content is the archive's, whoever put it there; the size spares
+            # hashing most of the others.
+            same_size = row.get("file_size") in (None, path.stat().st_size)
+            digest = hash_file(path) if server_hash and same_size else None
+            if digest is not None:
+                found = record_for(paths, spectrum_id, path, digest, ours=digest == server_hash)
+            if digest is not None and digest == server_hash:
+                return Planned(row, path, "keep", "up to date", found)
+            decision = decide("untracked", None, "", server_hash)
+            return _final(row, path, decision.action, decision.reason, found)
+        else:
+            state = "missing"
+        decision = decide(
+            state, record.hash if record else None, record.origin if record else "", server_hash
+        )
+        return _final(row, path, decision.action, decision.reason, None)
+
+    def _final(row: Row, path: Path, action: str, reason: str, found: FileRecord | None) -> Planned:
+        return Planned(row, path, "replace" if action == "local" and replace_local else action, reason, found)
+
+    with ThreadPoolExecutor(8) as pool:  # hashing releases the interpreter lock
+        return list(pool.map(one, rows, chunksize=64))
