@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from campfire.analysis.inputs import as_spectrum, good_covariance, symmetric, with_history
+from campfire.analysis.inputs import as_spectrum, good_covariance, with_history
 from campfire.bands import find_band
 from campfire.convert.covariance import as_covariance
 from campfire.errors import CampfireWarning, ValidationError
@@ -375,4 +375,4 @@ def calibrated_covariance(data: SpectrumData, fit: CurveFit) -> csr_array | None
     else:
         own = curve[:, None] * former.toarray() * curve
     total = own + fit.modes @ fit.mixing @ fit.modes.T + fit.common @ fit.common.T
-    return symmetric(as_covariance((total + total.T) / 2, len(data)))
+    return as_covariance((total + total.T) / 2, len(data))

@@ -7,7 +7,7 @@ wavelength; the prism's R has its minimum near 1.1 um. They describe a uniformly
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,9 +24,8 @@ __all__ = ["FWHM_PER_SIGMA", "GRATINGS", "resolving_power", "smoothing_matrix", 
 
 FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 
-# wavelength in microns, resolving power
-_PRISM = ((0.55, 92.0), (0.7, 60.0), (0.9, 36.0), (1.1, 30.0), (1.3, 32.0), (1.6, 42.0), (2.0, 63.0))
-_PRISM += ((2.5, 93.0), (3.0, 131.0), (3.5, 174.0), (4.0, 223.0), (4.5, 277.0), (5.0, 338.0), (5.5, 405.0))
+_PRISM_WAVE = (0.55, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5)
+_PRISM_R = (92.0, 60.0, 36.0, 30.0, 32.0, 42.0, 63.0, 93.0, 131.0, 174.0, 223.0, 277.0, 338.0, 405.0)
 _LINEAR = {  # R at 1 um of a constant dispersion
     "G140M": 794.0,
     "G235M": 423.0,
@@ -62,8 +61,7 @@ def resolving_power(grating: str, wavelength: FloatArray) -> FloatArray:
     name = grating.upper()
     wave = np.asarray(wavelength, dtype=np.float64)
     if name == "PRISM":
-        nodes, values = np.array(_PRISM).T
-        return cast("FloatArray", np.interp(wave, nodes, values))
+        return np.interp(wave, _PRISM_WAVE, _PRISM_R)
     if name not in _LINEAR:
         raise ValidationError(
             f"no resolving power for grating {grating!r}", hint=f"known: {', '.join(GRATINGS)}"
@@ -72,7 +70,7 @@ def resolving_power(grating: str, wavelength: FloatArray) -> FloatArray:
 
 
 def sigma_of_match(wavelength: FloatArray, own: FloatArray, target: FloatArray) -> FloatArray:
-    """Return the standard deviation in microns of the Gaussian that takes resolving power ``own`` to ``target``.
+    """Return the standard deviation in microns of the Gaussian from resolving power ``own`` to ``target``.
 
     Zero where ``own`` is the lower one already.
 
@@ -82,7 +80,8 @@ def sigma_of_match(wavelength: FloatArray, own: FloatArray, target: FloatArray) 
     0.008451
     """
     excess = np.maximum(1.0 / np.square(target) - 1.0 / np.square(own), 0.0)
-    return cast("FloatArray", wavelength * np.sqrt(excess) / FWHM_PER_SIGMA)
+    result: FloatArray = wavelength * np.sqrt(excess) / FWHM_PER_SIGMA
+    return result
 
 
 def smoothing_matrix(wavelength: FloatArray, sigma: FloatArray, good: BoolArray) -> csr_array:
