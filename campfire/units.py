@@ -122,7 +122,13 @@ def convert_flux_units(
 
 
 def _is_quantity(value: object) -> bool:
-    return hasattr(value, "unit") and hasattr(value, "to")
+    return hasattr(value, "unit") and hasattr(value, "to_value")
+
+
+def _opened(value: Any) -> Any:
+    """Return the Quantity of an astropy table column that has a unit; anything else as it is."""
+    has_unit = hasattr(value, "quantity") and getattr(value, "unit", None) is not None
+    return value.quantity if has_unit else value
 
 
 def to_micron(value: Any) -> FloatArray:
@@ -144,6 +150,7 @@ def to_micron(value: Any) -> FloatArray:
     >>> float(to_micron(5000 * u.AA).round(9))
     0.5
     """
+    value = _opened(value)
     if not _is_quantity(value):
         return np.asarray(value, dtype=_float_dtype(value))
     import astropy.units as u
@@ -190,6 +197,7 @@ def to_microjansky(value: Any, wavelength: Any = None) -> FloatArray:
     >>> float(to_microjansky(3 * u.nJy).round(6))
     0.003
     """
+    value = _opened(value)
     if not _is_quantity(value):
         return np.asarray(value, dtype=_float_dtype(value))
     return _convert_density(value, wavelength, FNU_UNIT, "f_nu")
@@ -206,6 +214,7 @@ def to_flam(value: Any, wavelength: Any = None) -> FloatArray:
     >>> bool(abs(to_flam(1 * u.uJy, 1.0) / FLAM_PER_FNU - 1) < 1e-12)
     True
     """
+    value = _opened(value)
     if not _is_quantity(value):
         return np.asarray(value, dtype=_float_dtype(value))
     return _convert_density(value, wavelength, FLAM_UNIT, "f_lambda")

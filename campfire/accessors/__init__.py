@@ -5,6 +5,8 @@ This module imports neither xarray nor numpy.
 
 from __future__ import annotations
 
+from typing import Any
+
 from campfire.hooks import after_import
 
 __all__ = ["install"]
@@ -24,10 +26,11 @@ def install() -> None:
 
 
 def _register() -> None:
-    import xarray as xr
+    import xarray
 
     from campfire.accessors.dataset import DatasetAccessor
     from campfire.accessors.datatree import DataTreeAccessor
 
+    xr: Any = xarray  # its registration functions carry no types
     xr.register_dataset_accessor("campfire")(DatasetAccessor)
     xr.register_datatree_accessor("campfire")(DataTreeAccessor)

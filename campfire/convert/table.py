@@ -96,8 +96,7 @@ def from_qtable(table: Any) -> SpectrumFields:
         column = table[name]
         if getattr(column, "mask", None) is not None and np.any(column.mask):
             raise ValidationError(f"column {name!r} has masked values", hint="use NaN for missing fluxes")
-        unit = getattr(column, "unit", None)
-        return column.quantity if unit is not None and not hasattr(column, "to_value") else column
+        return column
 
     def plain(array: Any) -> Any:
         result = np.array(array)

@@ -1,0 +1,150 @@
+"""``Dataset.campfire``: the functions that belong to a spectrum, or to one grating of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from campfire.accessors import functions
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+    from astropy.table import QTable
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+    from specutils import Spectrum
+
+    from campfire.models import Photometry, SpectrumData
+    from campfire.typing import BandpassLike
+
+__all__ = ["DatasetAccessor"]
+
+
+class DatasetAccessor:
+    """Methods of a Dataset that follows the campfire schema; each forwards to a function.
+
+    Parameters
+    ----------
+    ds
+        One spectrum, or a collection of one grating.
+    """
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self._ds = ds
+
+    def to_spectrum(self) -> SpectrumData:
+        """Return the spectrum; see :meth:`campfire.SpectrumData.from_xarray`."""
+        from campfire.models import SpectrumData
+
+        return SpectrumData.from_xarray(self._ds)
+
+    def to_specutils(self) -> Spectrum:
+        """Return a ``specutils.Spectrum``; see :meth:`campfire.SpectrumData.to_specutils`."""
+        return self.to_spectrum().to_specutils()
+
+    def to_table(self) -> QTable:
+        """Return an ``astropy.table.QTable``; see :meth:`campfire.SpectrumData.to_table`."""
+        return self.to_spectrum().to_table()
+
+    def to_spectra(self) -> list[SpectrumData]:
+        """Return the spectra of a collection in order (of one spectrum: a list of one)."""
+        if not functions.is_collection(self._ds):
+            return [self.to_spectrum()]
+        from campfire.analysis.lazy import collection_spectra
+
+        return collection_spectra(self._ds)
+
+    def good(self, ignore: int | str | Iterable[str] = 0) -> xr.DataArray:
+        """Return where pixels are good; see :func:`campfire.accessors.functions.good_pixels`."""
+        return functions.good_pixels(self._ds, ignore)
+
+    def to_restframe(self, z: float) -> xr.Dataset:
+        """Move a spectrum to the rest frame; see :func:`campfire.accessors.functions.to_restframe`."""
+        return functions.to_restframe(self._ds, z)
+
+    def resample(self, grid: ArrayLike | str, covariance: bool = False) -> xr.Dataset:
+        """Bring everything onto one grid of microns, conserving flux.
+
+        ``covariance`` adds ``fnu_cov``, and ``grid="common"`` takes that of the longest row: the one for a
+        spectrum (:func:`campfire.accessors.functions.resample`), the other for a collection
+        (:func:`campfire.analysis.lazy.resample_collection`).
+        """
+        if not functions.is_collection(self._ds):
+            return functions.resample(self._ds, grid, covariance=covariance)
+        functions.refuse_covariance(covariance)
+        from campfire.analysis.lazy import resample_collection
+
+        return resample_collection(self._ds, grid)
+
+    def synthetic_photometry(
+        self, bands: str | BandpassLike | Sequence[str | BandpassLike], *, min_coverage: float = 0.95
+    ) -> xr.Dataset:
+        """Measure ``flux``, ``flux_err`` and ``coverage`` over ``band`` (and ``spectrum``).
+
+        See :func:`campfire.accessors.functions.synthetic_photometry` and, for a collection,
+        :func:`campfire.analysis.lazy.collection_photometry`.
+        """
+        if not functions.is_collection(self._ds):
+            return functions.synthetic_photometry(self._ds, bands, min_coverage=min_coverage)
+        from campfire.analysis.lazy import collection_photometry
+
+        return collection_photometry(self._ds, bands, min_coverage=min_coverage)
+
+    def calibrate(self, photometry: Photometry, method: str = "chebyshev", **options: Any) -> xr.Dataset:
+        """Calibrate to photometry: ``bands``, ``degree``, ``min_snr`` as for ``calibrate_to_photometry``.
+
+        See :func:`campfire.accessors.functions.calibrate` and, for a collection,
+        :func:`campfire.analysis.lazy_calibrate.calibrate_collection`.
+        """
+        if not functions.is_collection(self._ds):
+            return functions.calibrate(self._ds, photometry, method, **options)  # type: ignore[arg-type]
+        from campfire.analysis.lazy_calibrate import calibrate_collection
+
+        return calibrate_collection(self._ds, photometry, method, **options)
+
+    def stack(
+        self,
+        method: str = "weighted_mean",
+        grid: ArrayLike | str | None = None,
+        redshift: Any = None,
+        normalize: tuple[float, float] | None = None,
+        sigma_clip: float | None = None,
+        *,
+        rng: int | np.random.Generator | None = None,
+    ) -> xr.Dataset:
+        """Stack a collection into one; see :func:`campfire.analysis.lazy_stack.stack_collection`."""
+        from campfire.analysis.lazy_stack import stack_collection
+
+        return stack_collection(self._ds, method, grid, redshift, normalize, sigma_clip, rng=rng)
+
+    def select(
+        self,
+        *,
+        dq_flags: object = None,
+        min_snr: float | None = None,
+        redshift_range: tuple[float | None, float | None] | None = None,
+        redshift_quality: int | str | Iterable[int | str] | None = None,
+    ) -> xr.Dataset:
+        """Keep spectra of a collection by their labels; see :func:`campfire.analysis.lazy.select_spectra`."""
+        from campfire.analysis.lazy import select_spectra
+
+        return select_spectra(
+            self._ds,
+            dq_flags=dq_flags,
+            min_snr=min_snr,
+            redshift_range=redshift_range,
+            redshift_quality=redshift_quality,
+        )
+
+    def plot(self, *, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw a spectrum, or a collection as an image, with matplotlib.
+
+        Options are those of :meth:`campfire.SpectrumData.plot` and, for a collection, of
+        :func:`campfire.analysis.lazy.plot_collection`.
+        """
+        if not functions.is_collection(self._ds):
+            return self.to_spectrum().plot(ax=ax, **options)
+        from campfire.analysis.lazy import plot_collection
+
+        return plot_collection(self._ds, ax=ax, **options)

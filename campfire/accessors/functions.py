@@ -1,0 +1,297 @@
+"""What ``Dataset.campfire`` does to the Dataset of one spectrum, as typed functions of a Dataset.
+
+They look at the schema, leave the numbers to :mod:`campfire.analysis`, and add one line to
+``attrs["history"]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from campfire import schema
+from campfire.convert import append_history, to_dataset
+from campfire.errors import ValidationError
+from campfire.models import SpectrumData
+from campfire.schema import PixelDQ, pixel_dq
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import ArrayLike, NDArray
+
+    from campfire.analysis.calibrate import CalibrationMethod
+    from campfire.models import Photometry
+    from campfire.typing import BandpassLike
+
+__all__ = ["calibrate", "good_pixels", "is_collection", "resample", "synthetic_photometry", "to_restframe"]
+
+
+def is_collection(ds: xr.Dataset) -> bool:
+    """Tell a collection from one spectrum.
+
+    Raises
+    ------
+    ValidationError
+        If the Dataset is neither; the message names the variable.
+    """
+    return schema.validate(ds) != schema.SPECTRUM
+
+
+def good_pixels(ds: xr.Dataset, ignore: int | str | Iterable[str] = 0) -> xr.DataArray:
+    """Return where pixels are good: no bit of ``dq`` is set, but for those ignored.
+
+    Parameters
+    ----------
+    ds
+        One spectrum, or a collection; lazy stays lazy.
+    ignore
+        Bits that do not matter: a mask, a name of :class:`campfire.schema.PixelDQ` in any case, or several.
+
+    Returns
+    -------
+    xarray.DataArray
+        Boolean, dimensions of ``fnu``.
+
+    Raises
+    ------
+    ValidationError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> ds = SpectrumData([1.0, 2.0], [3.0, 4.0], [0.1, 0.0], {}, "PRISM", "demo_1").to_xarray()
+    >>> good_pixels(ds).values, good_pixels(ds, ignore="bad_error").values
+    (array([ True, False]), array([ True,  True]))
+    """
+    schema.validate(ds)
+    kept = ~_bits(ignore) & 0xFF
+    dq = ds["dq"] if "dq" in ds.variables else ds["fnu"].copy(data=_dq(ds))
+    good: xr.DataArray = (dq & np.uint8(kept)) == 0
+    good.attrs = {"long_name": "good pixels"}
+    return good.rename("good")
+
+
+def _bits(ignore: int | str | Iterable[str]) -> int:
+    if isinstance(ignore, int | np.integer) and not isinstance(ignore, bool):
+        if not 0 <= ignore <= 0xFF:
+            raise ValidationError(f"ignore={ignore} is not a mask of pixel bits", hint="0 to 255, or names")
+        return int(ignore)
+    names = [ignore] if isinstance(ignore, str) else list(ignore)  # type: ignore[arg-type]
+    known = PixelDQ.__members__
+    unknown = [name for name in names if not isinstance(name, str) or name.upper() not in known]
+    if unknown:
+        raise ValidationError(f"unknown pixel bits {unknown}", hint=f"one of {', '.join(known)}")
+    return reduce(or_, (known[name.upper()].value for name in names), 0)
+
+
+def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
+    """Move a spectrum to the rest frame, keeping the integrated flux.
+
+    Wavelengths are divided by 1 + z, f_lambda is multiplied and f_nu divided by it, so that neither the
+    integral of f_lambda over wavelength nor that of f_nu over frequency changes.
+
+    Parameters
+    ----------
+    ds
+        One spectrum; lazy stays lazy.
+    z
+        Redshift, more than -1.
+
+    Returns
+    -------
+    xarray.Dataset
+        The same variables; ``attrs["redshift"]`` is 0, the redshift the spectrum now is at.
+
+    Raises
+    ------
+    ValidationError
+        If it is not one spectrum, or ``z`` is not a number above -1.
+
+    Examples
+    --------
+    >>> ds = SpectrumData([2.0, 4.0], [3.0, 4.0], [0.1, 0.1], {}, "PRISM", "demo_1").to_xarray()
+    >>> rest = to_restframe(ds, 1.0)
+    >>> rest.wavelength.values, rest.fnu.values
+    (array([1., 2.]), array([1.5, 2. ]))
+    """
+    _require_one(ds)
+    if not np.ndim(z) == 0 or not np.isfinite(z) or not z > -1:
+        raise ValidationError(f"z={z!r}", hint="pass one number above -1")
+    stretch = 1.0 + float(z)
+    powers = {"fnu": -1, "fnu_err": -1, "flam": 1, "flam_err": 1, "fnu_cov": -2}
+    scaled = {name: ds[name] * stretch**power for name, power in powers.items() if name in ds.variables}
+    wavelength = ds["wavelength"] / stretch
+    result = ds.assign({name: values.assign_attrs(ds[name].attrs) for name, values in scaled.items()})
+    attrs = ds["wavelength"].attrs | {"long_name": "rest-frame wavelength in vacuum"}
+    result = result.assign_coords(wavelength=("wavelength", wavelength.values, attrs))
+    return append_history(result.assign_attrs(redshift=0.0), f"to the rest frame of z = {float(z):g}")
+
+
+def resample(ds: xr.Dataset, grid: ArrayLike, *, covariance: bool = False) -> xr.Dataset:
+    """Bring one spectrum onto another grid, conserving the integral of f_nu over wavelength.
+
+    Parameters
+    ----------
+    ds
+        One spectrum.
+    grid
+        Pixel centres in microns (or a Quantity), ascending, shape (m,).
+    covariance
+        Add ``fnu_cov`` (wavelength, lag), microjansky squared.
+
+    Returns
+    -------
+    xarray.Dataset
+        On the grid, float64. A pixel of which less than half is covered by good input is NaN; its ``dq`` has
+        the bits of the input under it, and ``OUTSIDE`` where there is none.
+
+    Raises
+    ------
+    ValidationError
+        If it is not one spectrum, or the grid does not ascend.
+
+    See Also
+    --------
+    campfire.resample_spectrum
+    """
+    from campfire.analysis.resample import resample_spectrum
+    from campfire.collection.gridding import resample_rows
+
+    _require_one(ds)
+    if isinstance(grid, str):
+        raise ValidationError(f"grid={grid!r}", hint="pass an array of microns")
+    result = resample_spectrum(ds, grid, covariance=covariance)
+    centres = result.wavelength
+    wavelength, fnu, fnu_err = (np.asarray(ds[n].values)[None] for n in ("wavelength", "fnu", "fnu_err"))
+    dq = resample_rows(wavelength, fnu, fnu_err, _dq(ds)[None], grid=centres)["dq"][0]
+    step = f"resampled onto {centres.size} pixels, {centres[0]:g} to {centres[-1]:g} um, flux conserving"
+    return _result(ds, result, dq, step)
+
+
+def calibrate(
+    ds: xr.Dataset,
+    photometry: Photometry,
+    method: CalibrationMethod = "chebyshev",
+    bands: Sequence[str | BandpassLike] | None = None,
+    degree: int | None = None,
+    min_snr: float = 0.5,
+    **options: Any,
+) -> xr.Dataset:
+    """Scale one spectrum by a smooth curve that brings it onto its photometry.
+
+    Parameters
+    ----------
+    ds
+        One spectrum.
+    photometry
+        Observed fluxes.
+    method, bands, degree, min_snr, **options
+        As for :func:`campfire.calibrate_to_photometry`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Calibrated, with the curve and its 1-sigma error as ``multiplier`` and ``multiplier_err``, and the
+        covariance the curve brings as ``fnu_cov``.
+
+    Raises
+    ------
+    ValidationError
+        If it is not one spectrum, or no band can calibrate it.
+    """
+    from campfire.analysis.calibrate import calibrate_to_photometry
+
+    _require_one(ds)
+    result = calibrate_to_photometry(ds, photometry, method, bands, degree, min_snr, **options)
+    source = photometry.catalog or "photometry"
+    step = f"calibrated to {source}, {method} of degree {result.degree} in {', '.join(result.bands_used)}"
+    calibrated = _result(ds, result.spectrum, _dq(ds), step)
+    curves = (
+        ("multiplier", "calibration curve"),
+        ("multiplier_err", "1-sigma error of the calibration curve"),
+    )
+    return calibrated.assign(
+        {name: (schema.SPECTRUM, getattr(result, name), {"long_name": text}) for name, text in curves}
+    )
+
+
+def synthetic_photometry(
+    ds: xr.Dataset,
+    bands: str | BandpassLike | Sequence[str | BandpassLike],
+    *,
+    min_coverage: float = 0.95,
+) -> xr.Dataset:
+    """Measure one spectrum in several bands.
+
+    Parameters
+    ----------
+    ds
+        One spectrum.
+    bands
+        Names of bands, or objects with ``name``, ``wavelength`` (um) and ``throughput``.
+    min_coverage
+        Least fraction of a band's throughput that has to lie on good pixels.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``flux``, ``flux_err`` (microjansky; NaN where the coverage is short) and ``coverage`` over ``band``.
+
+    Raises
+    ------
+    ValidationError
+        If it is not one spectrum, or for a band without a curve.
+    """
+    from campfire.analysis.photometry import band_photometry
+
+    _require_one(ds)
+    result = band_photometry(ds, bands, min_coverage=min_coverage).assign_attrs(ds.attrs)
+    result = result.assign_coords(_labels(ds))
+    return append_history(result, f"synthetic photometry in {', '.join(result['band'].values.tolist())}")
+
+
+def _require_one(ds: xr.Dataset) -> None:
+    if is_collection(ds):
+        raise ValidationError(
+            f"a collection of {ds.sizes['spectrum']} spectra", hint="this needs the Dataset of one spectrum"
+        )
+
+
+def refuse_covariance(asked: bool) -> None:
+    """Refuse what only single spectra have.
+
+    Raises
+    ------
+    ValidationError
+        If it was asked for.
+    """
+    if asked:
+        raise ValidationError(
+            "covariance=True for a collection",
+            hint="take one spectrum: ds.campfire.to_spectra()[i].to_xarray()",
+        )
+
+
+def _dq(ds: xr.Dataset) -> NDArray[np.uint8]:
+    if "dq" in ds.variables:
+        return np.asarray(ds["dq"].values)
+    return pixel_dq(ds["fnu"].values, ds["fnu_err"].values)
+
+
+def _labels(ds: xr.Dataset) -> dict[str, Any]:
+    """Return the scalar coordinates: names, and what a row of a collection brought along."""
+    return {str(name): coord for name, coord in ds.coords.items() if coord.ndim == 0}
+
+
+def _result(ds: xr.Dataset, spectrum: SpectrumData, dq: NDArray[np.uint8], step: str) -> xr.Dataset:
+    """Return the Dataset of a result: bits of ``dq`` only accumulate, and the labels of ``ds`` stay."""
+    fields = spectrum.to_fields()
+    fields["mask"] = None
+    made = to_dataset(fields)
+    bits = made["dq"].copy(data=made["dq"].values | dq)
+    made = made.assign(dq=bits).assign_coords(_labels(ds))
+    return append_history(made.assign_attrs(ds.attrs | made.attrs), step)
