@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -68,7 +69,7 @@ def login_command(browser: bool | None, base_url: str | None) -> int:
     if browser:
         who = login_with_browser(http, _show)
     else:
-        interactive = click.get_text_stream("stdin").isatty()
+        interactive = sys.stdin.isatty()
         key = click.prompt("API key", hide_input=interactive, err=True)
         who = login_with_key(http, key)
     success(f"signed in as {who.get('email') or who.get('user_id')}")

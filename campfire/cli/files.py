@@ -205,7 +205,7 @@ def cache_info(data_dir: str | None, as_json: bool) -> int:
         echo_json(info)
     else:
         for key, value in info.items():
-            click.echo(f"{key:<12} {format_size(value) if key == 'bytes' else value}")
+            click.echo(f"{key:<12} {format_size(float(str(value))) if key == 'bytes' else value}")
     return 0
 
 

@@ -81,19 +81,9 @@ def parse_flag_text(text: str) -> FlagQuery:
         raise ValidationError(f"{text!r} is not a flag expression", hint=example) from err
 
 
-class _Bound(click.ParamType):
-    """A number, or ``-`` for an open end."""
-
-    name = "number|-"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        """Return the number, or None for an open end."""
-        if value in ("-", "none", None):
-            return None
-        try:
-            return float(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor -", param, ctx)
+def _bound(text: str) -> float | None:
+    """Read one end of a range; ``-`` leaves it open. click reports a ValueError as wrong usage."""
+    return None if text in ("-", "none") else float(text)
 
 
 def _option(name: str) -> Callable[[Any], Any]:
@@ -103,7 +93,13 @@ def _option(name: str) -> Callable[[Any], Any]:
         return click.option(flag, name, cls=ListOption, help=spec.doc)
     if spec.kind == "between":
         return click.option(
-            flag, name, nargs=2, type=_Bound(), default=None, help=f"{spec.doc} (write - for None)"
+            flag,
+            name,
+            nargs=2,
+            type=_bound,
+            default=None,
+            metavar="MIN MAX",
+            help=f"{spec.doc} (write - for None)",
         )
     if spec.kind == "cone":
         return click.option(flag, name, nargs=3, type=float, default=None, help=spec.doc)
