@@ -7,7 +7,9 @@ from typing import Any
 
 from fastapi import Request, Response
 
-__all__ = ["Refusal", "answer", "auth_refusal", "on_refusal", "refusal"]
+__all__ = ["Refusal", "answer", "answer_embedding", "auth_refusal", "on_refusal", "refusal"]
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class Refusal(Exception):
@@ -36,9 +38,20 @@ def answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = Non
     Rows come from SQL as plain values, so they go to the C encoder as they are: validating a page of 1000
     rows against a model would cost ten times what the query does.
     """
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    content = text.encode("utf-8", "surrogatepass")
+    content = _ENCODER.encode(body).encode("utf-8", "surrogatepass")
     return Response(content, status_code=status, headers=headers, media_type="application/json")
+
+
+def answer_embedding(body: dict[str, Any], column: str) -> Response:
+    """Return ``body`` as JSON, where ``column`` of the rows in ``data`` holds JSON text already."""
+    texts = [row.pop(column) for row in body["data"]]
+    rows = (
+        f'{_ENCODER.encode(row)[:-1]},"{column}":{text}}}'
+        for row, text in zip(body["data"], texts, strict=True)
+    )
+    rest = _ENCODER.encode({name: value for name, value in body.items() if name != "data"})
+    content = f'{{"data":[{",".join(rows)}],{rest[1:]}'.encode("utf-8", "surrogatepass")
+    return Response(content, media_type="application/json")
 
 
 def on_refusal(request: Request, error: Exception) -> Response:

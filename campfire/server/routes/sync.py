@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
 
-from campfire.server.answers import answer, refusal
+from campfire.server.answers import answer, answer_embedding, refusal
 from campfire.server.archive import CallerDep, ServedDep
 from campfire.server.params import SyncParams, SyncQuery
 from campfire.server.routes.catalogue import NO_ROWS, paged
@@ -62,7 +62,7 @@ def sync_photometry(params: SyncQuery, caller: CallerDep, archive: ServedDep) ->
     if not caller.programs:
         return answer(NO_ROWS)
     rows, total = archive.catalogue.sync_photometry(caller.viewer, since=since, page=page)
-    return answer(paged(rows, total, page))
+    return answer_embedding(paged(rows, total, page), "photometry")
 
 
 @router.get("/sync/lists", response_model=SyncLists, responses=errors(DataError, 401))

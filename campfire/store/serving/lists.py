@@ -9,7 +9,7 @@ from campfire.store.serving.request import Cone, Interval, ListRequest
 from campfire.store.serving.rows import LISTED_OBJECT, LISTED_SPECTRUM, listed_objects, listed_spectra
 from campfire.typing import Row
 
-__all__ = ["list_objects", "list_spectra", "visible"]
+__all__ = ["list_objects", "list_spectra", "readable", "visible"]
 
 OBJECT_SORTS = {
     name: f"o.{name}"
@@ -28,9 +28,16 @@ SPECTRUM_SORTS = {
     },
     **{"ra": "t.ra", "dec": "t.dec", "redshift": "o.redshift", "redshift_quality": "o.redshift_quality"},
 }
+UNIQUE = frozenset({"o.object_id", "s.spectrum_id"})
+NEVER_UNKNOWN = frozenset(
+    (
+        *("o.ra", "o.dec", "o.redshift_quality", "o.field", "o.n_targets", "o.n_spectra"),
+        *("s.target_id", "s.field", "s.observation", "s.program_slug", "s.grating"),
+    )
+)
 OBJECTS = "objects o"
 SPECTRA = (
-    "spectra s JOIN targets t ON t.target_id = s.target_id LEFT JOIN objects o ON o.id = s.object_pk"
+    "spectra s LEFT JOIN targets t ON t.target_id = s.target_id LEFT JOIN objects o ON o.id = s.object_pk"
     " LEFT JOIN programs p ON p.slug = s.program_slug"
 )
 # Set and inspected, and the data changed afterwards, or nobody knows when.
@@ -40,11 +47,31 @@ NEEDS_REVIEW = (
 )
 
 
-def visible(where: Conditions, programs: Iterable[str]) -> None:
-    """Keep the objects of which some program is among ``programs``."""
-    where.among(
-        "o.id", programs, inside="SELECT object_pk FROM object_names WHERE kind = 'programs' AND name"
+def visible(reader: Reader, where: Conditions, programs: Iterable[str], key: str = "o.id") -> None:
+    """Keep what belongs to an object (``key``: its integer id) of which some program is in ``programs``."""
+    if reader.remembered("programs of objects", lambda: _all_programs(reader)).issubset(programs):
+        return  # most often: everything can be read, and the test costs more than all the rest of a page
+    # Row by row, so that a page is found by walking along the index of its order.
+    named = Conditions()
+    named.add(f"n.object_pk = {key} AND n.kind = 'programs'")
+    named.among("n.name", programs)
+    where.add(f"EXISTS (SELECT 1 FROM object_names n{named.sql})", *named.values)
+
+
+def readable(reader: Reader, where: Conditions, programs: Iterable[str]) -> None:
+    """Keep the spectra of ``programs``."""
+    found = reader.remembered(
+        "programs of spectra", lambda: reader.values("SELECT DISTINCT program_slug FROM spectra")
     )
+    if not frozenset(name for (name,) in found).issubset(programs):
+        where.among("s.program_slug", programs)
+
+
+def _all_programs(reader: Reader) -> frozenset[str]:
+    """Return the programs objects have, with an empty name if some object has none: nobody can read it."""
+    found = reader.values("SELECT DISTINCT name FROM object_names WHERE kind = 'programs'")
+    bare = reader.values("SELECT '' FROM objects WHERE programs = '' LIMIT 1")
+    return frozenset(name for (name,) in [*found, *bare])
 
 
 def list_objects(
@@ -52,7 +79,7 @@ def list_objects(
 ) -> tuple[list[Row], int]:
     """Return a page of ``/objects`` and how many objects match."""
     where = Conditions()
-    visible(where, _programs(request, viewer, fixed=fixed))
+    visible(reader, where, _programs(request, viewer, fixed=fixed))
     if request.fields:
         where.among("o.field", request.fields)
     _object_gratings(where, request)
@@ -73,7 +100,7 @@ def list_objects(
     distance = _cone(reader, where, request.cone, "o.ra", "o.dec", fixed=fixed)
     by_distance = request.sort in ("", "object_id") or request.sort not in OBJECT_SORTS
     order = _order(request, OBJECT_SORTS, "object_id", by_distance=by_distance, ties="o.object_id")
-    rows, total = _page(reader, LISTED_OBJECT, OBJECTS, where, distance, order, request, fixed=fixed)
+    rows, total = _page(reader, LISTED_OBJECT, "o.id", OBJECTS, where, distance, order, request, fixed=fixed)
     return listed_objects(reader, rows, viewer, fixed=fixed), total
 
 
@@ -82,7 +109,7 @@ def list_spectra(
 ) -> tuple[list[Row], int]:
     """Return a page of ``/spectra/list`` and how many spectra match."""
     where = Conditions()
-    where.among("s.program_slug", _programs(request, viewer, fixed=fixed))
+    readable(reader, where, _programs(request, viewer, fixed=fixed))
     if request.fields:
         where.among("s.field", request.fields)
     if request.gratings:
@@ -105,7 +132,9 @@ def list_spectra(
     order = _order(
         request, SPECTRUM_SORTS, "spectrum_id", by_distance=by_distance, ties="s.target_id, s.grating"
     )
-    rows, total = _page(reader, LISTED_SPECTRUM, SPECTRA, where, distance, order, request, fixed=fixed)
+    rows, total = _page(
+        reader, LISTED_SPECTRUM, "s.id", SPECTRA, where, distance, order, request, fixed=fixed
+    )
     return listed_spectra(rows, fixed=fixed), total
 
 
@@ -205,12 +234,16 @@ def _order(request: ListRequest, sorts: dict[str, str], default: str, *, by_dist
     if request.cone is not None and (request.sort == "distance" or (by_distance and not request.descending)):
         return f"distance {direction}, {ties}"
     column = sorts.get(request.sort, sorts[default])
-    return f"{column} IS NULL, {column} {direction}, {ties}"
+    if column in UNIQUE:
+        return f"{column} {direction}"
+    unknown = "" if column in NEVER_UNKNOWN else f"{column} IS NULL, "
+    return f"{unknown}{column} {direction}, {ties}"
 
 
 def _page(
     reader: Reader,
     columns: str,
+    key: str,
     source: str,
     where: Conditions,
     distance: tuple[str, list[float]],
@@ -221,7 +254,15 @@ def _page(
 ) -> tuple[list[Row], int]:
     page = request.page if fixed else request.page.aligned()
     total = reader.scalar(f"SELECT count(*) FROM {source}{where.sql}", where.values)
-    sql = f"SELECT {columns}, {distance[0]} AS distance FROM {source}{where.sql} ORDER BY {order}"
-    return reader.rows(
-        f"{sql} LIMIT ? OFFSET ?", [*distance[1], *where.values, page.limit, page.offset]
-    ), total
+    far, values = distance
+    # Keys first: what is skipped then costs no more than a step along an index, or a narrow sort.
+    keys = (
+        f"SELECT {key} AS key, {far} AS distance FROM {source}{where.sql} ORDER BY {order} LIMIT ? OFFSET ?"
+    )
+    found = reader.values(keys, [*values, *where.values, page.limit, page.offset])
+    chosen = Conditions()
+    chosen.among(key, [pk for pk, _ in found])
+    rows = {
+        row["id"]: row for row in reader.rows(f"SELECT {columns} FROM {source}{chosen.sql}", chosen.values)
+    }
+    return [rows[pk] | {"distance": away} for pk, away in found], total

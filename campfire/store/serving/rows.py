@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -163,9 +164,21 @@ def synced_spectra(rows: list[Row]) -> list[Row]:
 
 
 def synced_photometry(rows: list[Row]) -> list[Row]:
-    """Complete rows of ``/sync/photometry``."""
+    """Complete rows of ``/sync/photometry``; ``photometry`` stays JSON text, which is most of the answer."""
     for row in rows:
-        row["photometry"] = json.loads(row["photometry"])
+        if "NaN" in row["photometry"] or "Infinity" in row["photometry"]:
+            row["photometry"] = _finite(row["photometry"])
         row["has_pz"] = bool(row["has_pz"])
         row["updated_at"] = row["updated_at"] or EPOCH
     return rows
+
+
+def _finite(text: str) -> str:
+    """Return a photometry record without the bands that hold a number JSON does not know."""
+    record = json.loads(text)
+    bands = {
+        name: band
+        for name, band in record.get("bands", {}).items()
+        if all(not isinstance(value, float) or math.isfinite(value) for value in band.values())
+    }
+    return json.dumps(record | {"bands": bands})
