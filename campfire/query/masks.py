@@ -69,4 +69,5 @@ def implied_masks(query: FlagQuery) -> ImpliedMasks:
 
 def canonical(query: FlagQuery) -> FlagQuery:
     """Return the expression as one mask where it is equivalent to one, else as it is."""
-    return implied_masks(query).leaf or query
+    leaf = implied_masks(query).leaf
+    return query if leaf is None else leaf
