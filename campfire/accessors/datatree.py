@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from campfire.errors import ValidationError
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
@@ -44,12 +45,17 @@ class DataTreeAccessor:
             )
         return found
 
-    def _each(self, function: Callable[..., xr.Dataset], *args: Any, **options: Any) -> xr.DataTree:
+    def _each(
+        self, function: Callable[..., xr.Dataset], *args: Any, skip_empty: bool = False, **options: Any
+    ) -> xr.DataTree:
         import xarray as xr
 
         root = self._tree.path
+        groups = self._groups()
+        if skip_empty and any(ds.sizes["spectrum"] for ds in groups.values()):
+            groups = {path: ds for path, ds in groups.items() if ds.sizes["spectrum"]}
         results: dict[str, xr.Dataset] = {"/": xr.Dataset(attrs=dict(self._tree.attrs))}
-        for path, ds in self._groups().items():
+        for path, ds in groups.items():
             results["/" + path.removeprefix(root).strip("/")] = function(ds, *args, **options)
         return xr.DataTree.from_dict(results, name=self._tree.name)
 
@@ -66,6 +72,27 @@ class DataTreeAccessor:
         from campfire.analysis.lazy import collection_photometry
 
         return self._each(collection_photometry, bands, min_coverage=min_coverage)
+
+    def stack(
+        self,
+        method: str = "weighted_mean",
+        grid: ArrayLike | str | None = None,
+        redshift: Any = None,
+        normalize: tuple[float, float] | None = None,
+        sigma_clip: float | None = None,
+        *,
+        rng: int | np.random.Generator | None = None,
+    ) -> xr.DataTree:
+        """Stack every grating; see :func:`campfire.analysis.lazy_stack.stack_collection`.
+
+        Gratings of no spectra are left out; ``redshift`` is the name of a coordinate, one value for all, or
+        spectrum id -> value, or one value a spectrum where there is one grating.
+        """
+        from campfire.analysis.lazy_stack import stack_collection
+
+        return self._each(
+            stack_collection, method, grid, redshift, normalize, sigma_clip, rng=rng, skip_empty=True
+        )
 
     def select(
         self,

@@ -81,11 +81,10 @@ def flam_of(density: Any, wavelength: Any) -> Any:
     if isinstance(density, np.ndarray) and isinstance(wavelength, np.ndarray):
         return fnu_to_flam(density, wavelength)
     da = dask_array()
-
-    meta = np.empty((0, 0), dtype=density.dtype)
-    if wavelength.ndim == 1:
-        wavelength = da.from_array(wavelength[None, :], chunks=((1,), density.chunks[1]))
-    return da.map_blocks(fnu_to_flam, density, wavelength, dtype=density.dtype, meta=meta)
+    meta = np.empty((0,) * density.ndim, dtype=density.dtype)
+    return da.map_blocks(
+        fnu_to_flam, da.asarray(density), da.asarray(wavelength), dtype=density.dtype, meta=meta
+    )
 
 
 def over_rows(

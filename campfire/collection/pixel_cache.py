@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -68,7 +68,8 @@ class _Table(NamedTuple):
     width: int
 
 
-_Row = tuple[Key, "dict[str, NDArray[Any]]"]
+_Fields: TypeAlias = "dict[str, NDArray[Any]]"
+_Row: TypeAlias = "tuple[Key, _Fields]"
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class PixelCache:
         return {key: place for key, place in places.items() if place.store not in gone}
 
     def _store_for(self, writer: IndexWriter, table: _Table) -> StoreRow | None:
-        """Return the newest store of a table, emptied where its folder was deleted; None if there is none."""
+        """Return the newest store of a table, its rows forgotten where its folder was deleted."""
         stores = [s for s in writer.stores() if (s.grating, s.dtype, s.width) == table]
         if not stores:
             return None
@@ -207,8 +208,7 @@ class PixelCache:
         if store.rows and not (self.pixels / store.name / "zarr.json").exists():
             writer.drop_store(store.name)
             store = replace(store, rows=0)
-        if not store.rows:
-            create_store(self.pixels / store.name, store.width, np.dtype(store.dtype))
+            writer.put_store(store)
         return store
 
     def _new_store(self, writer: IndexWriter, table: _Table) -> StoreRow:
@@ -234,6 +234,8 @@ class PixelCache:
             store = self._store_for(writer, table)
             if store is None:
                 raise OSError(f"the index of {self.folder} was replaced while it was written")
+            if not store.rows:
+                create_store(self.pixels / store.name, store.width, np.dtype(store.dtype))
             known = self.present(writer.find([key for key, _ in rows]))
             fresh = {key: fields for key, fields in rows if key not in known}
             count = len(fresh)
@@ -241,13 +243,24 @@ class PixelCache:
                 count = min(count, SHARD_ROWS - store.rows % SHARD_ROWS)
             chosen = dict(list(fresh.items())[:count])
             if chosen:
-                self._append(writer, store, chosen)
+                self._append_somewhere(writer, store, chosen)
         rows[:] = [(key, fields) for key, fields in fresh.items() if key not in chosen]
         return len(chosen)
 
-    def _append(
-        self, writer: IndexWriter, store: StoreRow, rows: Mapping[Key, dict[str, NDArray[Any]]]
-    ) -> None:
+    def _append_somewhere(self, writer: IndexWriter, store: StoreRow, rows: Mapping[Key, _Fields]) -> None:
+        """Append rows; to a new table if this one is damaged, whose rows are then read anew when asked for."""
+        try:
+            self._append(writer, store, rows)
+        except Exception as err:  # Zarr and its codecs have no common error for damage
+            if isinstance(err, OSError) and not isinstance(err, FileNotFoundError):
+                raise  # full, read-only, ...: nothing is wrong with the table
+            _log.warning("table %s of the pixel cache is damaged (%s): starting anew", store.name, err)
+            new = self._new_store(writer, _Table(store.grating, store.dtype, store.width))
+            create_store(self.pixels / new.name, new.width, np.dtype(new.dtype))
+            writer.drop_store(store.name)
+            self._append(writer, new, rows)
+
+    def _append(self, writer: IndexWriter, store: StoreRow, rows: Mapping[Key, _Fields]) -> None:
         block = empty_block(len(rows), store.width, np.dtype(store.dtype))
         places = {}
         for n, (key, fields) in enumerate(rows.items()):
@@ -261,7 +274,6 @@ class PixelCache:
 
     def rewrite(self, writer: IndexWriter, store: StoreRow, places: Mapping[Key, Place]) -> int:
         """Copy the rows ``places`` of a store into a new one and forget the old; returns the rows copied."""
-        rows: dict[Key, dict[str, NDArray[Any]]] = {}
         new = self._new_store(writer, _Table(store.grating, store.dtype, store.width))
         create_store(self.pixels / new.name, new.width, np.dtype(new.dtype))
         writer.drop_store(store.name)
@@ -276,7 +288,7 @@ class PixelCache:
             except Exception as err:  # of whatever kind: these are read anew when next asked for
                 _log.warning("%d rows of %s are damaged (%s) and dropped", len(part), store.name, err)
                 continue
-            rows = {
+            rows: dict[Key, _Fields] = {
                 key: {name: values[n, : place.n_pixels] for name, values in block.items()}
                 for n, (key, place) in enumerate(part.items())
                 if good[n]
@@ -286,7 +298,7 @@ class PixelCache:
         return copied
 
 
-def _read(file: FileSource) -> dict[str, NDArray[Any]] | str:
+def _read(file: FileSource) -> _Fields | str:
     """Read a file whose hash is right; the reason as text where it cannot be."""
     try:
         fields = row_of(file)

@@ -13,6 +13,7 @@ import pytest
 from campfire.collection.sources import FileSource
 from campfire.formats.fits import file_hash
 from campfire.formats.products import write_spectrum
+from campfire.typing import FloatArray
 
 RANGES = {"PRISM": (0.6, 5.3, 40), "G395M": (2.9, 5.1, 60), "G140M": (1.0, 1.8, 50)}
 
@@ -44,9 +45,9 @@ def make_files(folder: Path, gratings: list[str], seed: int = 0, start: int = 0)
         low, high, longest = RANGES[grating]
         n = longest - int(rng.integers(0, 6))
         wave = np.linspace(low, high, n) * (1 + 1e-4 * rng.random())
-        dtype = np.float32 if rng.random() < 0.5 else np.float64
-        fnu = (1 + 0.1 * rng.normal(size=n)).astype(dtype)
-        err = (0.1 + 0.01 * rng.random(n)).astype(dtype)
+        dtype = np.dtype("f4" if rng.random() < 0.5 else "f8")
+        fnu: FloatArray = (1 + 0.1 * rng.normal(size=n)).astype(dtype)
+        err: FloatArray = (0.1 + 0.01 * rng.random(n)).astype(dtype)
         bad = rng.random(n) < 0.05
         fnu[bad], err[bad] = np.nan, np.nan
         spectrum_id = f"o_{grating.lower()}_clear_{i}"

@@ -28,7 +28,7 @@ CACHES = pytest.mark.parametrize("cached", [False, True], ids=["files", "cache"]
 
 def expected(source: FileSource) -> dict[str, np.ndarray[Any, Any]]:
     fields = read_spectrum(source.path)
-    return {name: np.asarray(fields[name]) for name in ("wavelength", "fnu", "fnu_err", "mask")}  # type: ignore[literal-required]
+    return {name: np.asarray(fields[name]) for name in ("wavelength", "fnu", "fnu_err", "mask")}
 
 
 def check_row(ds: xr.Dataset, row: int, source: FileSource) -> None:
@@ -150,10 +150,10 @@ def test_pickle_is_small_and_tokens_are_stable(archive: Any, tmp_path: Path, cac
 def test_variables_computed_together_read_each_file_once(
     archive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import campfire.collection.reader as reader
+    from campfire.collection import reader
+    from campfire.formats.fits import read_pixels as original
 
     reads: list[str] = []
-    original = reader.read_pixels
 
     def counting(path: Any, *, extraction: str = "optimal") -> Any:
         reads.append(str(path))
