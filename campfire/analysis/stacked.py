@@ -100,7 +100,7 @@ def _resample(terms: Sequence[Terms], grid: FloatArray) -> _Resampled:
 
 
 def _padded(terms: Sequence[Terms]) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
-    """Return the arrays of inputs as rows: one shared wavelength axis where all have the same, else padded."""
+    """Return the arrays of inputs as rows: one wavelength axis where all have the same, else padded."""
     first = terms[0].wavelength
     if all(np.array_equal(entry.wavelength, first) for entry in terms[1:]):
         return (

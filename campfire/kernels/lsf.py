@@ -1,7 +1,7 @@
 r"""Resolving powers of the NIRSpec dispersers, and Gaussian smoothing to a lower one.
 
 The tables are approximate: the gratings have a nearly constant dispersion, so R is proportional to
-wavelength; the prism's R has its minimum near 1.1 um. They describe a uniformly lit shutter (Jakobsen et al.
+wavelength; the prism's R has its minimum near 1.2 um. They describe a uniformly lit shutter (Jakobsen et al.
 2022, A&A 661, A80); a compact source has a higher R.
 """
 
@@ -24,15 +24,15 @@ __all__ = ["FWHM_PER_SIGMA", "GRATINGS", "resolving_power", "smoothing_matrix", 
 
 FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 
-_PRISM_WAVE = (0.55, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5)
-_PRISM_R = (92.0, 60.0, 36.0, 30.0, 32.0, 42.0, 63.0, 93.0, 131.0, 174.0, 223.0, 277.0, 338.0, 405.0)
+_PRISM_WAVE = (0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.6)
+_PRISM_R = (92.0, 70.0, 53.0, 40.0, 34.0, 31.0, 36.0, 54.0, 78.0, 109.0, 146.0, 188.0, 236.0, 290.0, 365.0)
 _LINEAR = {  # R at 1 um of a constant dispersion
-    "G140M": 794.0,
-    "G235M": 423.0,
-    "G395M": 252.0,
-    "G140H": 2150.0,
-    "G235H": 1146.0,
-    "G395H": 690.0,
+    "G140M": 720.0,
+    "G235M": 430.0,
+    "G395M": 259.0,
+    "G140H": 1955.0,
+    "G235H": 1152.0,
+    "G395H": 692.0,
 }
 
 GRATINGS = ("PRISM", *_LINEAR)
@@ -55,8 +55,8 @@ def resolving_power(grating: str, wavelength: FloatArray) -> FloatArray:
 
     Examples
     --------
-    >>> resolving_power("PRISM", np.array([1.1, 4.0]))
-    array([ 30., 223.])
+    >>> resolving_power("PRISM", np.array([1.2, 4.0]))
+    array([ 31., 188.])
     """
     name = grating.upper()
     wave = np.asarray(wavelength, dtype=np.float64)
