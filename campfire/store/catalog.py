@@ -41,7 +41,7 @@ from campfire.store import migrate
 from campfire.store.connection import Connections, connect, use_safe_journal
 from campfire.store.derive import PHOTOMETRY_ORDER
 from campfire.store.files import FileRecord
-from campfire.store.reading import dictionaries, select, stream
+from campfire.store.reading import Reading
 from campfire.store.rows import STORED, observation_rows, split
 from campfire.store.sql import compile_count, compile_query
 from campfire.store.writer import Writer
@@ -80,6 +80,7 @@ class Catalog:
         self.paths = DataPaths(self.path.parent.parent)
         self.read_only = read_only or (self.path.exists() and not os.access(self.path.parent, os.W_OK))
         self._connections = Connections(self.path, read_only=self.read_only)
+        self._reading = Reading(self.execute, self.paths)
         self._writing = threading.Lock()
         self._writer_thread: int | None = None
         self._vocabulary: tuple[str, Vocabulary] | None = None
@@ -173,11 +174,11 @@ class Catalog:
         Columns
             All columns of :data:`~campfire.columns.COLUMNS`, and ``distance_arcsec`` where there is a cone.
         """
-        return select(self.execute, self.paths, query)
+        return self._reading.select(query)
 
     def iter_rows(self, query: Query, chunk: int = 1000) -> Iterator[Row]:
         """Stream the rows of a query as dictionaries, with the keys of :meth:`select`; None where unknown."""
-        return stream(self.execute, self.paths, query, chunk)
+        return self._reading.stream(query, chunk)
 
     def count(self, query: Query) -> int:
         """Count what a query matches, whatever its limit and offset."""
@@ -204,7 +205,7 @@ class Catalog:
 
     def _rows(self, query: Query, condition: str, *values: Any) -> list[Row]:
         sql, parameters = compile_query(query, where=condition, parameters=values)
-        return dictionaries(query, self.execute(sql, parameters).fetchall(), self.paths)
+        return self._reading.rows(query, self.execute(sql, parameters).fetchall())
 
     def spectra_of(self, object_id: str) -> list[Row]:
         """Return the spectra of an object (or of a target's object), by target and grating."""
@@ -328,10 +329,15 @@ class Catalog:
     # --- writing --------------------------------------------------------------------------------------------
 
     @contextmanager
-    def write(self) -> Iterator[Writer]:
+    def write(self, *, pack: bool = False) -> Iterator[Writer]:
         """Open a transaction; it is committed at the end, or rolled back as a whole on any exception.
 
         Only one is open at a time, among all threads and processes; readers go on reading what was.
+
+        Parameters
+        ----------
+        pack
+            Whether to leave packed columns for fast large queries (takes a second or two).
 
         Raises
         ------
@@ -352,7 +358,7 @@ class Catalog:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield writer
-                    writer.finish()
+                    writer.finish(pack=pack)
                     connection.execute("COMMIT")
                 except BaseException:
                     connection.execute("ROLLBACK")

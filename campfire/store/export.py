@@ -172,9 +172,7 @@ def _write_parquet(catalog: Catalog, table: TableName, path: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as err:
-        raise ImportError(
-            'Parquet needs pyarrow: pip install "campfire[dev]" or pip install pyarrow'
-        ) from err
+        raise ImportError("Parquet needs pyarrow: pip install pyarrow") from err
     kinds: dict[Literal["text", "int", "float", "bool", "list"], Callable[[], Any]] = {
         "text": pa.string,
         "int": pa.int64,

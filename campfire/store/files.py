@@ -148,18 +148,18 @@ def local_paths(paths: DataPaths, observations: Sequence[str], fits_paths: Seque
     observations, fits_paths
         Columns of the same length, as of a query of spectra.
     """
-    names = [fits.rpartition("/")[2] for fits in fits_paths]
-    if len(names) <= _FEW:
-        return [_if_there(paths, pair) for pair in zip(observations, names, strict=True)]
-    found: dict[str, dict[str, str]] = {}
-    for observation in set(observations):
-        found[observation] = _listing(paths, observation)
-    return [found[folder].get(name) for folder, name in zip(observations, names, strict=True)]
+    pairs = zip(observations, fits_paths, strict=True)
+    if len(fits_paths) <= _FEW:
+        return [_if_there(paths, folder, fits.rpartition("/")[2]) for folder, fits in pairs]
+    found = {folder: _listing(paths, folder) for folder in set(observations)}
+    if not any(found.values()):
+        return [None] * len(fits_paths)
+    return [files.get(fits.rpartition("/")[2]) if (files := found[folder]) else None for folder, fits in pairs]
 
 
-def _if_there(paths: DataPaths, pair: tuple[str, str]) -> str | None:
+def _if_there(paths: DataPaths, observation: str, name: str) -> str | None:
     try:
-        path = paths.product(*pair)
+        path = paths.product(observation, name)
     except ValidationError:
         return None  # a name that no file here can have
     return str(path) if path.is_file() else None

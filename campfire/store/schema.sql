@@ -173,6 +173,14 @@ CREATE TABLE local_files (          -- files we know on this disk; outlives ever
     recorded_at TEXT NOT NULL
 ) WITHOUT ROWID;
 
+CREATE TABLE packed (               -- result columns of whole tables as arrays, see packed.py
+    table_name TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    layout TEXT NOT NULL,           -- JSON: names and dtypes of the columns
+    data BLOB NOT NULL,
+    PRIMARY KEY (table_name, block)
+);
+
 CREATE TABLE sync_log (
     id INTEGER PRIMARY KEY,
     started_at TEXT NOT NULL,

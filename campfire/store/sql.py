@@ -11,7 +11,7 @@ from campfire.columns import COLUMNS, TableName
 from campfire.query import Condition, Query, chord_squared
 from campfire.query.evaluate import ascii_lower
 
-__all__ = ["CHORD", "MEASURED", "SELECTED", "compile_count", "compile_query", "zone_of"]
+__all__ = ["CHORD", "MEASURED", "SELECTED", "all_rows", "compile_count", "compile_query", "key_of", "zone_of"]
 
 ZONES_PER_DEGREE = 60
 """Declination strips of one arcminute: an index on (strip, ra) finds a cone's neighbourhood at once."""
@@ -211,7 +211,7 @@ def compile_query(
     condition, values = _where(query, where, parameters)
     cone = query.get("cone_search")
     if columns is None:
-        columns = ", ".join(_expression(query.table, name) for name in SELECTED[query.table])
+        columns = _result_columns(query.table)
         if cone is not None:
             columns += f", {_chord(cone)} AS {CHORD}"
     key = _chord(cone) if query.sort == "distance" else _expression(query.table, query.sort)
@@ -226,6 +226,20 @@ def compile_query(
         sql += " LIMIT ? OFFSET ?"
         values += [-1 if query.limit is None else query.limit, query.offset]
     return sql, values
+
+
+def _result_columns(table: TableName) -> str:
+    return ", ".join(_expression(table, name) for name in SELECTED[table])
+
+
+def key_of(table: TableName) -> str:
+    """Return the integer key of a table's rows, as SQL within a compiled query."""
+    return "o.id" if table == "objects" else "s.id"
+
+
+def all_rows(table: TableName) -> str:
+    """Return the statement for the result columns of all rows, by integer key."""
+    return f"SELECT {_result_columns(table)} FROM {_FROM[table]} ORDER BY {key_of(table)}"
 
 
 def compile_count(query: Query, *, where: str = "", parameters: tuple[Any, ...] = ()) -> Sql:

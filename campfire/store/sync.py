@@ -4,8 +4,8 @@
 
 Pages go into a private staging file first; the catalogue is touched only when everything has arrived and its
 counts agree, and then in one transaction. So a reader sees the old catalogue or the new one, and a crash at
-any point leaves the old one. The service sends no tombstones: what an incremental run cannot see (deletions, rows
-committed late, programs granted or revoked) shows in the counts, and a full reconcile follows by itself.
+any point leaves the old one. The service sends no tombstones: what an incremental run cannot see (deletions,
+rows committed late, programs granted or revoked) shows in the counts, and a full reconcile follows by itself.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class _Run:
             self.received = {}
             for table in TABLES:
                 self._pull(staged, table, incremental=incremental)
-            with self.catalog.write() as writer:
+            with self.catalog.write(pack=True) as writer:
                 before = {table: writer.count(table) for table in (*TABLES, "tags")}
                 if not incremental:
                     self._refuse_emptiness(staged, before)

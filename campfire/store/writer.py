@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from campfire.errors import ValidationError
+from campfire.store import packed
 from campfire.store.derive import derive, relink, watch
 from campfire.store.rows import STORED, object_tuples, plain_tuple
 from campfire.typing import Row
@@ -327,17 +328,25 @@ class Writer:
         """Run a statement within the transaction; for the other modules of the store."""
         return self._db.execute(sql, parameters)
 
-    def finish(self) -> None:
-        """Bring everything derived up to date; called when the transaction ends."""
+    def finish(self, *, pack: bool = False) -> None:
+        """Bring everything derived up to date; called when the transaction ends.
+
+        With ``pack`` the packed columns are written too, so that the first large query finds them.
+        """
         touched = self._db.execute("SELECT EXISTS (SELECT 1 FROM touched)").fetchone()[0]
         if not (self._dirty or touched):
             return
         relink(self._db)
         derive(self._db)
-        self._db.execute(
-            "INSERT INTO meta VALUES ('revision', '1')"
-            " ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+        revision = int(
+            (self._db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone() or "0")[0]
         )
+        self.set_meta("revision", str(revision + 1))
+        if pack:
+            packed.save(self._db.execute)
+            self.set_meta("packed", str(revision + 1))
+        else:
+            self._db.execute("DELETE FROM packed")
 
     def _insert(self, table: str, values: list[tuple[Any, ...]]) -> None:
         names = STORED[table]
