@@ -38,7 +38,7 @@ DTYPES = st.sampled_from([np.float32, np.float64])
 
 def _fluxes(dtype: Any, n: int) -> st.SearchStrategy[Any]:
     width = 8 * np.dtype(dtype).itemsize
-    return hnp.arrays(dtype, n, elements=st.floats(width=width, allow_subnormal=False))  # type: ignore[call-overload]
+    return hnp.arrays(dtype, n, elements=st.floats(width=width, allow_subnormal=False))
 
 
 @st.composite
