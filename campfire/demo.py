@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from campfire.errors import NotFoundError, ValidationError
+from campfire.plotting.static import draw_collection, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,7 +133,8 @@ def _main_job(cf: Campfire, pictures: Path) -> list[Path]:
 
     def save(axes: Axes, name: str) -> None:
         path = pictures / f"{name}.png"
-        figure = axes.figure
+        figure = axes.get_figure(root=True)
+        assert figure is not None, "axes without a figure"
         figure.savefig(path, dpi=130)
         made.append(path)
 
@@ -155,7 +157,8 @@ def _main_job(cf: Campfire, pictures: Path) -> list[Path]:
     _stack(obj, save)
     _collection(cf, save)
     with _step("cutout") as notes:
-        ax = cf.plot_cutout(obj.object_id, fov=4.0)
+        (panel,) = new_axes(1, [1], figsize=(5, 5))
+        ax = cf.plot_cutout(obj.object_id, fov=4.0, ax=panel)
         ax.set_title(obj.object_id, fontsize=9)
         save(ax, "cutout")
         notes.append(f"{obj.object_id} with its shutters")
@@ -253,8 +256,6 @@ def _stack(obj: Object, save: _Saver) -> None:
 
 
 def _collection(cf: Campfire, save: _Saver) -> None:
-    from campfire.plotting.static import draw_collection
-
     with _step("collection") as notes:
         tree = cf.open_collection(redshift_quality=["probable", "secure"])
         sizes = ", ".join(f"{name} {tuple(node['fnu'].shape)}" for name, node in tree.children.items())
