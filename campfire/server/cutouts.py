@@ -154,7 +154,7 @@ def _colour(mosaics: list[Mosaic], ra: float, dec: float, fov: float, size: int 
         planes.append(plane)
     channels = [planes[-1], planes[len(planes) // 2], planes[0]]
     scaled = [np.nan_to_num(_level(plane)) for plane in channels]
-    image: NDArray[np.uint8] = make_lupton_rgb(*scaled, minimum=-0.02, stretch=0.25, Q=8)
+    image: NDArray[np.uint8] = make_lupton_rgb(*scaled, minimum=-0.08, stretch=0.7, Q=2)
     return image[::-1]
 
 
@@ -163,7 +163,7 @@ def _level(plane: FloatImage) -> FloatImage:
     good = plane[np.isfinite(plane)]
     sky = np.median(good)
     noise = 1.4826 * np.median(np.abs(good - sky))
-    bright = max(np.percentile(good, 99.7) - sky, 10.0 * noise, np.finfo(np.float32).tiny)
+    bright = max(np.percentile(good, 99.7) - sky, 20.0 * noise, np.finfo(np.float32).tiny)
     return np.asarray((plane - sky) / bright)
 
 
