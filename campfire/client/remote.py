@@ -46,10 +46,15 @@ class RemoteCatalogue:
         The service.
     locate
         Tells where the files of rows of spectra are on this disk, None for those that are not.
+    page
+        Rows asked for at once.
     """
 
-    def __init__(self, api: API, locate: Callable[[list[Row]], list[str | None]]) -> None:
+    def __init__(
+        self, api: API, locate: Callable[[list[Row]], list[str | None]], *, page: int = PAGE
+    ) -> None:
         self._api = api
+        self._page = page
         self._locate = locate
         self._lock = threading.RLock()
         self._words: tuple[float, Vocabulary] | None = None
@@ -102,8 +107,8 @@ class RemoteCatalogue:
                     pointings = row.get("pointings") or []
                     for pointing in pointings if isinstance(pointings, list) else [pointings]:
                         number = pointing.get("jwst_program") if isinstance(pointing, dict) else None
-                        if number is not None and row.get("program_slug"):
-                            found.setdefault(str(number).lstrip("0"), set()).add(str(row["program_slug"]))
+                        if str(number).isdecimal() and row.get("program_slug"):
+                            found.setdefault(str(int(str(number))), set()).add(str(row["program_slug"]))
                 self._programs = {number: tuple(sorted(slugs)) for number, slugs in found.items()}
             return self._programs
 
@@ -117,7 +122,7 @@ class RemoteCatalogue:
             whole = finish(query.replace(limit=None, offset=0), columns)
             stop = None if query.limit is None else query.offset + query.limit
             return Answer(self._shown(whole.take(slice(query.offset, stop))), len(whole))
-        page, start, skip = _window(query)
+        page, start, skip = self._window(query)
         wanted = None if query.limit is None else skip + query.limit
         total, got = 0, []
         for answer in self._pages(query.table, query.to_params()[0], start, page):
@@ -134,7 +139,7 @@ class RemoteCatalogue:
         if "sort" in query.inexact or query.sort == "distance" or len(requests) > 1:
             yield from self.select(query).columns.rows()
             return
-        page, start, skip = (PAGE, 0, query.offset) if query.inexact else _window(query)
+        page, start, skip = (self._page, 0, query.offset) if query.inexact else self._window(query)
         stop = None if query.limit is None else skip + query.limit
         yield from islice(self._streamed(query, requests[0], start, page), skip, stop)
 
@@ -146,9 +151,17 @@ class RemoteCatalogue:
             seen.update(_key(row, query.table) for row in fresh)
             yield from self._shown(finish(whole, self._columns(query, fresh, parents))).rows()
 
-    def _pages(self, table: str, params: dict[str, str], start: int = 0, page: int = PAGE) -> Iterator[Page]:
+    def _pages(
+        self, table: str, params: dict[str, str], start: int = 0, page: int | None = None
+    ) -> Iterator[Page]:
         ask = self._api.objects if table == "objects" else self._api.spectra
-        return ask(params, start=start, page=page)
+        return ask(params, start=start, page=page or self._page)
+
+    def _window(self, query: Query) -> tuple[int, int, int]:
+        """Return page size, first page and rows to skip in it: offsets must be multiples of the size."""
+        if not query.offset and query.limit is not None:
+            return max(1, min(self._page, query.limit)), 0, 0
+        return self._page, query.offset // self._page, query.offset % self._page
 
     def _superset(self, query: Query) -> Iterator[Page]:
         return chain.from_iterable(self._pages(query.table, params) for params in query.to_params())
@@ -290,10 +303,3 @@ def _closeness(record: Row) -> tuple[bool, float, str, int]:
 def _once(rows: Iterable[Row], table: str) -> list[Row]:
     """Drop rows that came twice: pages shift while the archive changes, and two cones may overlap."""
     return list({_key(row, table): row for row in rows}.values())
-
-
-def _window(query: Query) -> tuple[int, int, int]:
-    """Return page size, first page and rows to skip in it, so that offsets are multiples of the size."""
-    if not query.offset and query.limit is not None:
-        return max(1, min(PAGE, query.limit)), 0, 0
-    return PAGE, query.offset // PAGE, query.offset % PAGE

@@ -96,6 +96,18 @@ def synchronise(
         }
 
 
+def _program_numbers(observations: Iterable[Row]) -> dict[str, list[int]]:
+    """Return the JWST program numbers of each program: only the pointings of its observations tell them."""
+    found: dict[str, set[int]] = {}
+    for row in observations:
+        pointings = row.get("pointings")
+        for pointing in pointings if isinstance(pointings, list) else [pointings]:
+            number = pointing.get("jwst_program") if isinstance(pointing, dict) else None
+            if str(number).isdecimal() and row.get("program_slug"):
+                found.setdefault(str(row["program_slug"]), set()).add(int(str(number)))
+    return {slug: sorted(numbers) for slug, numbers in found.items()}
+
+
 def _first(pages: Iterable[Page]) -> Generator[Page, None, None]:
     """Make pages something that can be closed after the first of them."""
     yield from pages
@@ -184,7 +196,8 @@ class _Run:
         """Write everything that came; return the tags that were not there before."""
         known = {pk for (pk,) in writer.execute("SELECT id FROM tags")}
         if self.programs:
-            writer.put_programs(self.programs)
+            numbers = _program_numbers(self.observations)
+            writer.put_programs(row | {"jwst_program": numbers.get(row["slug"])} for row in self.programs)
             self.removed["programs"] = writer.keep_only("programs", [row["slug"] for row in self.programs])
         # An empty answer where there was a full one is not believed: nothing of it is needed to be right.
         if self.observations:
