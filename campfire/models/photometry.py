@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
@@ -17,6 +17,7 @@ from campfire.units import FNU_UNIT, to_microjansky, to_micron
 if TYPE_CHECKING:
     from astropy.table import Table
 
+    from campfire.models.spectrum import QuantityLike
     from campfire.typing import FloatArray, Row
 
 __all__ = ["Band", "Photometry", "UnknownBandError"]
@@ -34,7 +35,7 @@ class Band(NamedTuple):
     wavelength: float
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class Photometry:
     """Parallel arrays of broadband photometry; ``phot["f444w"]`` is one band.
 
@@ -86,15 +87,29 @@ class Photometry:
     photo_z_err_lo: float | None = None
     photo_z_err_hi: float | None = None
 
-    def __post_init__(self) -> None:
-        self.bands = [str(name) for name in self.bands]
-        if self.flux_unit not in (FNU_UNIT, "µJy", "μJy"):
-            raise ValidationError(
-                f"flux_unit is {self.flux_unit!r}", hint="convert to 'uJy', or pass a Quantity"
-            )
-        self.wavelength = self._array("wavelength", to_micron(_numbers(self.wavelength)))
-        self.flux = self._array("flux", to_microjansky(_numbers(self.flux), self.wavelength))
-        self.flux_err = self._array("flux_err", to_microjansky(_numbers(self.flux_err), self.wavelength))
+    def __init__(
+        self,
+        bands: Iterable[str],
+        flux: QuantityLike,
+        flux_err: QuantityLike,
+        wavelength: QuantityLike,
+        catalog: str = "",
+        photo_z: float | None = None,
+        flux_unit: str = FNU_UNIT,
+        catalog_id: str | None = None,
+        match_distance_arcsec: float | None = None,
+        photo_z_err_lo: float | None = None,
+        photo_z_err_hi: float | None = None,
+    ) -> None:
+        self.bands = [str(name) for name in bands]
+        if flux_unit not in (FNU_UNIT, "µJy", "μJy"):
+            raise ValidationError(f"flux_unit is {flux_unit!r}", hint="convert to 'uJy', or pass a Quantity")
+        self.wavelength = self._array("wavelength", to_micron(_numbers(wavelength)))
+        self.flux = self._array("flux", to_microjansky(_numbers(flux), self.wavelength))
+        self.flux_err = self._array("flux_err", to_microjansky(_numbers(flux_err), self.wavelength))
+        self.catalog, self.catalog_id, self.flux_unit = catalog, catalog_id, flux_unit
+        self.photo_z, self.photo_z_err_lo, self.photo_z_err_hi = photo_z, photo_z_err_lo, photo_z_err_hi
+        self.match_distance_arcsec = match_distance_arcsec
         self._place = {name: index for index, name in enumerate(self.bands)}
         if len(self._place) != len(self.bands):
             twice = sorted({name for name in self.bands if self.bands.count(name) > 1})
