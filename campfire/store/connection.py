@@ -23,6 +23,10 @@ _NETWORK = {
 }
 
 
+_WRITE_CACHE = 32_768
+"""Page cache while writing, KiB: indices of a large catalogue stay in memory, and memory stays bounded."""
+
+
 class Connection(sqlite3.Connection):
     """A connection that can be kept in a WeakSet and closes itself with its thread."""
 
@@ -76,6 +80,7 @@ def connect(path: Path, *, read_only: bool) -> Connection:
     )
     if not read_only:
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA cache_size=-{_WRITE_CACHE}")
         return connection
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -154,7 +154,9 @@ def local_paths(paths: DataPaths, observations: Sequence[str], fits_paths: Seque
     found = {folder: _listing(paths, folder) for folder in set(observations)}
     if not any(found.values()):
         return [None] * len(fits_paths)
-    return [files.get(fits.rpartition("/")[2]) if (files := found[folder]) else None for folder, fits in pairs]
+    return [
+        files.get(fits.rpartition("/")[2]) if (files := found[folder]) else None for folder, fits in pairs
+    ]
 
 
 def _if_there(paths: DataPaths, observation: str, name: str) -> str | None:

@@ -1,8 +1,8 @@
 """The result columns of a whole table as packed arrays, so that large answers need no Python code per row.
 
-A synchronisation leaves them in the database, in blocks of rows, within the transaction that made the rows: they
-are never of another state than the catalogue. Where they are missing (after other writes) they are made when a
-large answer first needs them, and kept in memory.
+A synchronisation leaves them in the database, in blocks of rows, within the transaction that made the rows:
+they are never of another state than the catalogue. Where they are missing (after other writes) they are made
+when a large answer first needs them, and kept in memory.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def save(execute: Execute) -> None:
 
 
 def load(execute: Execute, table: TableName, *, stored: bool) -> PackedTable:
-    """Read the packed arrays of a table (``stored``: they are in the database and up to date), or make them."""
+    """Read the packed arrays of a table (``stored``: they are in the database and current), or make them."""
     blocks: list[NDArray[Any]] = []
     if stored:
         sql = "SELECT layout, data FROM packed WHERE table_name = ? ORDER BY block"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ class Staging:
         self.accessible: dict[Table, int | None] = {}
         self.newest: dict[Table, str] = {}
         for table in ("objects", "spectra", "photometry"):
-            self._db.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, row TEXT NOT NULL)")
+            self._db.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, row BLOB NOT NULL)")
         self._tagged = False
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class Staging:
             if not isinstance(row.get("id"), int):
                 raise APIError(f"the service sent a row for {table} without id: {str(row)[:200]}")
             kept = {key: value for key, value in row.items() if key not in _DROPPED}
-            values.append((row["id"], json.dumps(kept)))
+            values.append((row["id"], pickle.dumps(kept, protocol=pickle.HIGHEST_PROTOCOL)))
             self._tagged = self._tagged or bool(row.get("lists"))
             updated = row.get("updated_at")
             if updated and (table not in self.newest or instant(updated) > instant(self.newest[table])):
@@ -104,8 +104,8 @@ class Staging:
 
     def rows(self, table: Table) -> Iterator[Row]:
         """Stream the rows."""
-        for (text,) in self._db.execute(f"SELECT row FROM {table} ORDER BY id"):
-            yield json.loads(text)
+        for (packed,) in self._db.execute(f"SELECT row FROM {table} ORDER BY id"):
+            yield pickle.loads(packed)  # written by this process, into a file that only it can open
 
     def ids(self, table: Table) -> Iterator[int]:
         """Stream the integer ids."""

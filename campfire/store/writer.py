@@ -11,7 +11,7 @@ from typing import Any
 from campfire.errors import ValidationError
 from campfire.store import packed
 from campfire.store.derive import derive, relink, watch
-from campfire.store.rows import STORED, object_tuples, plain_tuple
+from campfire.store.rows import STORED, join, object_tuples, plain_tuple
 from campfire.typing import Row
 
 __all__ = ["Writer"]
@@ -69,26 +69,44 @@ class Writer:
         unknown ones are left out.
         """
         count = 0
-        for chunk in _chunks(rows):
-            chunk = self._numbered("objects", chunk)
+        for given in _chunks(rows):
+            count += len(given)
+            chunk = self._changed_objects(self._numbered("objects", given))
             keys = [(row["id"], row["object_id"]) for row in chunk]
             self._db.executemany("DELETE FROM objects WHERE id = ? OR object_id = ?", keys)
             self._insert("objects", object_tuples(chunk))
             ids = [(row["id"],) for row in chunk]
             self._db.executemany("DELETE FROM object_names WHERE object_pk = ?", ids)
-            self._db.executemany(
-                "INSERT OR IGNORE INTO object_names VALUES (?,?,?)",
-                [
-                    (kind, name, row["id"])
-                    for row in chunk
-                    for kind in ("programs", "gratings")
-                    for name in row.get(kind) or ()
-                ],
-            )
+            names = [
+                (kind, name, row["id"])
+                for row in chunk
+                for kind in ("programs", "gratings")
+                for name in row.get(kind) or ()
+            ]
+            self._db.executemany("INSERT OR IGNORE INTO object_names VALUES (?,?,?)", names)
             self._link_members(chunk)
             self._link_tags(chunk)
-            count += len(chunk)
         return count
+
+    def _changed_objects(self, chunk: list[Row]) -> list[Row]:
+        same = self._unchanged("objects", object_tuples(chunk))
+        if not same:
+            return chunk
+        slugs = {slug for (slug,) in self._db.execute("SELECT slug FROM tags")}
+        marks = ",".join("?" * len(same))
+        sql = f"SELECT id, member_target_ids, tags FROM objects WHERE id IN ({marks})"
+        links = {pk: (members, tags) for pk, members, tags in self._db.execute(sql, list(same))}
+        changed = []
+        for row in chunk:
+            held = links.get(row["id"])
+            members, tags = row.get("member_target_ids"), row.get("lists", row.get("tags"))
+            same_links = held is not None and (
+                (members is None or join(members) == held[0])
+                and (tags is None or join(slugs.intersection(tags)) == held[1])
+            )
+            if not same_links:
+                changed.append(row)
+        return changed
 
     def _link_members(self, chunk: list[Row]) -> None:
         members = [row for row in chunk if row.get("member_target_ids") is not None]
@@ -144,6 +162,8 @@ class Writer:
         count = 0
         for chunk in _chunks(rows):
             chunk = self._numbered("spectra", chunk)
+            made = [plain_tuple("spectra", row | {"object_pk": None}) for row in chunk]
+            same = self._unchanged("spectra", made)
             pks = self._pks({row["object_id"] for row in chunk if row.get("object_id")})
             self._db.executemany(
                 "INSERT INTO targets (target_id, object_pk, program_slug, observation, field)"
@@ -153,52 +173,50 @@ class Writer:
                 " field = coalesce(excluded.field, field)",
                 [
                     (
-                        row.get("target_id"),
-                        pks.get(row.get("object_id") or ""),
-                        row.get("program_slug"),
-                        row.get("observation"),
-                        row.get("field"),
+                        *(row["target_id"], pks.get(row.get("object_id") or "")),
+                        *(row.get("program_slug"), row.get("observation"), row.get("field")),
                     )
                     for row in chunk
+                    if row["id"] not in same
                 ],
             )
-            keys = [(row["id"], row["spectrum_id"]) for row in chunk]
-            self._db.executemany("DELETE FROM spectra WHERE id = ? OR spectrum_id = ?", keys)
-            self._insert("spectra", [plain_tuple("spectra", row | {"object_pk": None}) for row in chunk])
+            made = [values for values in made if values[0] not in same]
+            self._db.executemany(
+                "DELETE FROM spectra WHERE id = ? OR spectrum_id = ?", [values[:2] for values in made]
+            )
+            self._insert("spectra", made)
             count += len(chunk)
         return count
 
     def put_photometry(self, rows: Iterable[Row]) -> int:
         """Put photometric records; ``photometry`` is a dictionary or JSON text. Several an object are kept.
 
-        A record that did not change since it was last put stays with its object, whatever that is called.
+        A record under a name that no object has stays with the object it had.
         """
         count = 0
         for chunk in _chunks(rows):
             chunk = self._numbered("photometry", chunk)
             pks = self._pks({row["object_id"] for row in chunk if row.get("object_id")})
-            marks = ",".join("?" * len(chunk))
-            before = {
-                pk: (name, stamp, owner)
-                for pk, name, stamp, owner in self._db.execute(
-                    f"SELECT id, object_id, updated_at, object_pk FROM photometry WHERE id IN ({marks})",
-                    [row["id"] for row in chunk],
-                )
-            }
-            made = []
-            for row in chunk:
-                name, stamp, owner = before.get(row["id"], (None, None, None))
-                same = owner is not None and (name, stamp) == (row.get("object_id"), row.get("updated_at"))
-                link = owner if same and stamp is not None else pks.get(row.get("object_id") or "")
-                made.append(plain_tuple("photometry", row | {"object_pk": link}))
+            made = [
+                plain_tuple("photometry", row | {"object_pk": pks.get(row.get("object_id") or "")})
+                for row in chunk
+            ]
+            same = self._unchanged("photometry", made)
+            made = [values for values in made if values[0] not in same]
+            marks = ",".join("?" * len(made))
+            sql = f"SELECT id, object_pk FROM photometry WHERE id IN ({marks})"
+            owners = dict(self._db.execute(sql, [values[0] for values in made]).fetchall())
+            made = [(v[0], owners.get(v[0]) if v[1] is None else v[1], *v[2:]) for v in made]
             self._db.executemany("DELETE FROM photometry WHERE id = ?", [(values[0],) for values in made])
             self._insert("photometry", made)
-            count += len(made)
+            count += len(chunk)
         return count
 
     def put_tags(self, rows: Iterable[Row]) -> int:
         """Put tags: ``slug``, ``name``, ``visibility``, ``is_system``, ``created_by``, ``color``, ..."""
-        made = [plain_tuple("tags", row) for row in self._numbered("tags", list(rows))]
+        given = [plain_tuple("tags", row) for row in self._numbered("tags", list(rows))]
+        same = self._unchanged("tags", given)
+        made = [values for values in given if values[0] not in same]
         self._db.executemany("DELETE FROM tags WHERE id = ? OR slug = ?", [values[:2] for values in made])
         self._insert("tags", made)
         # A tag may have got another name: its members show it.
@@ -206,7 +224,7 @@ class Writer:
             "INSERT OR IGNORE INTO touched SELECT object_pk FROM memberships WHERE tag_id = ?",
             [values[:1] for values in made],
         )
-        return len(made)
+        return len(given)
 
     def put_memberships(self, pairs: Iterable[tuple[str, str]]) -> int:
         """Add objects to tags: pairs of object id and slug.
@@ -283,7 +301,7 @@ class Writer:
         """Delete all rows of ``observations``, ``shutters`` or ``memberships``."""
         if table not in ("observations", "shutters", "memberships"):
             raise ValidationError(f"cannot clear {table!r}", hint="observations, shutters or memberships")
-        return self._sweep(table, "1", ())
+        return self._db.execute(f"DELETE FROM {table}").rowcount
 
     def aggregate(self) -> None:
         """Recompute what a service aggregates over an object's spectra, for archives of one's own.
@@ -348,21 +366,38 @@ class Writer:
         else:
             self._db.execute("DELETE FROM packed")
 
+    def _unchanged(self, table: str, made: list[tuple[Any, ...]]) -> set[int]:
+        """Return the ids of rows that are in the table as they are, but for their links.
+
+        An incremental run gets many of them again; leaving them alone leaves everything derived alone.
+        """
+        names = [name for name in STORED[table] if name != "object_pk"]
+        places = [STORED[table].index(name) for name in names]
+        marks = ",".join("?" * len(made))
+        sql = f"SELECT {', '.join(names)} FROM {table} WHERE id IN ({marks})"
+        held = {row[0]: row for row in self._db.execute(sql, [values[0] for values in made])}
+        return {
+            values[0] for values in made if held.get(values[0]) == tuple(values[place] for place in places)
+        }
+
     def _insert(self, table: str, values: list[tuple[Any, ...]]) -> None:
+        if not values:
+            return
         names = STORED[table]
         marks = ",".join("?" * len(names))
         self._db.executemany(f"INSERT INTO {table} ({','.join(names)}) VALUES ({marks})", values)
         self._dirty = True
 
     def _sweep(self, table: str, condition: str, parameters: Sequence[Any]) -> int:
-        self._dirty = True
         if table == "tags":
             self._db.execute(
                 "INSERT OR IGNORE INTO touched SELECT object_pk FROM memberships WHERE tag_id IN"
                 f" (SELECT id FROM tags WHERE {condition})",
                 parameters,
             )
-        return self._db.execute(f"DELETE FROM {table} WHERE {condition}", parameters).rowcount
+        gone = self._db.execute(f"DELETE FROM {table} WHERE {condition}", parameters).rowcount
+        self._dirty = self._dirty or gone > 0
+        return gone
 
     def _delete(self, table: str, key: str, values: Iterable[Any]) -> int:
         return sum(self._sweep(table, f"{key} = ?", (value,)) for value in values)
