@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from campfire.models import SpectrumData
+    from campfire.analysis.calibrate import CalibrationMethod
+    from campfire.models import Photometry, SpectrumData
     from campfire.typing import BandpassLike
 
 __all__ = ["DataTreeAccessor"]
@@ -72,6 +73,21 @@ class DataTreeAccessor:
         from campfire.analysis.lazy import collection_photometry
 
         return self._each(collection_photometry, bands, min_coverage=min_coverage)
+
+    def calibrate(
+        self,
+        photometry: Photometry | Mapping[str, Photometry | None],
+        method: CalibrationMethod = "chebyshev",
+        **options: Any,
+    ) -> xr.DataTree:
+        """Calibrate every spectrum; see :func:`campfire.analysis.lazy_calibrate.calibrate_collection`.
+
+        ``photometry`` is object id -> photometry, or one for all; options are ``bands``, ``degree``,
+        ``min_snr``, ``error_floor``.
+        """
+        from campfire.analysis.lazy_calibrate import calibrate_collection
+
+        return self._each(calibrate_collection, photometry, method, **options)
 
     def stack(
         self,

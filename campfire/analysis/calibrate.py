@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -189,8 +189,62 @@ def calibrate_to_photometry(
     >>> result.multiplier.round(6)[[0, 200, 399]]
     array([2., 2., 2.])
     """
-    _check_options(method, degree, min_snr, error_floor, photometry)
+    check_options(method, degree, min_snr, error_floor, photometry)
     data = as_spectrum(spectrum)
+    fit, used, observed, observed_err, coverage = fit_photometry(
+        data, photometry, method, bands, degree, min_snr, error_floor
+    )
+    names = list(used)
+    provenance = [curve.provenance for curve in used.values()]
+    return CalibrationResult(
+        spectrum=_apply(data, fit, method, names, provenance, photometry.catalog),
+        original=data,
+        multiplier=fit.multiplier,
+        method=method,
+        bands_used=names,
+        observed_flux=observed,
+        observed_flux_err=observed_err,
+        synthetic_flux=fit.synthetic,
+        synthetic_flux_err=fit.synthetic_err,
+        band_wavelengths=np.array([curve.pivot for curve in used.values()]),
+        multiplier_err=fit.multiplier_err,
+        chi2=fit.chi2,
+        coverage=coverage,
+        degree=len(fit.coefficients) - 1,
+        coefficients=fit.coefficients,
+        coefficient_covariance=fit.covariance,
+        clipped=fit.clipped,
+        provenance=provenance,
+        fit=fit,
+    )
+
+
+class PhotometryFit(NamedTuple):
+    """A fitted curve and what it was fitted to; ``used`` maps names to the curves of the b bands."""
+
+    fit: CurveFit
+    used: dict[str, Bandpass]
+    observed: FloatArray
+    observed_err: FloatArray
+    coverage: dict[str, float]
+
+
+def fit_photometry(
+    data: SpectrumData,
+    photometry: Photometry,
+    method: CalibrationMethod,
+    bands: Sequence[str | BandpassLike] | None,
+    degree: int | None,
+    min_snr: float,
+    error_floor: float,
+) -> PhotometryFit:
+    """Fit the curve of :func:`calibrate_to_photometry` without making the calibrated spectrum.
+
+    Raises
+    ------
+    ValidationError
+        If no band is left.
+    """
     curves, measured, chosen = _select(data, photometry, bands, min_snr)
     coverage = {label: float(c) for label, c in zip(curves, measured.coverage, strict=True)}
     used = {label: curves[label] for label, keep in zip(curves, chosen, strict=True) if keep}
@@ -217,34 +271,12 @@ def calibrate_to_photometry(
             f"the calibration curve of {data.spectrum_id or 'the spectrum'} was cut to the range "
             f"{MULTIPLIER_RANGE[0]:g} to {MULTIPLIER_RANGE[1]:g} in {int(fit.clipped.sum())} pixels",
             CampfireWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    names = list(used)
-    provenance = [curve.provenance for curve in used.values()]
-    return CalibrationResult(
-        spectrum=_apply(data, fit, method, names, provenance, photometry.catalog),
-        original=data,
-        multiplier=fit.multiplier,
-        method=method,
-        bands_used=names,
-        observed_flux=observed,
-        observed_flux_err=observed_err,
-        synthetic_flux=fit.synthetic,
-        synthetic_flux_err=fit.synthetic_err,
-        band_wavelengths=np.array([curve.pivot for curve in used.values()]),
-        multiplier_err=fit.multiplier_err,
-        chi2=fit.chi2,
-        coverage=coverage,
-        degree=len(fit.coefficients) - 1,
-        coefficients=fit.coefficients,
-        coefficient_covariance=fit.covariance,
-        clipped=fit.clipped,
-        provenance=provenance,
-        fit=fit,
-    )
+    return PhotometryFit(fit, used, observed, observed_err, coverage)
 
 
-def _check_options(
+def check_options(
     method: str, degree: int | None, min_snr: float, error_floor: float, photometry: object
 ) -> None:
     if method not in ("chebyshev", "flat"):

@@ -248,7 +248,7 @@ class PixelCache:
         return len(chosen)
 
     def _append_somewhere(self, writer: IndexWriter, store: StoreRow, rows: Mapping[Key, _Fields]) -> None:
-        """Append rows; to a new table if this one is damaged, whose rows are then read anew when asked for."""
+        """Append rows; to a new table if this one is damaged, whose rows will be read anew."""
         try:
             self._append(writer, store, rows)
         except Exception as err:  # Zarr and its codecs have no common error for damage
