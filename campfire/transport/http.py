@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +40,22 @@ class Sender(Protocol):
 
     def close(self) -> None:
         """Give up connections."""
+
+
+_SIGNED = re.compile(r"\?.*(signature|sig=|x-amz-|token).*", re.IGNORECASE)
+
+
+def _unsigned(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, tuple):
+        record.args = tuple(_SIGNED.sub("?...", a) if isinstance(a, str) else a for a in record.args)
+    return True
+
+
+def _keep_signatures_out_of_logs() -> None:
+    """Shorten signed addresses in urllib3's debug messages: they open files without a login."""
+    logger = logging.getLogger("urllib3.connectionpool")
+    if _unsigned not in logger.filters:
+        logger.addFilter(_unsigned)
 
 
 def user_agent() -> str:
@@ -153,6 +171,7 @@ class Http:
         import requests
         from requests.adapters import HTTPAdapter
 
+        _keep_signatures_out_of_logs()
         session = requests.Session()
         adapter = HTTPAdapter(pool_connections=8, pool_maxsize=32, max_retries=0)
         session.mount("https://", adapter)

@@ -33,7 +33,7 @@ class Asked:
 
 @dataclass
 class Reply:
-    """One answer; ``cut`` bytes of the body are sent before the connection breaks, ``stall`` seconds pass first."""
+    """One answer: ``stall`` seconds pass first, and after ``cut`` bytes of the body the connection breaks."""
 
     status: int = 200
     body: bytes | str | Mapping[str, Any] | list[Any] = b""
@@ -82,9 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
         query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
-        asked = Asked(
-            self.command, parts.path, query, dict(self.headers), self.rfile.read(length), self.path
-        )
+        asked = Asked(self.command, parts.path, query, dict(self.headers), self.rfile.read(length), self.path)
         reply = self.stub.answer(asked)
         time.sleep(reply.stall)
         body, kind = reply.body, "application/octet-stream"
