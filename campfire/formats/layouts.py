@@ -129,11 +129,7 @@ def _quantity(fits: RawFits, table: Table1D, name: str, kind: str, rows: int | N
     column = fits.layout(table.hdu).columns[name]
     if column.unit is None and table.layout == "x1d":
         raise fits.error(f"column {column.name} has no unit (TUNIT)", "the file has to say it")
-    values = fits.column(table.hdu, name)[:rows]
-    if values.ndim != 1 or values.dtype.kind not in "fiu":
-        raise fits.error(
-            f"column {column.name} is {values.dtype} of shape {values.shape}, not one number a row"
-        )
+    values = fits.numbers(table.hdu, name)[:rows]
     if values.dtype.kind != "f":
         values = values.astype(np.float64)
     try:

@@ -23,7 +23,9 @@ def _rounded(values: np.ndarray[Any, Any], decimals: int, missing: float | None)
     """Nested lists of rounded Python floats, with ``missing`` for what is not finite."""
     wide = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(wide)
-    rounded = np.round(np.where(finite, wide, 0.0), decimals) + 0.0  # no negative zeros
+    # numbers so large that they have no decimals would overflow while they are rounded
+    small = finite & (np.abs(wide) < 1e15)
+    rounded = np.where(finite & ~small, wide, np.round(np.where(small, wide, 0.0), decimals)) + 0.0
     if missing is None and not finite.all():
         holes = rounded.astype(object)
         holes[~finite] = None
@@ -54,9 +56,9 @@ def spectrum_payload(path: PathInput) -> SpectrumPayload:
                     f"no HDU {name} in it (HDUs: {fits.names()})", "expected a CAMPFIRE _spec.fits"
                 )
             hdus[name] = hdu
-        wave, fnu, fnu_err = (fits.column(hdus["SPEC1D"], name) for name in ("wave", "fnu", "fnu_err"))
+        wave, fnu, fnu_err = (fits.numbers(hdus["SPEC1D"], name) for name in ("wave", "fnu", "fnu_err"))
         sci, err = fits.image(hdus["SCI"]), fits.image(hdus["ERR"])
-        weights, ypos = fits.column(hdus["PROF1D"], "opt"), fits.column(hdus["PROF1D"], "ypos")
+        weights, ypos = fits.numbers(hdus["PROF1D"], "opt"), fits.numbers(hdus["PROF1D"], "ypos")
         if sci.ndim != 2 or sci.shape != err.shape or weights.shape != sci.shape[:1] or ypos.ndim != 1:
             raise fits.error(f"SCI {sci.shape}, ERR {err.shape} and PROF1D {weights.shape} do not fit")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -82,17 +82,17 @@ def _fluxes(
     optimal = suffix == ""
     names = [f"fnu{suffix}", f"fnu{suffix}_err", f"flam{suffix}", f"flam{suffix}_err"]
     columns = [_native(table[name], keep_single=optimal) for name in names[:2]]
+    _same_length({"wave": wave} | dict(zip(names, columns, strict=False)))
     for name, fnu in zip(names[2:], columns, strict=False):
         given = table.get(name)
         # computed in float64 from what is written: an f_lambda of 1e-22 is fine even for float32 fluxes
         columns.append(
             fnu_to_flam(fnu.astype(np.float64), wave) if given is None else _native(given, keep_single=False)
         )
+    _same_length({"wave": wave} | dict(zip(names, columns, strict=True)))
     lost = ~np.isfinite(columns[0])
     absent = (np.nan, np.nan) if combined else (np.nan, np.inf) if optimal else (0.0, 0.0)
     for column, value in zip(columns, absent * 2, strict=True):
-        if column.shape != wave.shape:
-            raise ValidationError(f"a column of {len(column)} rows beside {len(wave)} wavelengths")
         column[lost] = value
     return columns
 
@@ -127,6 +127,12 @@ def _check_wavelength(wave: FloatArray) -> None:
         raise ValidationError(
             "wavelengths are not finite and strictly ascending", hint="sort them and drop repeated ones first"
         )
+
+
+def _same_length(columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    if len({values.shape for values in columns.values()}) != 1:
+        shapes = {name: values.shape for name, values in columns.items()}
+        raise ValidationError(f"arrays of different lengths: {shapes}")
 
 
 def _exposures(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -212,14 +218,13 @@ def _table_of(fields: SpectrumFields) -> Any:
     """SPEC1D of a spectrum: columns that read back exactly."""
     wave, fnu, fnu_err = (_column(fields, key) for key in ("wavelength", "fnu", "fnu_err"))
     _check_wavelength(wave)
+    _same_length({"wavelength": wave, "fnu": fnu, "fnu_err": fnu_err})
     flam = fields.get("flam")
     computed = flam is None
     flam = fnu_to_flam(fnu, wave) if flam is None else _column(fields, "flam")
     flam_err = fnu_to_flam(fnu_err, wave) if fields.get("flam_err") is None else _column(fields, "flam_err")
     columns = {"wave": wave, "fnu": fnu, "fnu_err": fnu_err, "flam": flam, "flam_err": flam_err}
-    if len({values.shape for values in columns.values()}) != 1:
-        shapes = {name: values.shape for name, values in columns.items()}
-        raise ValidationError(f"arrays of different lengths: {shapes}")
+    _same_length(columns)
     usual = {name: values.copy() for name, values in columns.items()}
     no_data, bad = apply_missing(usual["fnu"], usual["fnu_err"])
     usual["flam"][no_data] = np.nan

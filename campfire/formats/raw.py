@@ -13,6 +13,7 @@ import os
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -238,6 +239,14 @@ class RawFits:
             data = self._blocks[hdu.index] = self._data(hdu)
         return decode_column(data, layout, column)
 
+    def numbers(self, hdu: Hdu, name: str) -> np.ndarray[Any, Any]:
+        """Read one column that has to hold one real number a row; see :meth:`column`."""
+        values = self.column(hdu, name)
+        if values.ndim != 1 or values.dtype.kind not in "fiu":
+            what = f"column {name} of {hdu.name} is {values.dtype} of shape {values.shape}"
+            raise self.error(what, "expected one number a row")
+        return values
+
     def image(self, hdu: Hdu) -> np.ndarray[Any, Any]:
         """Read an image in native byte order (the file's dtype, unless scaled in the header)."""
         if hdu.kind != "IMAGE" or any(hdu.cards.find(key) >= 0 for key in (b"BSCALE  =", b"BZERO   =")):
@@ -255,7 +264,8 @@ class RawFits:
         from astropy.io import fits
 
         try:
-            with fits.open(self.path, memmap=False) as opened:
+            # from memory: on damaged files astropy would leave its handle open
+            with fits.open(BytesIO(self._read(0, self._size))) as opened:
                 data = opened[hdu.index].data
                 array = np.array(data if column is None else data[column])
         except Exception as err:  # whatever a damaged file makes astropy raise is one thing here

@@ -181,7 +181,7 @@ def _read_extractions(fits: RawFits, wanted: FileArray) -> np.ndarray[Any, Any]:
     if wanted.name == "extraction":
         return _texts(list(table.extractions))
     if wanted.name == "n_combined":
-        return fits.column(table.hdu, "n_combined")
+        return fits.numbers(table.hdu, "n_combined")
     return _stacked(fits, table, wanted.name)
 
 
@@ -197,7 +197,7 @@ def _describe_extractions(fits: RawFits, table: Table1D, path: str, _extraction:
         dims = ("extraction", "wavelength")
         arrays[name] = FileArray(path, "extractions", name, dims, shape, dtype, attrs_of(name))
     if table.layout == "campfire" and layout.get("n_combined") is not None:
-        counts = fits.column(table.hdu, "n_combined")
+        counts = fits.numbers(table.hdu, "n_combined")
         attrs = {"long_name": "spectra combined in the pixel"}
         arrays["n_combined"] = FileArray(
             path, "extractions", "n_combined", ("wavelength",), counts.shape, counts.dtype, attrs
@@ -269,13 +269,13 @@ def _describe_profile(fits: RawFits, table: Table1D, path: str, _extraction: str
 
     arrays = {"extraction": array("extraction", ("extraction",), names, "extraction")}
     if layout.get(position) is not None:
-        values = fits.column(hdu, position)
+        values = fits.numbers(hdu, position)
         arrays["ypos"] = array("ypos", ("spatial",), values, "position across the dispersion, pixels")
     if there:
-        weights = np.stack([fits.column(hdu, columns[key]) for key in there])
+        weights = np.stack([fits.numbers(hdu, columns[key]) for key in there])
         arrays["profile"] = array("profile", ("extraction", "spatial"), weights, "weight of the extraction")
     if measured is not None and layout.get(measured) is not None:
-        values = fits.column(hdu, measured)
+        values = fits.numbers(hdu, measured)
         arrays["measured"] = array("measured", ("spatial",), values, "measured profile")
     return Group(arrays, ("extraction", "ypos") if "ypos" in arrays else ("extraction",), {})
 
@@ -289,8 +289,8 @@ def _read_profile(fits: RawFits, wanted: FileArray) -> np.ndarray[Any, Any]:
     if wanted.name == "extraction":
         return _texts(there)
     if wanted.name == "profile":
-        return np.stack([fits.column(hdu, columns[key]) for key in there])
-    return fits.column(hdu, position if wanted.name == "ypos" else str(measured))
+        return np.stack([fits.numbers(hdu, columns[key]) for key in there])
+    return fits.numbers(hdu, position if wanted.name == "ypos" else str(measured))
 
 
 def _describe_exposures(fits: RawFits, table: Table1D, path: str, _extraction: str) -> Group | None:

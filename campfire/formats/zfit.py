@@ -52,10 +52,7 @@ def read_zfit(path: PathInput) -> ZFit:
             hdu = fits.find(name, "BINTABLE")
             if hdu is None:
                 raise fits.error(f"no table {name} in it (HDUs: {fits.names()})", "expected a _zfit.fits")
-            values = fits.column(hdu, column)
-            if values.ndim != 1 or values.dtype.kind not in "fiu":
-                raise fits.error(f"column {column} of {name} is {values.dtype} of shape {values.shape}")
-            columns[f"{name}.{column}"] = values.astype(np.float64)
+            columns[f"{name}.{column}"] = fits.numbers(hdu, column).astype(np.float64)
         header = fits.header(0)
         chi2 = columns["CHI2.chi2"]
         if not np.isfinite(chi2).any():

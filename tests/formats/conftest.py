@@ -15,6 +15,7 @@ from campfire.formats.zfit import ZFit, write_zfit
 
 STEM = "ember_uds_p4_prism_clear_123456"
 REAL = Path(__file__).parents[3] / "shared" / "data" / "spectra"
+_REAL_FILES: list[Path | None] = [*sorted(REAL.glob("*.fits*"))]
 
 
 def make_product(
@@ -95,7 +96,7 @@ def product_file(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture(params=sorted(REAL.glob("*.fits*")) or [None], ids=lambda p: p.name[:20] if p else "absent")
+@pytest.fixture(params=_REAL_FILES or [None], ids=lambda p: p.name[:20] if p else "absent")
 def real_file(request: pytest.FixtureRequest) -> Path:
     """Each real file of other software in turn; skips where they are absent."""
     if request.param is None:

@@ -45,7 +45,7 @@ def by_astropy(header: fits.Header) -> dict[str, Any]:
 
 
 def cards_of(header: fits.Header) -> bytes:
-    data = header.tostring().encode("ascii")
+    data: bytes = header.tostring().encode("ascii")
     end = header_end(data)
     assert end % 80 == 0
     return data[:end]
