@@ -77,7 +77,7 @@ def draw_mishaps(index: int, visit: int, rng: Generator) -> Mishaps:
     """
     chance = rng.random(8)
     first = visit == 0
-    corrupted = {13: "PRISM", 14: "G395M", 2: "G395H"}.get(index, "")
+    corrupted = {13: "PRISM", 18: "G395M"}.get(index, "")
     if index >= 20 and chance[4] < 0.04:
         corrupted = "PRISM" if chance[4] < 0.02 else "G395M"
     late = index >= 20
@@ -85,7 +85,7 @@ def draw_mishaps(index: int, visit: int, rng: Generator) -> Mishaps:
         contaminated=(index in (3, 12) and first) or (late and chance[0] < 0.04),
         overlap=index == 16 or (late and chance[1] < 0.03),
         stuck=index == 9 or (late and chance[2] < 0.05),
-        neighbour=(index == 7 and first) or (late and chance[3] < 0.03),
+        neighbour=index == 7 or (late and chance[3] < 0.03),
         corrupted=corrupted,
         groups=2 + (index + visit) % 2 if (index + visit) % 6 == 4 else 1,
         fitted=index % 11 != 10,
