@@ -156,7 +156,7 @@ SPECTRUM_COLUMNS: tuple[Column, ...] = (
     Column("id", "int", "integer id in the archive"),
 )
 
-DISTANCE = _float("distance_arcsec", "distance from the centre of the cone", "arcsec")
+DISTANCE = _float("distance_arcsec", "distance from the centre of the cone", "arcsec", masked=False)
 """Column that is added where a cone was asked for."""
 
 COLUMNS: dict[TableName, tuple[Column, ...]] = {"objects": OBJECT_COLUMNS, "spectra": SPECTRUM_COLUMNS}
