@@ -1,7 +1,8 @@
 """Typed, xarray-centric access to the CAMPFIRE archive of JWST/NIRSpec spectra.
 
 Public names are imported when they are first used, so that ``import campfire`` is quick. The ``.campfire``
-accessors are registered as soon as xarray is loaded, whichever of the two is imported first.
+accessors are registered as soon as xarray is loaded, whichever of the two is imported first; so is the
+format "campfire" of ``specutils.Spectrum.read`` and ``.write`` as soon as specutils is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from campfire.accessors import install as _install_accessors
+from campfire.plugins.specutils_io import install as _install_specutils_format
 
 _HOMES = {
     "campfire.client": ("Campfire",),
@@ -68,3 +70,4 @@ def __dir__() -> list[str]:
 
 
 _install_accessors()
+_install_specutils_format()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from campfire.accessors import functions
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from specutils import Spectrum
 
+    from campfire.analysis.calibrate import CalibrationMethod
     from campfire.models import Photometry, SpectrumData
     from campfire.typing import BandpassLike
 
@@ -91,14 +92,19 @@ class DatasetAccessor:
 
         return collection_photometry(self._ds, bands, min_coverage=min_coverage)
 
-    def calibrate(self, photometry: Photometry, method: str = "chebyshev", **options: Any) -> xr.Dataset:
-        """Calibrate to photometry: ``bands``, ``degree``, ``min_snr`` as for ``calibrate_to_photometry``.
+    def calibrate(
+        self,
+        photometry: Photometry | Mapping[str, Photometry | None],
+        method: CalibrationMethod = "chebyshev",
+        **options: Any,
+    ) -> xr.Dataset:
+        """Calibrate to photometry: options are ``bands``, ``degree``, ``min_snr``, ``error_floor``.
 
-        See :func:`campfire.accessors.functions.calibrate` and, for a collection,
-        :func:`campfire.analysis.lazy_calibrate.calibrate_collection`.
+        ``photometry`` may be object id -> photometry. See :func:`campfire.accessors.functions.calibrate` and,
+        for a collection, :func:`campfire.analysis.lazy_calibrate.calibrate_collection`.
         """
         if not functions.is_collection(self._ds):
-            return functions.calibrate(self._ds, photometry, method, **options)  # type: ignore[arg-type]
+            return functions.calibrate(self._ds, photometry, method, **options)
         from campfire.analysis.lazy_calibrate import calibrate_collection
 
         return calibrate_collection(self._ds, photometry, method, **options)
@@ -111,12 +117,14 @@ class DatasetAccessor:
         normalize: tuple[float, float] | None = None,
         sigma_clip: float | None = None,
         *,
+        object_id: str | None = None,
         rng: int | np.random.Generator | None = None,
     ) -> xr.Dataset:
         """Stack a collection into one; see :func:`campfire.analysis.lazy_stack.stack_collection`."""
         from campfire.analysis.lazy_stack import stack_collection
 
-        return stack_collection(self._ds, method, grid, redshift, normalize, sigma_clip, rng=rng)
+        options: dict[str, Any] = {"object_id": object_id, "rng": rng}
+        return stack_collection(self._ds, method, grid, redshift, normalize, sigma_clip, **options)
 
     def select(
         self,

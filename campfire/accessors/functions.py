@@ -6,7 +6,7 @@ They look at the schema, leave the numbers to :mod:`campfire.analysis`, and add 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
@@ -80,7 +80,9 @@ def _bits(ignore: int | str | Iterable[str]) -> int:
         if not 0 <= ignore <= 0xFF:
             raise ValidationError(f"ignore={ignore} is not a mask of pixel bits", hint="0 to 255, or names")
         return int(ignore)
-    names = [ignore] if isinstance(ignore, str) else list(ignore)  # type: ignore[arg-type]
+    names: list[Any] = (
+        list(ignore) if isinstance(ignore, Iterable) and not isinstance(ignore, str) else [ignore]
+    )
     known = PixelDQ.__members__
     unknown = [name for name in names if not isinstance(name, str) or name.upper() not in known]
     if unknown:
@@ -174,7 +176,7 @@ def resample(ds: xr.Dataset, grid: ArrayLike, *, covariance: bool = False) -> xr
 
 def calibrate(
     ds: xr.Dataset,
-    photometry: Photometry,
+    photometry: Photometry | Mapping[str, Photometry | None],
     method: CalibrationMethod = "chebyshev",
     bands: Sequence[str | BandpassLike] | None = None,
     degree: int | None = None,
@@ -188,15 +190,17 @@ def calibrate(
     ds
         One spectrum.
     photometry
-        Observed fluxes.
+        Observed fluxes; or object id -> observed fluxes, of which those for the coordinate ``object_id`` are
+        taken.
     method, bands, degree, min_snr, **options
         As for :func:`campfire.calibrate_to_photometry`.
 
     Returns
     -------
     xarray.Dataset
-        Calibrated, with the curve and its 1-sigma error as ``multiplier`` and ``multiplier_err``, and the
-        covariance the curve brings as ``fnu_cov``.
+        Calibrated, with the curve and its 1-sigma error as ``multiplier`` and ``multiplier_err``, the total
+        chi2 and the number of bands as ``calibration_chi2`` and ``n_bands``, and the covariance the curve
+        brings as ``fnu_cov``.
 
     Raises
     ------
@@ -206,17 +210,29 @@ def calibrate(
     from campfire.analysis.calibrate import calibrate_to_photometry
 
     _require_one(ds)
+    if isinstance(photometry, Mapping):
+        photometry = _own_photometry(ds, photometry)
     result = calibrate_to_photometry(ds, photometry, method, bands, degree, min_snr, **options)
     source = photometry.catalog or "photometry"
     step = f"calibrated to {source}, {method} of degree {result.degree} in {', '.join(result.bands_used)}"
     calibrated = _result(ds, result.spectrum, _dq(ds), step)
-    curves = (
-        ("multiplier", "calibration curve"),
-        ("multiplier_err", "1-sigma error of the calibration curve"),
-    )
+    dims, curve = schema.SPECTRUM, "calibration curve"
     return calibrated.assign(
-        {name: (schema.SPECTRUM, getattr(result, name), {"long_name": text}) for name, text in curves}
+        multiplier=(dims, result.multiplier, {"long_name": curve}),
+        multiplier_err=(dims, result.multiplier_err, {"long_name": f"1-sigma error of the {curve}"}),
+        calibration_chi2=((), result.chi2, {"long_name": f"chi2 of the {curve}"}),
+        n_bands=((), len(result.bands_used), {"long_name": "number of bands calibrated with"}),
     )
+
+
+def _own_photometry(ds: xr.Dataset, photometry: Mapping[str, Photometry | None]) -> Photometry:
+    name = str(ds["object_id"].item()) if "object_id" in ds.coords and ds["object_id"].ndim == 0 else None
+    own = None if name is None else photometry.get(name)
+    if own is None:
+        raise ValidationError(
+            f"no photometry of object {name!r} among {len(photometry)}", hint="pass the Photometry itself"
+        )
+    return own
 
 
 def synthetic_photometry(
