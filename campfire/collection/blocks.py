@@ -81,9 +81,17 @@ def flam_of(density: Any, wavelength: Any) -> Any:
     if isinstance(density, np.ndarray) and isinstance(wavelength, np.ndarray):
         return fnu_to_flam(density, wavelength)
     da = dask_array()
-    meta = np.empty((0,) * density.ndim, dtype=density.dtype)
-    return da.map_blocks(
-        fnu_to_flam, da.asarray(density), da.asarray(wavelength), dtype=density.dtype, meta=meta
+    density, wavelength = da.asarray(density), da.asarray(wavelength)
+    along = "ij"  # blockwise brings differing chunks together; map_blocks would not
+    return da.blockwise(
+        fnu_to_flam,
+        along[-density.ndim :],
+        density,
+        along[-density.ndim :],
+        wavelength,
+        along[-wavelength.ndim :],
+        dtype=density.dtype,
+        meta=np.empty((0,) * density.ndim, dtype=density.dtype),
     )
 
 
