@@ -272,12 +272,11 @@ def test_registration_imports_nothing_heavy() -> None:
 
 def test_hook_leaves_no_trace_once_the_module_is_loaded() -> None:
     _run("""
-        import importlib, importlib.resources, sys
+        import importlib, importlib.resources, importlib.util, sys
         from campfire.hooks import after_import
         before, calls = list(sys.meta_path), []
         after_import("wsgiref", lambda: calls.append("first"))
         after_import("wsgiref", lambda: calls.append(sys.modules["wsgiref"].__doc__ is not None))
-        
         assert importlib.util.find_spec("wsgiref").submodule_search_locations  # only looked for: no call
         assert not calls
         import wsgiref.util, wsgiref
