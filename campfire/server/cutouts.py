@@ -152,19 +152,16 @@ def _colour(mosaics: list[Mosaic], ra: float, dec: float, fov: float, size: int 
         plane = _sample(mosaic.path, ra, dec, fov, size)
         size = plane.shape[0]  # the others follow the first, whatever their own pixels
         planes.append(plane)
-    channels = [planes[-1], planes[len(planes) // 2], planes[0]]
-    scaled = [np.nan_to_num(_level(plane)) for plane in channels]
-    image: NDArray[np.uint8] = make_lupton_rgb(*scaled, minimum=-0.08, stretch=0.7, Q=2)
+    channels = [_above_sky(plane) for plane in (planes[-1], planes[len(planes) // 2], planes[0])]
+    # One scale for all bands, so that colours are those of f_nu; the sky's noise is just visible.
+    noise = float(np.median([1.4826 * np.nanmedian(np.abs(channel)) for channel in channels])) or 1.0
+    scaled = [np.nan_to_num(channel / noise) for channel in channels]
+    image: NDArray[np.uint8] = make_lupton_rgb(*scaled, minimum=-1.5, stretch=12.0, Q=6)
     return image[::-1]
 
 
-def _level(plane: FloatImage) -> FloatImage:
-    """Return an image without sky, in units of the flux to show bright: all three bands weigh the same."""
-    good = plane[np.isfinite(plane)]
-    sky = np.median(good)
-    noise = 1.4826 * np.median(np.abs(good - sky))
-    bright = max(np.percentile(good, 99.7) - sky, 20.0 * noise, np.finfo(np.float32).tiny)
-    return np.asarray((plane - sky) / bright)
+def _above_sky(plane: FloatImage) -> FloatImage:
+    return np.asarray(plane - np.nanmedian(plane))
 
 
 def _sample(path: Path, ra: float, dec: float, fov: float, size: int | None) -> FloatImage:
