@@ -325,7 +325,7 @@ def make_archive(
     Raises
     ------
     ValidationError
-        If ``objects`` is not positive, or ``root`` holds a catalogue already.
+        If ``objects`` is not positive, or ``root`` holds a catalogue, products or mosaics already.
 
     Examples
     --------
@@ -338,12 +338,13 @@ def make_archive(
     if objects < 1 or seed < 0:
         raise ValidationError(f"objects={objects!r}, seed={seed!r}", hint="at least 1 object, seed from 0 on")
     paths = DataPaths.resolve(root)
-    if paths.database.exists():
-        raise ValidationError(
-            f"{paths.root} holds a catalogue already",
-            hint="name another folder, or remove it first",
-            path=paths.database,
-        )
+    for taken in (paths.database, paths.products, paths.imaging):
+        if taken.exists():
+            raise ValidationError(
+                f"{paths.root} holds {taken.relative_to(paths.root)} already",
+                hint="name a new folder, or remove it first",
+                path=taken,
+            )
     paths.meta.mkdir(parents=True, exist_ok=True)
     records = _draw_records(objects, seed)
     maker = _Maker(paths.root, seed)

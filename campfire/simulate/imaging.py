@@ -27,7 +27,7 @@ MARGIN = 8.0
 """Border around the outermost object, arcsec."""
 SEEING = {"f115w": 0.045, "f277w": 0.065, "f444w": 0.09}
 """Standard deviation of the point-spread function, arcsec."""
-NOISE = {"f115w": 7e-4, "f277w": 5e-4, "f444w": 7e-4}
+NOISE = {"f115w": 4e-4, "f277w": 3e-4, "f444w": 4e-4}
 """One-sigma noise a pixel, microjansky."""
 
 # An exponential disc as a sum of Gaussians: weight and standard deviation in half-light radii. Four terms

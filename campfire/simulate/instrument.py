@@ -195,14 +195,15 @@ def pixel_edges(grating: Grating, phase: float) -> FloatArray:
     grating
         Which one.
     phase
-        Fraction of a pixel by which the grid starts later: grids of different visits differ.
+        Fraction of a pixel by which the grid starts later; up to six pixels are cut from its end with it, so
+        that products of different visits differ in length too.
     """
     low, high = grating.wave_range
     fine = np.linspace(low, high, 20_001)
     width = np.interp(fine, *np.transpose(grating.step))
     # Pixel number as a function of wavelength, inverted at whole numbers.
     number = np.concatenate([[0.0], np.cumsum(0.5 * (1 / width[1:] + 1 / width[:-1]) * np.diff(fine))])
-    return np.asarray(np.interp(np.arange(phase, number[-1]), number, fine))
+    return np.asarray(np.interp(np.arange(phase, number[-1] - 6.0 * phase), number, fine))
 
 
 def normal_cdf(x: FloatArray) -> FloatArray:

@@ -92,7 +92,7 @@ PROGRAMS = (
 # One field straddles RA 0 and one is at declination 62: both are where naive sky arithmetic fails.
 FIELDS = (
     Field("uds", 34.3520, -5.1680, ("SIM UDS v1.1",)),
-    Field("cosmos", 150.1160, 2.2520, ("SIM COSMOS v0.9", "SIM COSMOS ground v2")),
+    Field("cosmos", 150.0832, 2.3511, ("SIM COSMOS v0.9", "SIM COSMOS ground v2")),
     Field("goods-n", 189.2280, 62.2380, ("SIM GOODS-N v0.9",)),
     Field("pisces", 0.0, 0.8140, ("SIM PISCES v0.2",)),
 )

@@ -293,7 +293,7 @@ def test_what_cannot_be_made_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="objects=0"):
         make_archive(tmp_path, objects=0)
     make_archive(tmp_path, objects=1)
-    with pytest.raises(ValidationError, match="holds a catalogue already"):
+    with pytest.raises(ValidationError, match=r"holds meta.campfire\.db already"):
         make_archive(tmp_path, objects=1)
     with pytest.raises(NotFoundError, match=r"truth\.json"):
         Truth.read(tmp_path / "nothing")
