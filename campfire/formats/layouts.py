@@ -196,33 +196,42 @@ def read_columns(
     fnu = _quantity(fits, table, roles["fnu"], "fnu", rows)
     fnu_err = _quantity(fits, table, roles["fnu_err"], "fnu", rows)
     header = fits.layout(table.hdu).header
-    columns = fits.layout(table.hdu).columns
     exact = header.get("CMPFRRAW") is True
     if exact:
-        mask = ~(np.isfinite(fnu) & (fnu_err > 0) & (fnu_err < np.inf))
+        no_data = np.zeros(fnu.shape, dtype=bool)
+        unusable = ~(np.isfinite(fnu) & (fnu_err > 0) & (fnu_err < np.inf))
     else:
-        no_data, mask = apply_missing(fnu, fnu_err)
-    if "mask" in columns and table.layout == "campfire":
-        flagged = fits.column(table.hdu, "mask")[:rows]
-        if flagged.dtype != np.bool_ or flagged.shape != mask.shape:
-            raise fits.error(f"column mask is {flagged.dtype} of shape {flagged.shape}", "expected logicals")
-        mask = mask | flagged
-    if "dq" in columns and table.layout == "x1d":
-        dq = fits.column(table.hdu, "dq")[:rows]
-        if dq.dtype.kind not in "iu" or dq.shape != mask.shape:
-            raise fits.error(f"column DQ is {dq.dtype} of shape {dq.shape}", "expected integers")
-        mask = mask | ((dq & dq.dtype.type(_DO_NOT_USE)) != 0)
+        no_data, unusable = apply_missing(fnu, fnu_err)
     more: dict[str, FloatArray] = {}
     # written by campfire for other readers, computed from fnu: not a measurement of its own
     if flam and header.get("FLAMORIG") != "computed":
-        for role in ("flam", "flam_err"):
+        for role, missing in (("flam", no_data), ("flam_err", unusable)):
             if role in roles:
                 more[role] = _quantity(fits, table, roles[role], "flam", rows)
-        if not exact:
-            for role, bad in (("flam", no_data), ("flam_err", mask)):
-                if role in more:
-                    more[role][bad] = np.nan
-    return Pixels(wave, fnu, fnu_err, mask, more)
+                if not exact:
+                    more[role][missing] = np.nan
+    flagged = _flagged(fits, table, rows)
+    if flagged is None:
+        return Pixels(wave, fnu, fnu_err, unusable, more)
+    if flagged.shape != unusable.shape:
+        raise fits.error(f"flags of shape {flagged.shape} for {unusable.shape} pixels")
+    return Pixels(wave, fnu, fnu_err, unusable | flagged, more)
+
+
+def _flagged(fits: RawFits, table: Table1D, rows: int | None) -> BoolArray | None:
+    """Pixels the file itself rejects: the logical column ``mask`` (campfire), DO_NOT_USE of DQ (x1d)."""
+    columns = fits.layout(table.hdu).columns
+    if table.layout == "campfire" and "mask" in columns:
+        flags = fits.column(table.hdu, "mask")[:rows]
+        if flags.dtype != np.bool_:
+            raise fits.error(f"column mask is {flags.dtype}", "expected logicals")
+        return flags
+    if table.layout == "x1d" and "dq" in columns:
+        bits = fits.column(table.hdu, "dq")[:rows]
+        if bits.dtype.kind not in "iu":
+            raise fits.error(f"column DQ is {bits.dtype}", "expected integers")
+        return np.asarray((bits & bits.dtype.type(_DO_NOT_USE)) != 0)
+    return None
 
 
 def merged_header(fits: RawFits, table: Table1D) -> dict[str, Any]:

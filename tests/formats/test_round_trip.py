@@ -151,10 +151,13 @@ def test_masked_good_values_keep_values_and_mask(tmp_path: Path) -> None:
         "fnu": np.array([1.0, 2.0, 3.0]),
         "fnu_err": np.full(3, 0.1),
         "mask": np.array([False, True, False]),
+        "flam": np.array([1e-19, 2e-19, 3e-19]),
+        "flam_err": np.array([1e-20, 2e-20, 3e-20]),
     }
     path = tmp_path / "m_spec.fits"
     write_spectrum(path, fields)
     back = read_spectrum(path)
+    assert_same(fields | {"redshift": None}, back)
     np.testing.assert_array_equal(back["fnu"], [1, 2, 3])
     np.testing.assert_array_equal(back["mask"], [False, True, False])
 
