@@ -36,8 +36,8 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Dimension ``wavelength``; variables, units and attributes as in :mod:`campfire.schema`; arrays are
-        shared with ``fields``, not copied. A covariance becomes ``fnu_cov`` (wavelength, lag).
+        Dimension ``wavelength``; variables, units and attributes as in :mod:`campfire.schema`; the arrays are
+        its own. A covariance becomes ``fnu_cov`` (wavelength, lag).
 
     Examples
     --------
@@ -58,7 +58,7 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
 
     def variable(name: str, values: Any, units: str | None = None, **attrs: Any) -> Any:
         own = schema.attrs_of(name) | ({"units": units} if units else {}) | attrs
-        return (schema.SPECTRUM, values, own)
+        return (schema.SPECTRUM, np.array(values), own)
 
     def derived(name: str, given: FloatArray | None, source: FloatArray) -> Any:
         origin = "computed" if given is None else "file"
@@ -122,8 +122,8 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
         )
 
     def array(name: str) -> Any:
-        values = np.asarray(ds[name].values)
-        return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+        values = ds[name].values
+        return np.array(values, dtype=values.dtype.newbyteorder("="))
 
     def given(name: str) -> Any:
         computed = name not in ds.variables or ds[name].attrs.get("origin") == "computed"

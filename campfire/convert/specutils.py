@@ -77,7 +77,7 @@ def to_specutils(fields: SpectrumFields) -> Spectrum:
         uncertainty=StdDevUncertainty(fnu_err, unit=u.uJy),
         mask=normalise_mask(fnu, fnu_err, fields.get("mask")),
         meta={
-            "header": fields["header"],
+            "header": dict(fields["header"]),
             "spectrum_id": fields["spectrum_id"],
             "grating": fields["grating"],
             "redshift": fields.get("redshift"),

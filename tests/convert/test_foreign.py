@@ -179,6 +179,15 @@ def test_dataset_follows_the_schema() -> None:
     assert "fits_path" not in spectrum().to_xarray().attrs
 
 
+def test_containers_do_not_share_their_arrays() -> None:
+    spec = spectrum()
+    ds = spec.to_xarray()
+    ds.fnu.values[:] = 0
+    back = SpectrumData.from_xarray(ds)
+    ds.fnu.values[:] = 9
+    assert (spec.fnu.tolist(), back.fnu.tolist()) == (FNU.tolist(), [0, 0, 0])
+
+
 def test_mask_bits_decode_by_name() -> None:
     import cf_xarray  # noqa: F401
 
