@@ -86,6 +86,7 @@ def run_download(
             for item in plan:
                 if item.found is not None:
                     recorder.note(item.found)
+            _tidy(plan, todo)
             if todo:
                 _check_space(context.paths.products, todo)
                 _fetch(context, todo, entries, recorder, workers, keep_old, progress)
@@ -94,6 +95,15 @@ def run_download(
     report = DownloadReport(list(entries.values()))
     _judge(report)
     return report
+
+
+def _tidy(plan: list[Planned], todo: list[Planned]) -> None:
+    """Remove what crashed runs left in folders in which nothing is going to be fetched."""
+    from campfire.transport.partial import sweep
+
+    busy = {item.path.parent for item in todo if item.path is not None}
+    for folder in {item.path.parent for item in plan if item.path is not None} - busy:
+        sweep(folder)
 
 
 def _fetch(

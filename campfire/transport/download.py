@@ -43,7 +43,8 @@ CHUNK = 1 << 17
 """Bytes between two writes: at most so much is lost when the process is killed."""
 _REFUSED = frozenset({400, 401, 403, 404, 410})
 _MOST_RENEWALS = 4
-_MOST_WRONG = 4
+_MOST_WRONG = 6
+_SAME_WRONG = 3
 _PROGRESS = 4096  # bytes kept for the next try; with fewer it counts as one more failure in a row
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
@@ -157,6 +158,13 @@ class Downloader:
             self._discard(state)
             size = wanted.target.stat().st_size
             return Outcome(wanted, "present", size=size, file_hash=wanted.file_hash)
+        if state.part is not None and _size(state.part) >= (wanted.file_size or 0):
+            # All of it came, and the process ended before it got its name.
+            if hash_file(state.part) == wanted.file_hash:
+                size = _size(state.part)
+                publish(state.part, wanted)
+                return Outcome(wanted, "downloaded", 0, size, str(wanted.file_hash))
+            self._discard(state)
         while True:
             kept = state.kept
             try:
@@ -168,10 +176,10 @@ class Downloader:
                     raise DownloadError(str(err), hint="the archive may have moved it: run sync") from err
             except _Wrong as err:
                 self._discard(state)
-                # The same bytes twice are no accident on the way: the archive holds something else.
-                if err.found in state.wrong or len(state.wrong) + 1 >= _MOST_WRONG:
-                    raise DownloadError(str(err), hint="if the archive changed, run sync") from err
                 state.wrong.append(err.found)
+                # The same bytes again and again are no accident: the archive holds something else.
+                if state.wrong.count(err.found) >= _SAME_WRONG or len(state.wrong) >= _MOST_WRONG:
+                    raise DownloadError(str(err), hint="if the archive changed, run sync") from err
             except _Retry as err:
                 state.failures = 0 if state.kept - kept >= _PROGRESS else state.failures + 1
                 pause = self._retry.pause(state.failures, err.wait)

@@ -1,0 +1,447 @@
+"""Statements: every published file is right, bytes here are not fetched again, nothing is left over."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from campfire.errors import DownloadError
+from campfire.transport import download
+from campfire.transport.download import Downloader, Outcome
+from campfire.transport.http import Http
+from campfire.transport.limits import RetryPolicy
+from campfire.transport.pacing import Pacing
+from campfire.transport.partial import Wanted, key_of, leftovers, part_path, tag_of
+from tests.transport.wire_stub import Asked, Reply, Stub, stub_server
+
+QUICK = RetryPolicy(attempts=6, base=0.005, longest=0.01, deadline=3.0)
+SIZE = 400_000
+
+
+def content(number: int, size: int = SIZE) -> bytes:
+    return random.Random(number).randbytes(size)
+
+
+def digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+class Storage:
+    """Object storage with ranges and entity tags; ``faults`` are played before it behaves."""
+
+    def __init__(self, stub: Stub, size: int = SIZE) -> None:
+        self.stub, self.size, self.signed = stub, size, 0
+        self.faults: list[Reply | str] = []
+        self.lock = threading.Lock()
+        stub.on("*", self.answer)
+
+    def data(self, path: str) -> bytes:
+        return content(int(path.rpartition("/")[2]), self.size)
+
+    def answer(self, asked: Asked) -> Reply:
+        data = self.data(asked.path)
+        etag = f'"{hashlib.md5(data).hexdigest()}"'
+        status, headers = 200, {"ETag": etag}
+        wanted = asked.headers.get("Range")
+        if wanted and asked.headers.get("If-Range") == etag:
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            if start >= len(data):
+                return Reply(416, b"", {"Content-Range": f"bytes */{len(data)}"})
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            status, data = 206, data[start:]
+        with self.lock:
+            fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, Reply):
+            return fault
+        if fault == "wrong":
+            data = bytes([data[0] ^ 1]) + data[1:]
+        cut = int(fault.removeprefix("cut")) if fault and fault.startswith("cut") else None
+        return Reply(status, data, headers, cut=cut, stall=0.12 if fault == "stall" else 0.0)
+
+    def sign(self, observation: str, fits_path: str, *, renew: bool = False) -> str:
+        with self.lock:
+            self.signed += 1
+        return f"{self.stub.url}/{observation}/{fits_path}?X-Signature=s"
+
+    @property
+    def sent(self) -> int:
+        return len(self.stub.asked)
+
+
+@pytest.fixture
+def storage() -> Iterator[Storage]:
+    with stub_server() as stub:
+        yield Storage(stub)
+
+
+def downloader(storage: Storage, patience: float = 10.0, **options: Any) -> Downloader:
+    http = Http(f"{storage.stub.url}/api/v1", file_timeout=(10.0, patience))
+    return Downloader(http, storage.sign, retry=QUICK, **options)
+
+
+def wanted(number: int, folder: Path, storage: Storage | None = None, **more: Any) -> Wanted:
+    data = content(number, storage.size if storage else SIZE)
+    facts: dict[str, Any] = {"file_hash": digest(data), "file_size": len(data)} | more
+    return Wanted(f"s{number}", "obs", str(number), folder / "obs" / f"s{number}_spec.fits", **facts)
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(p.name for p in (folder / "obs").iterdir())
+
+
+def test_a_file_arrives_checked_under_its_name(storage: Storage, tmp_path: Path) -> None:
+    outcome = downloader(storage).fetch(wanted(1, tmp_path))
+    assert (outcome.state, outcome.bytes, outcome.size) == ("downloaded", SIZE, SIZE)
+    assert outcome.file_hash == digest(content(1))
+    assert files_in(tmp_path) == ["s1_spec.fits"]
+    assert (tmp_path / "obs" / "s1_spec.fits").read_bytes() == content(1)
+    assert "Authorization" not in storage.stub.asked[0].headers
+
+
+FAULTS = st.lists(
+    st.one_of(
+        st.integers(0, SIZE - 1).map(lambda n: f"cut{n}"),
+        st.sampled_from(
+            [
+                "wrong",
+                Reply(429, {}, {"Retry-After": "0"}),
+                Reply(500, "<html>"),
+                Reply(503),
+                Reply(403, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"),
+            ]
+        ),
+    ),
+    max_size=5,
+).filter(lambda faults: faults.count("wrong") < 3)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(faults=FAULTS, known=st.booleans())
+def test_any_faults_end_with_the_right_file(
+    storage: Storage, tmp_path_factory: pytest.TempPathFactory, faults: list[Reply | str], known: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("f")
+    storage.faults = [f for f in faults if known or f != "wrong"]
+    item = wanted(2, folder) if known else wanted(2, folder, file_hash=None)
+    outcome = downloader(storage).fetch(item)
+    assert outcome.file_hash == digest(content(2))
+    assert item.target.read_bytes() == content(2)
+    assert files_in(folder) == ["s2_spec.fits"]
+
+
+def test_a_stall_times_out_and_is_tried_again(storage: Storage, tmp_path: Path) -> None:
+    storage.faults = ["stall"]
+    assert downloader(storage, patience=0.06).fetch(wanted(1, tmp_path)).state == "downloaded"
+    assert storage.sent >= 2
+
+
+def test_bytes_here_are_not_fetched_again(storage: Storage, tmp_path: Path) -> None:
+    """Statement: resume with Range and If-Range; what is here already does not come again."""
+    storage.faults = ["cut300000", "cut50000"]
+    outcome = downloader(storage).fetch(wanted(1, tmp_path))
+    ranges = [a.headers.get("Range") for a in storage.stub.asked]
+    assert ranges == [None, "bytes=300000-", "bytes=350000-"]
+    assert all(a.headers["If-Range"] for a in storage.stub.asked[1:])
+    assert outcome.bytes == SIZE
+
+
+def test_another_run_goes_on_where_the_last_one_stopped(storage: Storage, tmp_path: Path) -> None:
+    storage.faults = ["cut200000"] + [Reply(500)] * 20
+    with pytest.raises(DownloadError, match="answered 500") as caught:
+        downloader(storage).fetch(wanted(1, tmp_path))
+    assert "kept" in str(caught.value.hint)
+    assert not (tmp_path / "obs" / "s1_spec.fits").exists()
+    storage.faults = []
+    outcome = downloader(storage).fetch(wanted(1, tmp_path))
+    assert outcome.bytes == SIZE - 200000
+    assert files_in(tmp_path) == ["s1_spec.fits"]
+
+
+def test_a_changed_source_is_fetched_from_the_start(storage: Storage, tmp_path: Path) -> None:
+    """Statement: If-Range on another version gives 200 with all of it; other bytes never mix in."""
+    item = wanted(1, tmp_path)
+    item.target.parent.mkdir()
+    part_path(item, '"another"').write_bytes(b"x" * 1000)
+    assert downloader(storage).fetch(item).bytes == SIZE
+    assert item.target.read_bytes() == content(1)
+    # The same tag with other bytes: the hash of the whole finds it, and all is fetched anew.
+    item = wanted(3, tmp_path)
+    part_path(item, f'"{hashlib.md5(content(3)).hexdigest()}"').write_bytes(b"x" * 1000)
+    downloader(storage).fetch(item)
+    assert item.target.read_bytes() == content(3)
+    # Longer than the file: 416.
+    item = wanted(4, tmp_path)
+    part_path(item, f'"{hashlib.md5(content(4)).hexdigest()}"').write_bytes(b"x" * (SIZE + 1))
+    downloader(storage).fetch(item)
+    assert item.target.read_bytes() == content(4)
+    assert files_in(tmp_path) == ["s1_spec.fits", "s3_spec.fits", "s4_spec.fits"]
+
+
+def test_a_range_that_was_not_asked_for_is_not_believed(storage: Storage, tmp_path: Path) -> None:
+    data = content(1)
+    lie = Reply(206, data[10:], {"Content-Range": f"bytes 10-{SIZE - 1}/{SIZE}", "ETag": '"x"'})
+    storage.faults = ["cut200000", lie]
+    downloader(storage).fetch(wanted(1, tmp_path))
+    assert (tmp_path / "obs" / "s1_spec.fits").read_bytes() == data
+
+
+def test_other_content_than_the_catalogue_says(storage: Storage, tmp_path: Path) -> None:
+    item = wanted(1, tmp_path, file_hash=digest(b"something else"))
+    with pytest.raises(DownloadError, match="not the file of the catalogue") as caught:
+        downloader(storage).fetch(item)
+    assert "sync" in str(caught.value.hint)
+    assert storage.sent == 3  # the same bytes again and again are no accident
+    assert files_in(tmp_path) == []
+
+
+def test_expired_addresses_are_asked_for_again(storage: Storage, tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def sign(observation: str, fits_path: str, *, renew: bool = False) -> str:
+        asked.append(renew)
+        return storage.sign(observation, fits_path)
+
+    storage.faults = [Reply(403), Reply(400)]
+    Downloader(Http(f"{storage.stub.url}/api/v1"), sign, retry=QUICK).fetch(wanted(1, tmp_path))
+    assert asked == [False, True, True]
+    storage.faults = [Reply(404)] * 9
+    with pytest.raises(DownloadError, match="404"):
+        downloader(storage).fetch(wanted(5, tmp_path))
+    assert storage.sent == 3 + 2
+
+
+@pytest.mark.parametrize("url", ["#download-placeholder-x", "http://store.example.org/x"])
+def test_addresses_that_are_refused(storage: Storage, tmp_path: Path, url: str) -> None:
+    service = Downloader(Http("https://archive.example.org/api/v1"), lambda *_, renew=False: url, retry=QUICK)
+    with pytest.raises(DownloadError):
+        service.fetch(wanted(1, tmp_path))
+    assert files_in(tmp_path) == []
+
+
+def test_an_answer_without_end_is_cut_off(tmp_path: Path) -> None:
+    with stub_server() as stub:
+        storage = Storage(stub, size=SIZE * 8)
+        item = Wanted("s", "obs", "1", tmp_path / "obs" / "f", digest(b"a"), 1000)
+        with pytest.raises(DownloadError):
+            downloader(storage).fetch(item)
+
+
+# --- many --------------------------------------------------------------------------------------------------
+
+
+def fetch_all(storage: Storage, items: list[Wanted], workers: int = 4) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    downloader(storage, workers=workers).fetch_all(items, outcomes.append)
+    return outcomes
+
+
+def test_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:
+    with stub_server() as stub:
+        storage = Storage(stub, size=5000)
+        items = [wanted(n, tmp_path, storage) for n in range(30)]
+        items[7] = wanted(7, tmp_path, storage, file_hash=digest(b"no"))
+        outcomes = {o.wanted.spectrum_id: o for o in fetch_all(storage, items)}
+    assert {name for name, o in outcomes.items() if o.state == "failed"} == {"s7"}
+    assert "catalogue" in str(outcomes["s7"].error)
+    assert len(files_in(tmp_path)) == 29
+
+
+def test_one_429_slows_the_whole_pool(tmp_path: Path) -> None:
+    """Statement: after 429 nothing new starts until the service's time is over, in any worker."""
+    times: list[float] = []
+    with stub_server() as stub:
+        storage = Storage(stub, size=2000)
+        plain = storage.answer
+
+        def noted(asked: Asked) -> Reply:
+            times.append(time.monotonic())
+            if len(times) == 6:
+                return Reply(429, {}, {"Retry-After": "1"})
+            return plain(asked)
+
+        stub.on("*", noted)
+        outcomes = fetch_all(storage, [wanted(n, tmp_path, storage) for n in range(40)])
+    assert all(o.state == "downloaded" for o in outcomes)
+    gaps = [b - a for a, b in pairwise(times)]
+    assert max(gaps) >= 0.9
+    assert gaps.index(max(gaps)) in range(5, 10)  # only those under way already came between
+
+
+def test_pacing_halves_and_recovers() -> None:
+    pacing = Pacing(8)
+    pacing.slower(0.0)
+    assert pacing.allowed == 4
+    pacing.slower(0.0)
+    pacing.slower(0.0)
+    pacing.slower(0.0)
+    assert pacing.allowed == 1
+    for _ in range(20 * 7):
+        pacing.fine()
+    assert pacing.allowed == 8
+
+
+def test_ten_threads_asking_at_once_fetch_once(storage: Storage, tmp_path: Path) -> None:
+    item = wanted(1, tmp_path)
+    outcomes: list[Outcome] = []
+    threads = [
+        threading.Thread(target=lambda: outcomes.append(downloader(storage).fetch(item))) for _ in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert storage.sent == 1
+    assert sorted(o.state for o in outcomes) == ["downloaded"] + ["present"] * 9
+    assert files_in(tmp_path) == ["s1_spec.fits"]
+
+
+def test_leftovers_of_crashed_runs_are_swept(storage: Storage, tmp_path: Path) -> None:
+    item, old = wanted(1, tmp_path), wanted(99, tmp_path)
+    item.target.parent.mkdir()
+    part_path(old, '"tag"').write_bytes(b"old")
+    (item.target.parent / f".{key_of(old)}.lock").touch()
+    mine = item.target.parent / ".notes.part"
+    mine.write_text("of the user")
+    fetch_all(storage, [item])
+    assert files_in(tmp_path) == [".notes.part", "s1_spec.fits"]
+
+
+# --- what is there already ---------------------------------------------------------------------------------
+
+
+def test_nothing_that_appeared_meanwhile_is_replaced(storage: Storage, tmp_path: Path) -> None:
+    item = wanted(1, tmp_path)
+    item.target.parent.mkdir()
+    item.target.write_text("of the user")
+    with pytest.raises(DownloadError, match="appeared"):
+        downloader(storage).fetch(item)
+    assert item.target.read_text() == "of the user"
+
+
+def test_what_is_replaced_can_be_kept(storage: Storage, tmp_path: Path) -> None:
+    aside = tmp_path / "obs" / "s1_spec.fits.old"
+    item = wanted(1, tmp_path, aside=aside, overwrite=True)
+    item.target.parent.mkdir()
+    item.target.write_text("former")
+    downloader(storage).fetch(item)
+    assert item.target.read_bytes() == content(1)
+    assert aside.read_text() == "former"
+
+
+def test_a_full_disk(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(stream: Any, block: bytes) -> None:
+        stream.write(block[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(download, "_write", full)
+    with pytest.raises(DownloadError, match="no space left"):
+        downloader(storage).fetch(wanted(1, tmp_path))
+    assert files_in(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "obs").write_text("a file")
+    with pytest.raises(DownloadError, match="cannot write"):
+        downloader(storage).fetch(wanted(1, tmp_path))
+
+
+@given(st.text(alphabet=st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=80))
+def test_entity_tags_survive_in_names(text: str) -> None:
+    item = Wanted("s", "o", "p", Path("/x/f"), digest(b"a"))
+    assert tag_of(part_path(item, f'"{text}"')) == f'"{text}"'
+    assert tag_of(part_path(item, f'W/"{text}"')) is None
+    assert tag_of(part_path(item, None)) is None
+
+
+# --- interrupted -------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from campfire.transport.download import Downloader
+from campfire.transport.http import Http
+from campfire.transport.partial import Wanted
+url, folder, lines = sys.argv[1], Path(sys.argv[2]), sys.stdin.read().split()
+files = [Wanted(f"s{n}", "obs", n, folder / "obs" / f"s{n}_spec.fits", h, int(size))
+         for n, h, size in (line.split(",") for line in lines)]
+print("ready", flush=True)
+service = Downloader(Http(url), lambda o, p, renew=False: f"{url}/{p}", workers=2)
+service.fetch_all(files, lambda outcome: None)
+"""
+
+
+def _start(storage: Storage, items: list[Wanted]) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, storage.stub.url, str(items[0].target.parents[1])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write("\n".join(f"{i.fits_path},{i.file_hash},{i.file_size}" for i in items))
+    process.stdin.close()
+    assert process.stdout.readline() == "ready\n"
+    process.stdout.close()
+    return process
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kill_9_at_any_moment(tmp_path: Path, seed: int) -> None:
+    """Statement: after kill -9 every published file is right, and less than a chunk a worker comes again."""
+    rng = random.Random(seed)
+    with stub_server() as stub:
+        storage = Storage(stub, size=1_000_000)
+        items = [wanted(n, tmp_path, storage) for n in range(8)]
+        process = _start(storage, items)
+        while len(stub.asked) < rng.randint(1, 6) and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(rng.random() * 0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        published = [i for i in items if i.target.exists()]
+        for item in published:
+            assert digest(item.target.read_bytes()) == item.file_hash
+        here = sum(i.target.stat().st_size for i in published) + sum(
+            path.stat().st_size
+            for paths in leftovers(tmp_path / "obs").values()
+            for path in paths
+            if path.suffix == ".part"
+        )
+        rest = [i for i in items if i not in published]
+        outcomes = fetch_all(storage, rest) if rest else []
+        assert sum(o.bytes for o in outcomes) <= 8_000_000 - here + 2 * download.CHUNK
+    assert files_in(tmp_path) == sorted(i.target.name for i in items)
+
+
+def test_ctrl_c_leaves_no_half_files(tmp_path: Path) -> None:
+    with stub_server() as stub:
+        storage = Storage(stub)
+        items = [wanted(n, tmp_path, storage) for n in range(40)]
+        process = _start(storage, items)
+        while len(stub.asked) < 5:
+            time.sleep(0.002)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=10)
+        assert time.monotonic() - started < 4
+        assert process.returncode not in (0, None)
+        for item in items:
+            assert not item.target.exists() or digest(item.target.read_bytes()) == item.file_hash
+        fetch_all(storage, [i for i in items if not i.target.exists()])
+    assert files_in(tmp_path) == sorted(i.target.name for i in items)
