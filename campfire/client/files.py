@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,19 @@ __all__ = ["FileMethods"]
 
 _MOST_WORKERS = 32
 _EXTRACTIONS = ("optimal", "3px", "4px", "5px")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    """Opens spectra for the models, and knows their files; see ``Spectrum.downloaded``."""
+
+    client: FileMethods
+
+    def __call__(self, spectrum_id: str) -> SpectrumFields:
+        return self.client._fields(spectrum_id)
+
+    def local_path(self, spectrum_id: str) -> Path | None:
+        return self.client._keeper.local_path(spectrum_id)
 
 
 class FileMethods(ClientBase):
@@ -212,7 +226,7 @@ class FileMethods(ClientBase):
         return {**fields, "redshift": None if redshift is None else float(redshift)}
 
     def _opener(self) -> SpectrumOpener:
-        return self._fields
+        return _Opener(self)
 
     def get_spectrum_data(self, spectrum_id: str) -> SpectrumPayload:
         """Return a spectrum prepared for plotting, from the file on this disk, else from the service.

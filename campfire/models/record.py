@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +52,8 @@ class Spectrum:
     redshift, redshift_quality, ra, dec
         Columns of the object it belongs to; degrees.
     opener
-        Called with the spectrum id; gives the fields of a :class:`SpectrumData`.
+        Called with the spectrum id; gives the fields of a :class:`SpectrumData`. Where it also has a method
+        ``local_path(spectrum_id)``, that says which files are on disk by now.
 
     Examples
     --------
@@ -153,8 +154,15 @@ class Spectrum:
 
     @property
     def downloaded(self) -> bool:
-        """Whether the file is on this disk now."""
-        return bool(self.local_path) and Path(str(self.local_path)).is_file()
+        """Whether the file is on this disk now; ``local_path`` follows where it was downloaded since."""
+        if self.local_path and Path(self.local_path).is_file():
+            return True
+        locate: Callable[[str], Path | None] | None = getattr(self.opener, "local_path", None)
+        found = None if locate is None else locate(self.spectrum_id)
+        if found is None:
+            return False
+        self.local_path = str(found)
+        return True
 
     def plot(self, **kwargs: Any) -> Axes:
         """Open and draw the spectrum; arguments as for :meth:`SpectrumData.plot`."""

@@ -103,6 +103,30 @@ def test_downloaded_is_what_is_on_disk_now(tmp_path: Path) -> None:
     assert not s.downloaded
 
 
+class Shelf:
+    """An opener that knows files, as the client's does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, spectrum_id: str) -> SpectrumFields:
+        return fields_of(spectrum_id)
+
+    def local_path(self, spectrum_id: str) -> Path | None:
+        path = self.folder / f"{spectrum_id}_spec.fits"
+        return path if path.is_file() else None
+
+
+def test_file_that_was_downloaded_since_is_seen(tmp_path: Path) -> None:
+    s = Spectrum("a_prism_clear_1", "J0", "PRISM", opener=Shelf(tmp_path))
+    seen = [s.downloaded]
+    data().write(tmp_path / "a_prism_clear_1_spec.fits")
+    assert [*seen, s.downloaded] == [False, True]
+    assert s.local_path == str(tmp_path / "a_prism_clear_1_spec.fits")
+    tree = SpectrumCollection([s]).to_xarray(chunks=None)
+    assert tree["PRISM"].fnu.shape == (1, 3)
+
+
 def test_array_properties() -> None:
     c = collection()
     assert c.spectrum_id.tolist() == [f"s_{i}" for i in range(5)]
