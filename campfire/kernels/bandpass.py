@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MIN_COVERAGE", "BandFluxes", "Bandpass", "band_fluxes", "band_weights"]
 
+_BLOCK = 32768  # pixels worked on at a time: what stays in the cache of a processor
+
 MIN_COVERAGE = 0.95
 """Default of the part of a band's throughput that has to lie on good pixels."""
 
@@ -64,7 +66,9 @@ class Bandpass:
     throughput: FloatArray
     filter_id: str = ""
     source: str = "user"
-    _integral: FloatArray = field(init=False, repr=False)
+    # of every piece between nodes: where it begins, throughput there, slope, integral up to there
+    _table: FloatArray = field(init=False, repr=False)
+    _total: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         wave = np.array(self.wavelength, dtype=np.float64)
@@ -78,13 +82,15 @@ class Bandpass:
         for name, values in (("wavelength", wave), ("throughput", curve)):
             values.setflags(write=False)
             object.__setattr__(self, name, values)
-        pieces = _piece(wave[:-1], curve[:-1], np.diff(curve) / np.diff(wave), np.diff(wave))
-        total = np.concatenate([[0.0], np.cumsum(pieces)])
+        slope = np.diff(curve) / np.diff(wave)
+        total = np.cumsum(_piece(wave[:-1], curve[:-1], slope, np.diff(wave)))
         if not total[-1] > 0:
             raise ValidationError(
                 f"the curve of band {self.name!r} has no throughput", hint="pass a curve above zero"
             )
-        object.__setattr__(self, "_integral", total)
+        before = np.concatenate([[0.0], total[:-1]])
+        object.__setattr__(self, "_table", np.stack([wave[:-1], curve[:-1], slope, before]))
+        object.__setattr__(self, "_total", float(total[-1]))
 
     @classmethod
     def of(cls, band: BandpassLike) -> Bandpass:
@@ -108,7 +114,7 @@ class Bandpass:
         middle = (wave[1:] + wave[:-1]) / 2 * (curve[1:] + curve[:-1]) / 2
         ends = wave * curve
         upper = float(np.sum(np.diff(wave) * (ends[1:] + 4 * middle + ends[:-1])) / 6)
-        return float(np.sqrt(upper / float(self._integral[-1])))
+        return float(np.sqrt(upper / self._total))
 
     @property
     def provenance(self) -> str:
@@ -130,10 +136,10 @@ class Bandpass:
         """
         nodes = self.wavelength
         at = np.clip(wavelength, nodes[0], nodes[-1])
-        index = np.clip(np.searchsorted(nodes, at, side="right") - 1, 0, len(nodes) - 2)
-        slope = (np.diff(self.throughput) / np.diff(nodes))[index]
-        step = _piece(nodes[index], self.throughput[index], slope, at - nodes[index])
-        return cast("FloatArray", (self._integral[index] + step) / self._integral[-1])
+        index = np.minimum(np.searchsorted(nodes, at, side="right") - 1, len(nodes) - 2)
+        start, value, slope, before = self._table[:, index]
+        step = _piece(start, value, slope, at - start)
+        return cast("FloatArray", (before + step) / self._total)
 
 
 def _problem(wave: FloatArray, curve: FloatArray) -> str:
@@ -227,48 +233,79 @@ def band_fluxes(
     """
     if not 0 <= min_coverage <= 1:
         raise ValidationError(f"min_coverage={min_coverage!r}", hint="pass a fraction between 0 and 1")
-    good = good_pixels(flux, error, mask)
-    values = np.where(good, flux, 0.0)
-    variance = np.square(np.where(good, error, 0.0))
-    if np.ndim(wavelength) == 1:
-        weights = band_weights(wavelength, bands).T
-        total, square = values @ weights, variance @ np.square(weights)
-        # mostly nothing is masked: then the coverage is a property of the grid
-        full = bool(good.all())
-        coverage = np.broadcast_to(weights.sum(axis=0), total.shape) if full else good @ weights
-        if covariance is not None:
-            used = weights * good[:, None]
-            square = np.einsum("pb,pb->b", used, covariance @ used)
+    wavelength, flux, error = np.asarray(wavelength), np.asarray(flux), np.asarray(error)
+    if wavelength.shape != flux.shape[-wavelength.ndim :] or flux.shape != error.shape:
+        raise ValidationError(
+            f"wavelength has shape {wavelength.shape}, flux {flux.shape}, its error {error.shape}",
+            hint="pass (pixel,) or (spectrum, pixel); a 1-D wavelength is shared",
+        )
+    if covariance is not None:
+        sums = _correlated(
+            band_weights(wavelength, bands).T, flux, good_pixels(flux, error, mask), covariance
+        )
     else:
-        total, square, coverage = _ragged(np.asarray(wavelength), values, variance, good, bands)
+        sums = np.empty((3, *flux.shape[:-1], len(bands)))
+        weights = band_weights(wavelength, bands).T if wavelength.ndim == 1 else None
+        edges = pixel_edges(wavelength) if wavelength.ndim == 2 else None
+        size = max(1, _BLOCK // flux.shape[-1])
+        for k in range(0, len(flux) if flux.ndim == 2 else 1, size):
+            rows = slice(k, k + size) if flux.ndim == 2 else ...
+            hidden = None if mask is None else np.asarray(mask)[rows]
+            if weights is not None:
+                sums[:, rows] = _shared(weights, flux[rows], error[rows], hidden)
+            elif edges is not None:
+                sums[:, rows] = _ragged(edges[rows], flux[rows], error[rows], hidden, bands)
+    total, square, coverage = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         enough = (coverage > 0) & (coverage >= min_coverage - 1e-12)
         mean = np.where(enough, total / coverage, np.nan)
         sigma = np.where(enough, np.sqrt(np.maximum(square, 0.0)) / coverage, np.nan)
-    return BandFluxes(mean, sigma, np.asarray(coverage, dtype=np.float64))
+    return BandFluxes(mean, sigma, coverage)
+
+
+def _correlated(weights: FloatArray, flux: FloatArray, good: BoolArray, covariance: Any) -> FloatArray:
+    """Sum one spectrum with correlated pixels; ``weights`` is (pixel, band)."""
+    used = weights * good[:, None]
+    square = np.einsum("pb,pb->b", used, covariance @ used)
+    return np.stack([np.where(good, flux, 0.0) @ weights, square, used.sum(axis=0)])
+
+
+def _shared(weights: FloatArray, flux: FloatArray, error: FloatArray, mask: BoolArray | None) -> FloatArray:
+    """Sum spectra that share a grid; ``weights`` is (pixel, band)."""
+    good = good_pixels(flux, error, mask)
+    sums = np.empty((3, *flux.shape[:-1], weights.shape[1]))
+    if good.all():
+        # mostly nothing is masked: then the coverage is a property of the grid
+        sums[0], sums[2] = flux @ weights, weights.sum(axis=0)
+        sums[1] = np.square(error, dtype=np.float64) @ np.square(weights)
+    else:
+        sums[0], sums[2] = np.where(good, flux, 0.0) @ weights, good @ weights
+        sums[1] = np.square(np.where(good, error, 0.0), dtype=np.float64) @ np.square(weights)
+    return sums
 
 
 def _ragged(
-    wavelength: FloatArray,
-    values: FloatArray,
-    variance: FloatArray,
-    good: BoolArray,
+    edges: FloatArray,
+    flux: FloatArray,
+    error: FloatArray,
+    mask: BoolArray | None,
     bands: Sequence[Bandpass],
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+) -> FloatArray:
     """Sum spectra with grids of their own; only the columns a band touches are looked at."""
-    edges = pixel_edges(wavelength)
-    low, high = edges[:, :-1], edges[:, 1:]
-    shape = (len(values), len(bands))
-    total, square, coverage = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    good = good_pixels(flux, error, mask)
+    low, high = edges[:, :-1].min(axis=0), edges[:, 1:].max(axis=0)
+    values = np.where(good, flux, 0.0)
+    variance = np.square(np.where(good, error, 0.0), dtype=np.float64)
+    total = np.zeros((3, len(flux), len(bands)))
     for k, band in enumerate(bands):
-        touched = np.any((high > band.wavelength[0]) & (low < band.wavelength[-1]), axis=0)
-        columns = np.flatnonzero(touched)
+        columns = np.flatnonzero((high > band.wavelength[0]) & (low < band.wavelength[-1]))
         if not len(columns):
             continue
         part = slice(columns[0], columns[-1] + 1)
         cumulative = band.integral(edges[:, columns[0] : columns[-1] + 2])
-        weights = np.where(good[:, part], np.diff(cumulative, axis=1), 0.0)
-        total[:, k] = np.einsum("sp,sp->s", weights, values[:, part])
-        coverage[:, k] = weights.sum(axis=1)
-        square[:, k] = np.einsum("sp,sp,sp->s", weights, weights, variance[:, part])
-    return total, square, coverage
+        weights = np.diff(cumulative, axis=1) * good[:, part]
+        total[0, :, k] = np.einsum("sp,sp->s", weights, values[:, part])
+        total[2, :, k] = weights.sum(axis=1)
+        weights *= weights
+        total[1, :, k] = np.einsum("sp,sp->s", weights, variance[:, part])
+    return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,28 +87,27 @@ def pixel_edges(wavelength: FloatArray) -> FloatArray:
     grid = np.asarray(wavelength, dtype=np.float64)
     if grid.ndim != 2:
         raise ValidationError(f"wavelength has shape {grid.shape}", hint="pass (pixel,) or (spectrum, pixel)")
+    edges = np.empty((grid.shape[0], grid.shape[1] + 1))
+    if grid.shape[1] > 1:
+        np.add(grid[:, 1:], grid[:, :-1], out=edges[:, 1:-1])
+        edges[:, 1:-1] *= 0.5
+        edges[:, 0] = grid[:, 0] - (grid[:, 1] - grid[:, 0]) / 2
+        edges[:, -1] = grid[:, -1] + (grid[:, -1] - grid[:, -2]) / 2
+        if np.all(grid[:, 1:] > grid[:, :-1]) and np.all(np.isfinite(edges[:, [0, -1]])):
+            return edges
     valid = np.isfinite(grid)
     count = valid.sum(axis=1)
-    steps = np.diff(grid, axis=1)
     inside = np.arange(1, grid.shape[1])[None, :] < count[:, None]
-    if np.any(count < 2) or not np.all(steps[inside] > 0) or np.any(valid[:, 1:] & ~valid[:, :-1]):
-        bad = (
-            (count < 2)
-            | ~np.all((steps > 0) | ~inside, axis=1)
-            | np.any(valid[:, 1:] & ~valid[:, :-1], axis=1)
-        )
+    bad = (count < 2) | np.any(valid[:, 1:] & ~valid[:, :-1], axis=1)
+    bad |= np.any(inside & ~(grid[:, 1:] > grid[:, :-1]), axis=1)
+    if bad.any():
         raise ValidationError(
             f"wavelength does not increase in row {int(np.argmax(bad))}",
             hint="every row needs at least two increasing pixels, and NaN only after the last one",
         )
-    edges = np.empty((grid.shape[0], grid.shape[1] + 1))
-    edges[:, 1:-1] = (grid[:, 1:] + grid[:, :-1]) / 2
-    edges[:, 0] = grid[:, 0] - (grid[:, 1] - grid[:, 0]) / 2
     rows = np.arange(len(grid))
     end = grid[rows, count - 1] + (grid[rows, count - 1] - grid[rows, count - 2]) / 2
-    return cast(
-        "FloatArray", np.where(np.arange(edges.shape[1])[None, :] >= count[:, None], end[:, None], edges)
-    )
+    return np.where(np.arange(edges.shape[1])[None, :] >= count[:, None], end[:, None], edges)
 
 
 def good_pixels(flux: FloatArray, error: FloatArray, mask: BoolArray | None = None) -> BoolArray:

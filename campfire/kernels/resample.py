@@ -38,6 +38,7 @@ __all__ = [
 MIN_PIXEL_COVERAGE = 0.5
 """An output pixel of which less than this fraction is covered by good input is masked."""
 
+_BLOCK = 16384  # pixels worked on at a time: what stays in the cache of a processor
 _TOLERANCE = 1e-9  # of a pixel: rounding of edges must not decide on a mask
 
 
@@ -82,19 +83,24 @@ def cut(edges: FloatArray, grid_edges: FloatArray, good: BoolArray) -> Pieces:
     # the index of the output pixel an edge is in: -1 before the grid, n_out after it
     place = np.searchsorted(grid_edges, edges, side="right") - 1
     column = np.flatnonzero(good)
-    spectrum = column // good.shape[1]
-    at = column + spectrum  # the same pixel in the flattened edges, which have one more a row
-    low, high = edges.ravel()[at], edges.ravel()[at + 1]
-    first = np.maximum(place.ravel()[at], 0)
-    end = place.ravel()[at + 1]
-    end = end - (grid_edges[np.maximum(end, 0)] == high)  # a pixel ending on an edge has no part beyond it
-    last = np.minimum(end, n_out - 1)
-    count = np.maximum(last - first + 1, 0)
-    owner = np.repeat(np.arange(len(column)), count)
-    step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-    target = first[owner] + step
-    width = np.minimum(high[owner], grid_edges[target + 1]) - np.maximum(low[owner], grid_edges[target])
-    return Pieces(spectrum[owner] * n_out + target, column[owner], np.maximum(width, 0.0), len(good) * n_out)
+    low, high = edges[:, :-1][good], edges[:, 1:][good]
+    first, last = np.maximum(place[:, :-1][good], 0), place[:, 1:][good]
+    last -= grid_edges[np.maximum(last, 0)] == high  # a pixel that ends on an edge has no part beyond it
+    count = np.minimum(last, n_out - 1) - first + 1
+    if count.size and count.min() <= 0:
+        inside = count > 0
+        column, first, count = column[inside], first[inside], count[inside]
+        low, high = low[inside], high[inside]
+    # pieces begin and end at edges of the grid, except where their pixel does
+    end = np.cumsum(count)
+    start = end - count
+    target = np.arange(int(count.sum())) + np.repeat(first - start, count)
+    left, right = grid_edges[target], grid_edges[target + 1]
+    left[start] = np.maximum(left[start], low)
+    right[end - 1] = np.minimum(right[end - 1], high)
+    column = np.repeat(column, count)
+    row = target if len(good) == 1 else target + column // good.shape[1] * n_out
+    return Pieces(row, column, right - left, len(good) * n_out)
 
 
 class Resampled(NamedTuple):
@@ -163,35 +169,60 @@ def resample(
             hint="pass (pixel,) or (spectrum, pixel); a 1-D wavelength is shared",
         )
     good = good_pixels(flux, error, mask)
-    shape = (*flux.shape[:-1], len(grid_edges) - 1)
     if wavelength.ndim < flux.ndim and not covariance:
-        width, total, square = _shared(edges, grid_edges, flux, error, good)
-        lags = None
-    else:
-        pieces = cut(np.broadcast_to(edges, (*flux.shape[:-1], edges.shape[-1])), grid_edges, good)
-        values = np.where(good, flux, 0.0).ravel()[pieces.column]
-        variance = np.square(np.where(good, error, 0.0).ravel()[pieces.column], dtype=np.float64)
-        weighted = pieces.width * values
-        width, total = pieces.sum(pieces.width), pieces.sum(weighted)
-        square = pieces.sum(np.square(pieces.width) * variance)
-        lags = _lags(pieces, pieces.width, variance, pieces.row, pieces.n_rows) if covariance else None
-    sums = (width.reshape(shape), total.reshape(shape), square.reshape(shape))
-    return _finish(*sums, np.diff(grid_edges), lags)
+        return _shared(edges, grid_edges, flux, error, good)
+    shape = (*flux.shape[:-1], len(grid_edges) - 1)
+    flux, error, good = np.atleast_2d(flux), np.atleast_2d(error), np.atleast_2d(good)
+    edges = np.broadcast_to(edges, (len(flux), edges.shape[-1]))
+    size = max(1, _BLOCK // flux.shape[-1])
+    blocks = []
+    for k in range(0, max(len(flux), 1), size):
+        rows = slice(k, k + size)
+        blocks.append(_block(edges[rows], grid_edges, flux[rows], error[rows], good[rows], covariance))
+    return _joined(blocks, shape)
 
 
-def _finish(
-    width: FloatArray, total: FloatArray, square: FloatArray, pixel: FloatArray, lags: FloatArray | None
+def _block(
+    edges: FloatArray,
+    grid_edges: FloatArray,
+    flux: FloatArray,
+    error: FloatArray,
+    good: BoolArray,
+    covariance: bool,
 ) -> Resampled:
-    """Turn sums over pieces into means."""
-    coverage = np.minimum(width / pixel, 1.0)
+    """Resample some spectra, each with its own edges."""
+    shape = (len(flux), len(grid_edges) - 1)
+    pieces = cut(edges, grid_edges, good)
+    values = flux.ravel()[pieces.column]
+    variance = np.square(error.ravel()[pieces.column], dtype=np.float64)
+    width = pieces.sum(pieces.width).reshape(shape)
+    total = pieces.sum(pieces.width * values).reshape(shape)
+    square = pieces.sum(np.square(pieces.width) * variance).reshape(shape)
+    coverage = np.minimum(width / np.diff(grid_edges), 1.0)
     mask = coverage < MIN_PIXEL_COVERAGE - _TOLERANCE
     divisor = np.where(mask, np.nan, width)
-    if lags is None:
-        return Resampled(total / divisor, np.sqrt(square) / divisor, mask, coverage, None)
-    lags = lags.reshape(*width.shape, lags.shape[-1])
-    # masked pixels get no covariance with anything, so that sums over good pixels stay simple
-    scale = np.where(mask, 0.0, 1.0 / np.where(mask, 1.0, width))
-    return Resampled(total / divisor, np.sqrt(square) / divisor, mask, coverage, _scale_lags(lags, scale))
+    lags = None
+    if covariance:
+        lags = _lags(pieces, pieces.width, variance, pieces.row, pieces.n_rows).reshape(*shape, -1)
+        # masked pixels get no covariance with anything, so that sums over good pixels stay simple
+        lags = _scale_lags(lags, np.where(mask, 0.0, 1.0 / np.where(mask, 1.0, width)))
+    return Resampled(total / divisor, np.sqrt(square) / divisor, mask, coverage, lags)
+
+
+def _joined(blocks: list[Resampled], shape: tuple[int, ...]) -> Resampled:
+    """Join blocks of rows; bands of covariance are as many as the widest block has."""
+    flux, error, mask, coverage = (
+        np.concatenate(parts).reshape(shape) for parts in zip(*(block[:4] for block in blocks), strict=True)
+    )
+    lags = [block.covariance for block in blocks if block.covariance is not None]
+    if not lags:
+        return Resampled(flux, error, mask, coverage, None)
+    joined = np.zeros((sum(map(len, lags)), shape[-1], max(part.shape[-1] for part in lags)))
+    at = 0
+    for part in lags:
+        joined[at : at + len(part), :, : part.shape[-1]] = part
+        at += len(part)
+    return Resampled(flux, error, mask, coverage, joined.reshape(*shape, -1))
 
 
 def _scale_lags(lags: FloatArray, scale: FloatArray) -> FloatArray:
@@ -261,19 +292,47 @@ def combined_lags(
 
 def _shared(
     edges: FloatArray, grid_edges: FloatArray, flux: FloatArray, error: FloatArray, good: BoolArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Sum many spectra with one grid: one sparse matrix times all of them."""
+) -> Resampled:
+    """Resample many spectra with one grid: one sparse matrix times all of them."""
     matrix = overlap_matrix(edges, grid_edges)
+    squared = matrix.power(2)
+    pixel = np.diff(grid_edges)[:, None]
     full = bool(good.all())
-    values = np.asarray(flux if full else np.where(good, flux, 0.0), dtype=np.float64)
-    sigma = np.asarray(error if full else np.where(good, error, 0.0), dtype=np.float64)
-    total = (matrix @ values.T).T
-    square = (matrix.power(2) @ np.square(sigma).T).T
+    width = matrix @ np.ones((flux.shape[1], 1)) if full else np.empty((0, 0))
+    out = np.empty((2, len(flux), len(pixel)))
+    masks, coverages = [], []
+    size = max(1, _BLOCK // flux.shape[1])
+    for k in range(0, len(flux), size):
+        rows = slice(k, k + size)
+        # the spectra are columns here, so that every element of the matrix meets contiguous memory
+        values, sigma = _columns(flux[rows]), _columns(error[rows])
+        if not full:
+            used = _columns(good[rows])
+            values, sigma = np.where(used, values, 0.0), np.where(used, sigma, 0.0)
+            width = matrix @ used
+        if k == 0 or not full:
+            coverage = np.minimum(width / pixel, 1.0)
+            mask = coverage < MIN_PIXEL_COVERAGE - _TOLERANCE
+            scale = 1.0 / np.where(mask, np.nan, width)
+            masks.append(mask.T)
+            coverages.append(coverage.T)
+        np.multiply((matrix @ values).T, scale.T, out=out[0, rows])
+        np.multiply(np.sqrt(squared @ np.square(sigma)).T, scale.T, out=out[1, rows])
+    shape = out.shape[1:]
     if full:
-        width: FloatArray = np.broadcast_to(np.asarray(matrix.sum(axis=1), dtype=np.float64), total.shape)
-    else:
-        width = (matrix @ good.astype(np.float64).T).T
-    return width, total, square
+        return Resampled(
+            out[0],
+            out[1],
+            np.array(np.broadcast_to(masks[0], shape)),
+            np.broadcast_to(coverages[0], shape),
+            None,
+        )
+    return Resampled(out[0], out[1], np.concatenate(masks), np.concatenate(coverages), None)
+
+
+def _columns(rows: FloatArray | BoolArray) -> FloatArray:
+    """Return rows as contiguous columns of float64."""
+    return np.ascontiguousarray(rows.T, dtype=np.float64)
 
 
 def import_sparse() -> Any:
