@@ -77,7 +77,7 @@ def _scale(values: FloatArray, low: float, high: float, length: float) -> FloatA
 
 def _svg(label: str, body: str) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{_text(label)}" '
+        f'<svg role="img" aria-label="{_text(label)}" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         f'style="max-width:100%" stroke="currentColor" fill="none">{body}</svg>'
     )

@@ -213,7 +213,6 @@ class Allowed(HTMLParser):
             "cx",
             "cy",
             "r",
-            "xmlns",
         )
     )
 
