@@ -46,14 +46,14 @@ class DeviceCode:
 
 
 def normalise_code(text: str) -> str:
-    """Return a user code as it is stored: without dashes and spaces, uppercase.
+    """Return a user code as it is stored: its letters, uppercase.
 
     Examples
     --------
     >>> normalise_code("bcdf-ghjk")
     'BCDFGHJK'
     """
-    return "".join(text.split()).replace("-", "").upper()
+    return "".join(letter for letter in text.upper() if letter in ALPHABET)
 
 
 class Devices:

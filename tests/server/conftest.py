@@ -304,6 +304,17 @@ def _catalogue(root: Path) -> None:
         writer.aggregate()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """Hash passwords with the least effort: what takes time in earnest would take most of the tests' time."""
+    from argon2 import PasswordHasher
+
+    with pytest.MonkeyPatch.context() as patch:
+        hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr("campfire.server.accounts._hasher", lambda: hasher)
+        yield
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data root; never changed, so copy it first where a test writes."""

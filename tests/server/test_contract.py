@@ -6,7 +6,7 @@ The field lists are written by hand from the contract, not taken from the server
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -89,7 +89,7 @@ SHUTTER = {
 MODES = ("traps", "fixed")
 
 
-def conforms(row: dict[str, Any], fields: dict[str, tuple[type, ...]]) -> None:
+def conforms(row: dict[str, Any], fields: Mapping[str, tuple[type, ...]]) -> None:
     """Check names exactly, and types (an integer is no bool, a float may be written as an integer)."""
     assert set(row) == set(fields)
     for name, kinds in fields.items():

@@ -69,8 +69,9 @@ def poll_device(body: Body, archive: ServedDep) -> Response:
     """Give the device its tokens once a person approved."""
     _need_grant(body, DEVICE_GRANT)
     name = body.get("device_name")
+    shown = name[:200].encode("utf-8", "replace").decode() if isinstance(name, str) else None
     try:
-        pair = archive.devices.poll(text_of(body, "device_code"), name if isinstance(name, str) else None)
+        pair = archive.devices.poll(text_of(body, "device_code"), shown)
     except PollError as err:
         raise auth_refusal(err.status or 400, err.code, err.message, interval=err.interval) from err
     except AuthenticationError as err:

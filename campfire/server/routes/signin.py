@@ -38,7 +38,7 @@ def _from_elsewhere(request: Request, archive: Archive) -> bool:
     """Tell whether the browser says that another site sent the form."""
     origin = request.headers.get("origin")
     hosts = {request.headers.get("host"), urlsplit(archive.base_url or "").netloc}
-    return origin is not None and urlsplit(origin).netloc not in hosts
+    return origin is not None and urlsplit(origin).netloc not in hosts - {""}
 
 
 def _confirm(
