@@ -18,6 +18,7 @@ __all__ = ["dump_header", "load_header", "plain_header"]
 
 # JSON has no word for these; each is an object with exactly one key.
 _FLOAT, _COMPLEX, _BYTES = "__float__", "__complex__", "__bytes__"
+_PLAIN = frozenset({str, bool, int, float, complex, type(None)})
 
 
 def plain_header(header: Any) -> dict[str, Any]:
@@ -53,7 +54,10 @@ def plain_header(header: Any) -> dict[str, Any]:
         return _from_cards(cards)
     if not isinstance(header, Mapping):
         raise ValidationError(f"header is a {type(header).__name__}", hint="pass a dictionary")
-    return {str(key): _plain(value, str(key)) for key, value in header.items()}
+    # Hundreds of cards, nearly all of them plain: the common case makes no call.
+    return {
+        str(key): value if type(value) in _PLAIN else _plain(value, str(key)) for key, value in header.items()
+    }
 
 
 def _from_cards(cards: Any) -> dict[str, Any]:
@@ -65,7 +69,7 @@ def _from_cards(cards: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any, key: str) -> Any:
-    if value is None or type(value) in (str, bool, int, float, complex):
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, np.generic):
         # item() of a long double is itself
@@ -134,7 +138,11 @@ def dump_header(header: Any) -> str:
     >>> dump_header({"HISTORY": ["one", "two"], "ZBEST": None})
     '{"HISTORY": ["one", "two"], "ZBEST": null}'
     """
-    return json.dumps(_encode(plain_header(header)), allow_nan=False)
+    plain = plain_header(header)
+    try:
+        return json.dumps(plain, allow_nan=False, default=_encode)
+    except ValueError:  # NaN or an infinity somewhere, which json does not hand to ``default``
+        return json.dumps(_encode(plain), allow_nan=False)
 
 
 def load_header(text: str) -> dict[str, Any]:
