@@ -35,13 +35,12 @@ def prism_grids(n: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     """Return n grids like those of the prism, each with a shift of its own; shape (n, PIXELS)."""
     step = np.interp(np.linspace(0, 1, PIXELS), [0.0, 0.2, 0.35, 1.0], [0.004, 0.017, 0.019, 0.007])
     wave = 0.6 + np.cumsum(step) * (4.7 / step.sum())
-    return wave + rng.uniform(-0.003, 0.003, (n, 1))
+    return np.asarray(wave + rng.uniform(-0.003, 0.003, (n, 1)))
 
 
 def report(name: str, ours: float, theirs: float, goal: str, per: int = 1) -> None:
-    print(
-        f"{name:<62} {1e6 * ours / per:8.1f} us {1e6 * theirs / per:9.1f} us {theirs / ours:7.1f}x   goal {goal}"
-    )
+    times = f"{1e6 * ours / per:8.1f} us {1e6 * theirs / per:9.1f} us {theirs / ours:7.1f}x"
+    print(f"{name:<62} {times}   goal {goal}")
 
 
 def main() -> None:
@@ -100,7 +99,7 @@ def main() -> None:
                 step = np.diff(union) * (throughput[1:] / union[1:] + throughput[:-1] / union[:-1]) / 2
                 pixel = np.clip(np.searchsorted(edges, (union[1:] + union[:-1]) / 2) - 1, 0, PIXELS - 1)
                 weight = np.bincount(pixel, step, PIXELS)
-                weight /= weight.sum()
+                weight = weight / weight.sum()
                 row.append((weight @ flux[k], np.sqrt(weight**2 @ error[k] ** 2)))
             out.append(row)
         return np.array(out)

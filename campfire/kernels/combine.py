@@ -78,8 +78,8 @@ class Combiner:
 
 def _inverse(error: FloatArray, good: BoolArray, power: int) -> FloatArray:
     """Return error**-power as float64, zero for pixels not used."""
-    safe = np.where(good, error, 1.0).astype(np.float64)
-    return np.where(good, safe**-power, 0.0)
+    inverse = good / np.where(good, error, 1.0).astype(np.float64)
+    return np.asarray(inverse if power == 1 else np.square(inverse))
 
 
 def _normalised(weights: FloatArray) -> FloatArray:

@@ -282,12 +282,21 @@ def combined_lags(
         for the covariances of the single spectra.
     """
     edges, grid_edges = pixel_edges(wavelength), pixel_edges(grid)
-    pieces = cut(np.broadcast_to(edges, (len(good), edges.shape[-1])), grid_edges, good)
-    width = pieces.sum(pieces.width)
-    scale = weights.ravel() / np.where(width > 0, width, 1.0)
-    variance = np.square(np.where(good, error, 0.0).ravel()[pieces.column], dtype=np.float64)
+    edges = np.broadcast_to(edges, (len(good), edges.shape[-1]))
     n_out = len(grid_edges) - 1
-    return _lags(pieces, pieces.width * scale[pieces.row], variance, pieces.row % n_out, n_out)
+    total = np.zeros((n_out, 1))
+    size = max(1, _BLOCK // good.shape[1])
+    for k in range(0, len(good), size):
+        rows = slice(k, k + size)
+        pieces = cut(edges[rows], grid_edges, good[rows])
+        width = pieces.sum(pieces.width)
+        scale = weights[rows].ravel() / np.where(width > 0, width, 1.0)
+        variance = np.square(error[rows].ravel()[pieces.column], dtype=np.float64)
+        lags = _lags(pieces, pieces.width * scale[pieces.row], variance, pieces.row % n_out, n_out)
+        if lags.shape[1] > total.shape[1]:
+            total, lags = lags, total
+        total[:, : lags.shape[1]] += lags
+    return total
 
 
 def _shared(
