@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from campfire.columns import to_table
 from campfire.query import Query
 from campfire.store.catalog import Catalog
@@ -40,9 +38,11 @@ class Rows:
         self.spectra = int(objects * spectra_each)
 
     def metadata(self) -> Mapping[str, Any]:
+        """Eight programs."""
         return {"programs": [{"slug": f"prog-{n}", "program_name": f"Program {n}"} for n in range(8)]}
 
     def observations(self) -> Sequence[Row]:
+        """150 observations."""
         names = list(FIELDS)
         return [
             {"observation": f"obs_p{n}", "program_slug": f"prog-{n % 8}", "field": names[n % 4]}
@@ -50,6 +50,7 @@ class Rows:
         ]
 
     def sync_lists(self) -> list[Row]:
+        """One tag."""
         return [
             {
                 "id": 1,
@@ -61,12 +62,15 @@ class Rows:
         ]
 
     def sync_objects(self, updated_since: str | None = None) -> Iterator[Page]:
+        """Pages of objects."""
         return self._pages(self.objects, self.object_row, updated_since)
 
     def sync_spectra(self, updated_since: str | None = None) -> Iterator[Page]:
+        """Pages of spectra."""
         return self._pages(self.spectra, self.spectrum_row, updated_since)
 
     def sync_photometry(self, updated_since: str | None = None) -> Iterator[Page]:
+        """Pages of photometric records."""
         return self._pages(self.objects // 2, self.photometry_row, updated_since)
 
     def _pages(self, total: int, make: Callable[[int], Row], since: str | None) -> Iterator[Page]:
@@ -78,6 +82,7 @@ class Rows:
             yield {"rows": rows, "total": total, "accessible": total}
 
     def object_row(self, n: int) -> Row:
+        """The n-th object."""
         name = list(FIELDS)[n % 4]
         ra0, dec0 = FIELDS[name]
         # Golden-ratio sequences: even coverage of a quarter of a degree, without a random generator a row.
@@ -116,6 +121,7 @@ class Rows:
         }
 
     def spectrum_row(self, n: int) -> Row:
+        """The n-th spectrum."""
         target = n % self.objects
         observation, grating = f"obs_p{target % 150}", GRATINGS[(target + n // self.objects) % 4]
         name = f"{observation}_{grating.lower()}_clear_{target}"
@@ -141,6 +147,7 @@ class Rows:
         }
 
     def photometry_row(self, n: int) -> Row:
+        """The n-th photometric record."""
         band = {"flux": 0.42, "flux_err": 0.03, "wav": 4.415974, "wav_min": 3.80237, "wav_max": 5.09955}
         return {
             "id": n + 1,
@@ -199,39 +206,9 @@ def scan(path: Path, ra: float, dec: float, radius: float) -> Any:
     return Table(rows=rows)
 
 
-OBJECTS = ", ".join(
-    f"o.{n}"
-    for n in [
-        "object_id",
-        "field",
-        "ra",
-        "dec",
-        "redshift",
-        "redshift_quality",
-        "redshift_auto",
-        "redshift_inspected",
-        "programs",
-        "tags",
-        "gratings",
-        "observations",
-        "member_target_ids",
-        "n_targets",
-        "n_spectra",
-        "max_snr",
-        "max_exposure_time",
-        "has_photometry",
-        "photo_z",
-        "photo_z_err_lo",
-        "photo_z_err_hi",
-        "staleness_reason",
-        "last_inspected_at",
-        "last_inspected_by",
-        "last_data_change_at",
-        "created_at",
-        "updated_at",
-        "version",
-        "id",
-    ]
+CHOSEN = (
+    "SELECT * FROM objects WHERE redshift >= 4 AND redshift <= 8 AND redshift_quality IN (3, 4)"
+    " ORDER BY object_id"
 )
 SPECTRA = (
     "SELECT s.*, o.object_id, o.redshift, o.redshift_quality, o.ra, o.dec FROM spectra s"
@@ -273,12 +250,8 @@ def main() -> int:
             line("all spectra into a table", theirs / ours, 5, "x", at_least=True)
 
             chosen = Query.of("objects", redshift_range=(4, 8), redshift_quality=[3, 4])
-            sql = (
-                f"SELECT {OBJECTS} FROM objects o WHERE redshift >= 4 AND redshift <= 8"
-                " AND redshift_quality IN (3, 4) ORDER BY object_id"
-            )
             ours = best(lambda: to_table(catalog.select(chosen)))
-            theirs = best(lambda: straightforward(path, sql), 3)
+            theirs = best(lambda: straightforward(path, CHOSEN), 3)
             print(f"     {catalog.count(chosen)} objects: {ours * 1e3:.1f} ms against {theirs * 1e3:.1f} ms")
             line("redshift and quality filter", theirs / ours, 3, "x", at_least=True)
 
@@ -286,9 +259,8 @@ def main() -> int:
             cone = Query.of("objects", cone_search=(ra, dec, 30.0))
             ours = best(lambda: to_table(catalog.select(cone)), 20)
             theirs = best(lambda: scan(path, ra, dec, 30.0), 3)
-            print(
-                f"     cone ({len(catalog.select(cone))} rows): {ours * 1e3:.2f} ms, scan {theirs * 1e3:.1f} ms"
-            )
+            found = len(catalog.select(cone))
+            print(f"     cone, {found} rows: {ours * 1e3:.2f} ms, scan {theirs * 1e3:.1f} ms")
             line("cone search against a full scan", theirs / ours, 6, "x", at_least=True)
 
         if options.million:
@@ -301,7 +273,6 @@ def main() -> int:
                 taken = best(lambda: catalog.select(query), 20) * 1e3
                 print(f"     {len(catalog.select(query))} rows among a million objects")
                 line("cone at a million objects, its rows", taken, 5, "ms", at_least=False)
-    assert np.isfinite(taken if options.million else ours)
     return 1 if missed else 0
 
 

@@ -24,7 +24,7 @@ __all__ = ["PackedTable", "load", "save"]
 
 Execute = Callable[[str, Sequence[Any]], sqlite3.Cursor]
 
-_BLOCK = 8192
+_BLOCK = 1024
 _UNKNOWN_TEXT = b"\xff"  # no text in UTF-8 begins so
 _UNKNOWN_INT = np.iinfo(np.int64).min
 

@@ -70,13 +70,16 @@ def test_unknown_table() -> None:
 
 def test_names_in_any_case_numbers_of_any_kind() -> None:
     """Case never matters; numpy scalars are numbers; a single name needs no list; None is left out."""
+    options: dict[str, Any] = {
+        "programs": [np.int64(6585), "EMBER-UDS"],
+        "redshift_range": (np.float32(4), math.inf),
+    }
     query = Query.of(
         "objects",
         fields="COSMOS",
-        programs=[np.int64(6585), "EMBER-UDS"],
+        **options,
         gratings=["prism", "PRISM"],
         redshift_quality=["Secure", 3],
-        redshift_range=(np.float32(4), math.inf),
         limit=int(np.int64(3)),
         tags=None,
     )
@@ -107,7 +110,7 @@ def test_vocabulary_names_what_is_near() -> None:
     )
     assert Query.of("objects", programs=[1345]).resolved(known).get("programs") == ("ceers", "ember-uds")
     assert Query.of("objects", programs=[6585]).resolved(known).get("programs") == ("6585",)
-    with pytest.raises(ValidationError, match="unknown field 'cosmo' .did you mean 'cosmos'"):
+    with pytest.raises(ValidationError, match=r"unknown field 'cosmo' .did you mean 'cosmos'"):
         Query.of("objects", fields=["cosmo"]).resolved(known)
     with pytest.raises(ValidationError, match="there are none here"):
         Query.of("objects", tags=["lrd"]).resolved(known)

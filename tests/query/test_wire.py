@@ -136,7 +136,7 @@ def _separation(ra1: float, dec1: float, ra2: Any, dec2: Any) -> Any:
     seed=st.integers(0, 9),
 )
 def test_padded_cones_hold_the_cone(ra: float, dec: float, radius: float, seed: int) -> None:
-    """The service clips at |delta RA| <= radius without 1/cos(dec) or wrap: what is asked for still holds all."""
+    """The service clips at |delta RA| <= radius, without 1/cos(dec) or wrap: what is asked for holds all."""
     rng = np.random.default_rng(seed)
     # positions in and around the cone, dense towards its rim
     angle = np.radians(radius / 3600 * np.sqrt(rng.uniform(0.0, 1.0, 300)))

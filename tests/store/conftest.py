@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ def make_rows(n_objects: int = 120, seed: int = 1) -> Rows:
         ra0, dec0 = CENTRES[field]
         spread = 10.0 if field == "pole" else 4.0
         east, north = rng.uniform(-spread, spread, 2) / 3600
-        dec = min(90.0, dec0 + north)
+        dec = dec0 + north
+        dec = 180.0 - dec if dec > 90.0 else dec
         ra = rng.uniform(0, 360) if field == "pole" else (ra0 + east / np.cos(np.radians(dec))) % 360
         quality = int(rng.integers(0, 5))
         program = PROGRAMS[int(rng.integers(0, 4))]
@@ -56,7 +57,7 @@ def make_rows(n_objects: int = 120, seed: int = 1) -> Rows:
         ]
         inspected, changed = (perhaps(dates[int(rng.integers(0, 4))], 0.4) for _ in range(2))
         redshift = round(float(rng.integers(0, 8)), 6)
-        mine = []
+        mine: list[Row] = []
         for target in targets:
             for grating in rng.permutation(GRATINGS)[: rng.integers(0, 4)].tolist():
                 name = f"{observation}_{grating.lower()}_clear_{target.rpartition('_')[2]}"
@@ -167,6 +168,12 @@ def fill(catalog: Catalog, rows: dict[str, list[Row]], *, pack: bool = False) ->
 @pytest.fixture(scope="session")
 def rows() -> Rows:
     return make_rows()
+
+
+@pytest.fixture(scope="session")
+def put_all(rows: Rows) -> Callable[[Catalog], None]:
+    """Writes all rows into a catalogue of one's own."""
+    return lambda catalog: fill(catalog, rows)
 
 
 @pytest.fixture(scope="session")
