@@ -86,7 +86,8 @@ def mean_position(ra: FloatArray, dec: FloatArray) -> tuple[float, float]:
     if len(ra) == 1:
         return float(ra[0]), float(dec[0])
     x, y, z = _vectors(ra, dec).mean(axis=0)
-    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+    # Twice: a tiny negative angle becomes 360 the first time.
+    return math.degrees(math.atan2(y, x)) % 360.0 % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
 
 
 def nearest(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,8 @@ _INSPECTION = (
     *("redshift_quality", "redshift_inspected", "inspected_used_auto", "last_inspected_at"),
     "last_inspected_by",
 )
+_ROUNDING = 1e-9
+"""Degrees."""
 _NEW: Row = {
     "redshift_quality": 0,
     "redshift_inspected": None,
@@ -151,11 +152,7 @@ def _inherit(groups: Mapping[int, list[str]], owners: Mapping[str, int]) -> dict
 
 def _row(base: Sequence[Row], centre: tuple[float, float], field: str, spectra: Sequence[Row]) -> Row:
     row: Row = {**_NEW, **(base[0] if base else {})}
-    # Sums in another order must not make an object look moved.
-    if not (
-        base
-        and all(math.isclose(row[k], c, abs_tol=1e-9) for k, c in zip(("ra", "dec"), centre, strict=True))
-    ):
+    if not base or not _same_place(row, centre):
         row["ra"], row["dec"] = centre
     row["field"], row["redshift_auto"] = field, best_redshift(spectra)
     row["tags"] = sorted({tag for former in base for tag in former["tags"]})
@@ -167,6 +164,12 @@ def _row(base: Sequence[Row], centre: tuple[float, float], field: str, spectra: 
     if row["redshift_quality"] == 1:
         row["redshift"] = None
     return row
+
+
+def _same_place(row: Row, centre: tuple[float, float]) -> bool:
+    """Tell whether a position is the same but for rounding: sums in another order move no object."""
+    across = (row["ra"] - centre[0] + 180.0) % 360.0 - 180.0
+    return abs(across) < _ROUNDING and abs(row["dec"] - centre[1]) < _ROUNDING
 
 
 def _stamp(

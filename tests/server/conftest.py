@@ -323,6 +323,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def make_product() -> Callable[..., SpecProduct]:
+    """Function that makes a small product: ``make_product(grating, ra, dec, seed)``."""
+    return product
+
+
 @pytest.fixture
 def fresh_root(template: Path, tmp_path: Path) -> Path:
     """A copy of the data root for a test that changes it."""

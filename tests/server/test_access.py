@@ -111,11 +111,12 @@ def test_without_programs(nobody: tuple[str, dict[str, str]], http: httpx.Client
     empty = {"data": [], "pagination": {"total": 0, "limit": 0, "offset": 0}}
     for path in ("objects", "spectra/list", "sync/objects", "sync/spectra", "sync/photometry"):
         assert http.get(f"{url}/{path}?limit=5", headers=headers).json() == empty
-    for path, body in {
+    bodies: dict[str, dict[str, list[str]]] = {
         "metadata": {"programs": [], "fields": [], "gratings": [], "observations": []},
         "observations": {"observations": []},
         "sync/lists": {"data": []},
-    }.items():
+    }
+    for path, body in bodies.items():
         assert http.get(f"{url}/{path}", headers=headers).json() == body
     assert http.get(f"{url}/observations/demo_p1/manifest", headers=headers).status_code == 404
     for path in (
