@@ -13,7 +13,13 @@ import numpy as np
 
 from campfire.errors import NotFoundError, ValidationError
 from campfire.formats.extras import restore_fields
-from campfire.formats.layouts import find_table, identify_header, merged_header, read_columns
+from campfire.formats.layouts import (
+    find_table,
+    identify_header,
+    merged_header,
+    read_columns,
+    read_wavelength,
+)
 from campfire.formats.names import parse_product_name
 from campfire.formats.raw import RawFits
 
@@ -107,7 +113,7 @@ def read_spectrum(
     >>> fields["spectrum_id"], fields["fnu"], fields["mask"]
     ('a_prism_clear_1', array([ 3., nan]), array([False,  True]))
     """
-    fields = _fields(path, extraction, None)
+    fields, _ = _fields(path, extraction, None)
     if spectrum_id:
         fields["spectrum_id"] = spectrum_id
     if grating:
@@ -115,15 +121,15 @@ def read_spectrum(
     return fields
 
 
-def peek_spectrum(path: PathInput, *, extraction: str = "optimal") -> SpectrumFields:
-    """Return what :func:`read_spectrum` does, but without the pixels: arrays have the dtypes and no elements.
+def peek_spectrum(path: PathInput, *, extraction: str = "optimal") -> tuple[SpectrumFields, FloatArray]:
+    """Return what :func:`read_spectrum` does, with arrays of no pixels (for their dtypes); and wavelengths.
 
-    The file is checked as when reading it, wavelengths included.
+    The file is checked as when it is read.
     """
     return _fields(path, extraction, 0)
 
 
-def _fields(path: PathInput, extraction: str, rows: int | None) -> SpectrumFields:
+def _fields(path: PathInput, extraction: str, rows: int | None) -> tuple[SpectrumFields, FloatArray]:
     with RawFits(path) as fits:
         table = find_table(fits)
         pixels = read_columns(fits, table, extraction, rows=rows)
@@ -143,7 +149,8 @@ def _fields(path: PathInput, extraction: str, rows: int | None) -> SpectrumField
         }
         if table.layout == "campfire":
             restore_fields(fits, fields, fits.layout(table.hdu).rows)
-    return fields
+        wavelength = pixels.wavelength if rows is None else read_wavelength(fits, table)
+    return fields, wavelength
 
 
 def read_pixels(path: PathInput, *, extraction: str = "optimal") -> PixelArrays:

@@ -123,10 +123,9 @@ class RawFits:
         self._file = handle
         first = handle.read(_FIRST_READ) or b""
         if first.startswith(_GZIP_MAGIC):
-            # Sizes are known only at the end, and the checksum is there: the whole file is needed.
-            handle.seek(0)
-            with gzip.GzipFile(fileobj=handle) as unzipped:
-                first = unzipped.read()
+            state = os.fstat(handle.fileno())
+            key = (os.path.abspath(self.path), state.st_ino, state.st_mtime_ns, state.st_size)
+            first = _unzipped(handle, key)
             self._size = len(first)
         else:
             self._size = os.fstat(handle.fileno()).st_size
@@ -274,6 +273,24 @@ class RawFits:
         return array.astype(array.dtype.newbyteorder("="))
 
 
+class _Unzipped:
+    """The content of the gzipped file used last: arrays of one file are often read one after the other."""
+
+    def __init__(self) -> None:
+        self._held: tuple[object, bytes] = (None, b"")
+
+    def __call__(self, file: BinaryIO, key: object) -> bytes:
+        held, content = self._held  # one assignment sets both: threads see a pair that belongs together
+        if held != key:
+            # Sizes are known only at the end, and the checksum is there: the whole file is needed.
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) as unzipped:
+                content = unzipped.read()
+            self._held = (key, content)
+        return content
+
+
+_unzipped = _Unzipped()
 _FETCH_AGAIN = "the file is incomplete: download or copy it again"
 
 

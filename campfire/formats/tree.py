@@ -107,7 +107,7 @@ class Group(Mapping[str, np.ndarray[Any, Any]]):
         return f"Group({listed})"
 
 
-def read_tree(path: PathInput, *, extraction: str = "optimal", only: str | None = None) -> dict[str, Group]:
+def read_tree(path: PathInput, *, extraction: str = "optimal") -> dict[str, Group]:
     """Return every group of a spectrum file; arrays are read when they are taken out of their group.
 
     Parameters
@@ -116,8 +116,6 @@ def read_tree(path: PathInput, *, extraction: str = "optimal", only: str | None 
         A file of one of the layouts :func:`campfire.formats.fits.read_spectrum` reads.
     extraction
         The one of the group ``/``.
-    only
-        The one group wanted; None gives all.
 
     Raises
     ------
@@ -129,8 +127,6 @@ def read_tree(path: PathInput, *, extraction: str = "optimal", only: str | None 
         table = find_table(fits)
         groups: dict[str, Group] = {}
         for name, describe in _DESCRIBERS.items():
-            if only not in (None, name):
-                continue
             group = describe(fits, table, place, extraction)
             if group is not None:
                 groups[name] = group

@@ -22,10 +22,11 @@ from campfire.convert import to_dataset
 from campfire.errors import ValidationError
 from campfire.formats.cards import CARD
 from campfire.formats.fits import peek_spectrum, read_spectrum
-from campfire.formats.tree import read_tree
+from campfire.formats.tree import FileArray, read_tree
+from campfire.schema import SPECTRUM
 
 if TYPE_CHECKING:
-    from campfire.formats.tree import FileArray, Group
+    from campfire.formats.tree import Group
 
 __all__ = ["CampfireBackendEntrypoint"]
 
@@ -53,9 +54,8 @@ class _LazyArray(BackendArray):
         return np.asarray(self.source.read()[key])
 
 
-def _lazy(array: FileArray, attrs: dict[str, Any] | None = None) -> xr.Variable:
-    data = indexing.LazilyIndexedArray(_LazyArray(array))
-    return xr.Variable(array.dims, data, dict(array.attrs) if attrs is None else attrs)
+def _lazy(array: FileArray) -> xr.Variable:
+    return xr.Variable(array.dims, indexing.LazilyIndexedArray(_LazyArray(array)), dict(array.attrs))
 
 
 def _local_path(filename_or_obj: Any) -> str:
@@ -71,20 +71,22 @@ def _without(ds: xr.Dataset, drop_variables: str | Iterable[str] | None) -> xr.D
     return ds.drop_vars(names, errors="ignore")
 
 
-def _spectrum(path: str, group: Group, extraction: str) -> xr.Dataset:
+def _spectrum(path: str, extraction: str) -> xr.Dataset:
     """The Dataset of :func:`campfire.convert.to_dataset`, its pixels unread but for the wavelengths."""
-    fields = peek_spectrum(path, extraction=extraction)
+    fields, wavelength = peek_spectrum(path, extraction=extraction)
     if fields.get("covariance") is not None:
         # the number of bands is only known from the values
         return to_dataset(read_spectrum(path, extraction=extraction))
     empty = to_dataset(fields)
-    wavelength = group["wavelength"]
-    variables: dict[str, Any] = {
-        str(name): _lazy(group.arrays[str(name)], dict(variable.attrs))
-        for name, variable in empty.data_vars.items()
+    place = os.path.abspath(path)  # what is read later may be read from another folder
+    variables = {
+        name: _lazy(
+            FileArray(place, "/", name, SPECTRUM, wavelength.shape, array.dtype, array.attrs, extraction)
+        )
+        for name, array in ((str(key), array) for key, array in empty.data_vars.items())
     }
     coords = {str(name): variable.variable for name, variable in empty.coords.items()}
-    coords["wavelength"] = xr.Variable(("wavelength",), wavelength, dict(empty["wavelength"].attrs))
+    coords["wavelength"] = xr.Variable(SPECTRUM, wavelength, empty["wavelength"].attrs)
     return xr.Dataset(variables, coords, empty.attrs)
 
 
@@ -134,8 +136,7 @@ class CampfireBackendEntrypoint(BackendEntrypoint):
             As :func:`campfire.formats.fits.read_spectrum`.
         """
         path = _local_path(filename_or_obj)
-        group = read_tree(path, extraction=extraction, only="/")["/"]
-        return _without(_spectrum(path, group, extraction), drop_variables)
+        return _without(_spectrum(path, extraction), drop_variables)
 
     def open_groups_as_dict(
         self,
@@ -146,9 +147,10 @@ class CampfireBackendEntrypoint(BackendEntrypoint):
     ) -> dict[str, xr.Dataset]:
         """Open every group of a file; called by ``xr.open_groups``."""
         path = _local_path(filename_or_obj)
-        groups = read_tree(path, extraction=extraction)
-        datasets = {"/": _spectrum(path, groups.pop("/"), extraction)}
-        datasets |= {f"/{name}": _plain(group) for name, group in groups.items()}
+        datasets = {"/": _spectrum(path, extraction)}
+        for name, group in read_tree(path).items():
+            if name != "/":
+                datasets[f"/{name}"] = _plain(group)
         return {name: _without(ds, drop_variables) for name, ds in datasets.items()}
 
     def open_datatree(

@@ -381,7 +381,8 @@ def test_pixels_alone_equal_those_of_the_whole(product_file: Callable[..., Path]
 
 def test_peeking_tells_dtypes_and_names_only(product_file: Callable[..., Path]) -> None:
     path = product_file()
-    fields, peeked = read_spectrum(path), peek_spectrum(path)
+    fields, (peeked, wavelength) = read_spectrum(path), peek_spectrum(path)
+    np.testing.assert_array_equal(wavelength, fields["wavelength"])
     assert peeked["header"] == fields["header"]
     for name in ("wavelength", "fnu", "fnu_err", "flam", "flam_err", "mask"):
         full: Any = fields[name]

@@ -30,14 +30,22 @@ def test_groups_of_a_product(product_file: Callable[..., Path]) -> None:
     assert tree["exposures"]["nod_number"].tolist() == [1, 2, 3]
 
 
-def test_what_is_described_is_what_is_read(product_file: Callable[..., Path], real_file: Path) -> None:
+def assert_described(path: Path) -> None:
+    for group in read_tree(path).values():
+        for name, array in group.arrays.items():
+            values = group[name]
+            assert (values.shape, values.dtype) == (array.shape, array.dtype), name
+            assert len(array.dims) == values.ndim
+
+
+def test_what_is_described_is_what_is_read(product_file: Callable[..., Path]) -> None:
     """Shape, dtype and number of dimensions of every array are known before it is read."""
-    for path in (product_file(), real_file):
-        for group in read_tree(path).values():
-            for name, array in group.arrays.items():
-                values = group[name]
-                assert (values.shape, values.dtype) == (array.shape, array.dtype), name
-                assert len(array.dims) == values.ndim
+    assert_described(product_file())
+    assert_described(product_file(combined=True))
+
+
+def test_what_is_described_is_what_is_read_from_real_files(real_file: Path) -> None:
+    assert_described(real_file)
 
 
 def test_extractions_equal_those_read_one_by_one(product_file: Callable[..., Path]) -> None:
