@@ -186,15 +186,8 @@ class Catalog:
 
     def object_row(self, name: str) -> Row | None:
         """Return the object of this name, or the one a target of this name belongs to, or None."""
-        query = Query.of("objects")
-        for condition in (
-            "o.object_id = ?",
-            "o.id = (SELECT object_pk FROM targets WHERE target_id = ?)",
-        ):
-            row = self._one(query, condition, name)
-            if row is not None:
-                return row
-        return None
+        query, by_target = Query.of("objects"), "o.id = (SELECT object_pk FROM targets WHERE target_id = ?)"
+        return self._one(query, "o.object_id = ?", name) or self._one(query, by_target, name)
 
     def spectrum_row(self, spectrum_id: str) -> Row | None:
         """Return the spectrum of this name, or None."""
@@ -287,23 +280,25 @@ class Catalog:
 
     def vocabulary(self) -> Vocabulary:
         """Return all names that queries may use; kept until the catalogue changes."""
-        revision = self.revision
+        state = f"{self.revision} {self.last_synced}"
         held = self._vocabulary
-        if held is None or held[0] != revision:
+        if held is None or held[0] != state:
             numbers: dict[str, tuple[str, ...]] = {}
             for row in self.programs():
                 for number in split(row["jwst_program"]):
                     numbers[number] = (*numbers.get(number, ()), row["slug"])
             programs = self._names("SELECT slug FROM programs UNION SELECT program_slug FROM spectra")
+            # Names the service knows and this account has no rows of: right, though they match nothing.
+            known = json.loads(self.get_meta("known_names") or "{}")
             vocabulary = Vocabulary(
-                fields=tuple(self.fields()),
+                fields=_union(self.fields(), known.get("fields")),
                 programs=tuple(programs),
-                gratings=tuple(self.gratings()),
-                observations=tuple(self.observation_names()),
+                gratings=_union(self.gratings(), known.get("gratings")),
+                observations=_union(self.observation_names(), known.get("observations")),
                 tags=tuple(self._names("SELECT slug FROM tags")),
                 jwst_programs=numbers,
             )
-            held = revision, vocabulary
+            held = state, vocabulary
             self._vocabulary = held
         return held[1]
 
@@ -444,6 +439,10 @@ class Catalog:
         names = STORED[table]
         found = self.execute(f"SELECT {', '.join(names)} FROM {table} p {tail}", values)
         return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _union(names: list[str], more: list[str] | None) -> tuple[str, ...]:
+    return tuple(sorted({*names, *(more or ())}))
 
 
 def _reopen(path: str, read_only: bool) -> Catalog:

@@ -108,6 +108,9 @@ def use_safe_journal(connection: sqlite3.Connection, path: Path, *, network: boo
     """Put the database into WAL mode where that is safe, else into rollback-journal mode; return the mode."""
     unsafe = on_network(path) if network is None else network
     wanted = "delete" if unsafe else "wal"
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if mode == wanted:
+        return wanted  # without asking for a lock, which another process may hold for long
     try:
         (mode,) = connection.execute(f"PRAGMA journal_mode={wanted}").fetchone()
         connection.execute("BEGIN IMMEDIATE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -118,31 +119,50 @@ def import_official(path: Path) -> Path:
     -------
     pathlib.Path
         Where the copy of the official file is kept.
+
+    Raises
+    ------
+    CampfireError
+        If another program has the file open.
     """
-    kept = _free_name(path)
     building = path.with_name(f".{path.name}.{os.getpid()}.migrating")
+    copy = building.with_suffix(".copy")
     source = connect(path, read_only=False)
     try:
-        copy = sqlite3.connect(building.with_suffix(".copy"))
-        try:
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode=delete")
-        finally:
-            copy.close()
-        os.replace(building.with_suffix(".copy"), kept)
+        _settle(source, path)
+        shutil.copy2(path, copy)
         create(building)
         target = connect(building, read_only=False)
         try:
             _copy(source, target)
         finally:
             target.close()
-        # What still is in its write-ahead log goes into the file, so that the log can vanish with it.
-        source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        source.execute("PRAGMA journal_mode=delete")
+        kept = _free_name(path)
+        os.replace(copy, kept)
+        source.close()
+        os.replace(building, path)
     finally:
         source.close()
-    os.replace(building, path)
+        for left in (building, copy):
+            left.unlink(missing_ok=True)
     return kept
+
+
+def _settle(source: sqlite3.Connection, path: Path) -> None:
+    """Bring what is in the write-ahead log into the file, so that the file is all there is."""
+    mode = ""
+    try:
+        source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (mode,) = source.execute("PRAGMA journal_mode=delete").fetchone()
+    except sqlite3.OperationalError as err:
+        if "lock" not in str(err):
+            raise
+    if mode != "delete":
+        raise CampfireError(
+            f"{path} belongs to another program that is running",
+            hint="end it, then try again: the catalogue will be migrated",
+            path=path,
+        )
 
 
 def _free_name(path: Path) -> Path:

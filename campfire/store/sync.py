@@ -195,6 +195,8 @@ class _Run:
     def _store(self, writer: Writer, staged: Staging, *, incremental: bool) -> list[int]:
         """Write everything that came; return the tags that were not there before."""
         known = {pk for (pk,) in writer.execute("SELECT id FROM tags")}
+        names = {kind: self.metadata.get(kind) or [] for kind in ("fields", "gratings", "observations")}
+        writer.set_meta("known_names", json.dumps(names))
         if self.programs:
             numbers = _program_numbers(self.observations)
             writer.put_programs(row | {"jwst_program": numbers.get(row["slug"])} for row in self.programs)

@@ -164,10 +164,11 @@ class Service:
 
     def metadata(self) -> Mapping[str, Any]:
         return {
+            "fields": ["uds", "elsewhere"],
             "programs": [
                 {"slug": slug, "program_name": slug.title(), "pi_name": None, "is_public": True}
                 for slug in self.programs
-            ]
+            ],
         }
 
     def observations(self) -> list[Row]:
@@ -476,6 +477,13 @@ def test_private_lists_of_others_are_not_kept(tmp_path: Path, service: Service) 
         assert b"secret" not in catalog.path.read_bytes()
 
 
+def test_names_the_service_knows_are_right(catalog: Catalog) -> None:
+    """A name out of the service's metadata is no mistake, though this account has no rows of it."""
+    query = Query.of("objects", fields=["Elsewhere"]).resolved(catalog.vocabulary())
+    assert len(catalog.select(query)) == 0
+    assert catalog.fields() == ["uds"]
+
+
 # --- a service that misbehaves ------------------------------------------------------------------------------
 
 
@@ -641,7 +649,7 @@ def go(process: subprocess.Popen[str]) -> None:
 @pytest.mark.slow
 def test_killed_at_any_point(tmp_path: Path) -> None:
     """kill -9 at a random point leaves the old catalogue or the new one, whole, and the next sync works."""
-    n, kills = 80, int(os.environ.get("CAMPFIRE_KILLS", "6"))
+    n, kills = 80, int(os.environ.get("KILLS", "6"))
     path = tmp_path / "meta" / "campfire.db"
     old = Service(n=n, page=100)
     new = Service(n=n, page=100)
