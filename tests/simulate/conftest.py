@@ -1,25 +1,20 @@
-"""One archive for the tests of the simulation: 20 objects hold some of everything."""
+"""The archive that all tests share, and the truth behind it."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from campfire.config import DataPaths
-from campfire.simulate.archive import make_archive
 from campfire.simulate.truth import Truth
 
 
 @pytest.fixture(scope="session")
-def made_archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataPaths, Truth]:
-    root = tmp_path_factory.mktemp("simulated")
-    return DataPaths(root), make_archive(root, objects=20, seed=11)
+def paths(archive: Path) -> DataPaths:
+    return DataPaths(archive)
 
 
 @pytest.fixture(scope="session")
-def paths(made_archive: tuple[DataPaths, Truth]) -> DataPaths:
-    return made_archive[0]
-
-
-@pytest.fixture(scope="session")
-def truth(made_archive: tuple[DataPaths, Truth]) -> Truth:
-    return made_archive[1]
+def truth(archive: Path) -> Truth:
+    return Truth.read(archive)
