@@ -129,6 +129,8 @@ class API:
             query = {**params, "limit": page, "offset": number * page}
             body = self._session.get_json(path, query, timeout=_SLOW)
             rows, total = _rows(body, "data", path), _total(body)
+            if total is not None and len(rows) < min(page, total - number * page):
+                raise _malformed(path, f"{len(rows)} rows came at {number * page} of {total} rows")
             yield {"rows": rows, "total": total, "accessible": None}
             number += 1
             if not rows or (number * page >= total if total else len(rows) < page):
