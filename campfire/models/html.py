@@ -27,7 +27,7 @@ WIDTH, HEIGHT, PAD = 360, 90, 4
 _POINTS = 180  # of a sparkline: more than the pixels of the card would show
 _TEXT, _ITEMS, _ROWS = 80, 12, 10
 _BOX = (
-    "font-family:sans-serif;font-size:13px;line-height:1.5;max-width:420px;"
+    "font-family:sans-serif;font-size:13px;line-height:1.5;max-width:560px;"
     "border:1px solid #8888;border-radius:6px;padding:8px 12px"
 )
 _CHIP = "display:inline-block;border:1px solid #8888;border-radius:9px;padding:0 8px;margin:1px 3px 1px 0"
@@ -67,7 +67,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> st
     """Lay out cells that are escaped already; ``total`` rows, of which some are shown."""
     body = _line("th", head) + "".join(_line("td", row) for row in rows)
     more = f"<div style='opacity:.6'>… {total - _ROWS} more</div>" if total > _ROWS else ""
-    return f'<table style="border-collapse:collapse">{body}</table>{more}'
+    return f'<table style="border-collapse:collapse;font-size:inherit;width:auto">{body}</table>{more}'
 
 
 def _scale(values: FloatArray, low: float, high: float, length: float) -> FloatArray:
