@@ -169,7 +169,7 @@ def _row(base: Sequence[Row], centre: tuple[float, float], field: str, spectra: 
 def _same_place(row: Row, centre: tuple[float, float]) -> bool:
     """Tell whether a position is the same but for rounding: sums in another order move no object."""
     across = (row["ra"] - centre[0] + 180.0) % 360.0 - 180.0
-    return abs(across) < _ROUNDING and abs(row["dec"] - centre[1]) < _ROUNDING
+    return bool(abs(across) < _ROUNDING and abs(row["dec"] - centre[1]) < _ROUNDING)
 
 
 def _stamp(

@@ -107,9 +107,9 @@ def redshift_fit(
         raise refusal(502, f"the redshift fit cannot be read: {err.message}") from err
 
 
-@links.api_route(
+@links.head(LINK + "/{observation}/{name}", include_in_schema=False)
+@links.get(
     LINK + "/{observation}/{name}",
-    methods=["GET", "HEAD"],
     response_class=Response,
     responses=errors(DataError, 403, 404)
     | {
