@@ -1,9 +1,9 @@
 """Time to read the 1-D spectra of 300 ``_spec.fits``: campfire against plain ``astropy.io.fits``.
 
 Both read the five columns (wave, fnu, fnu_err, flam, flam_err) and the whole primary header of the same files
-in the same run, in turns. ``python benchmarks/read_spec.py [ROOT]`` takes files under ROOT, or simulates some.
-The goal is at most an eighth of the time; values have to be identical. campfire also checks that each file is
-complete, its units, and that wavelengths ascend.
+in the same run, in turns. ``python benchmarks/read_spec.py [ROOT]`` takes files under ROOT, or simulates
+some. The goal is at most an eighth of the time; values have to be identical. campfire also checks that each
+file is complete, its units, and that wavelengths ascend.
 """
 
 from __future__ import annotations
