@@ -284,7 +284,7 @@ def combined_lags(
     edges, grid_edges = pixel_edges(wavelength), pixel_edges(grid)
     edges = np.broadcast_to(edges, (len(good), edges.shape[-1]))
     n_out = len(grid_edges) - 1
-    total = np.zeros((n_out, 1))
+    total: FloatArray = np.zeros((n_out, 1))
     size = max(1, _BLOCK // good.shape[1])
     for k in range(0, len(good), size):
         rows = slice(k, k + size)
