@@ -41,7 +41,7 @@ EXTRACTIONS: tuple[str, ...] = get_args(Extraction)
 # Aliases of each column, in order of preference, lower case.
 _WAVE = ("wave", "wavelength")
 _FLUX = ("fnu", "flux")
-_ERROR = ("fnu_err", "flux_err", "err", "flux_error")
+_ERROR = ("fnu_err", "flux_err", "err", "flux_error", "error")
 _DO_NOT_USE = 1  # bit 0 of the JWST DQ array (jwst-pipeline.readthedocs.io, "Data quality flags")
 # What describes the table itself and not the observation. BUNIT is among them: it is wrong in msaexp 0.6.
 _STRUCTURE = re.compile(
