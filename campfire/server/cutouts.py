@@ -27,6 +27,8 @@ FOV_LIMITS = (1.0, 30.0)
 SIZE_LIMITS = (16, 2048)
 CACHE_BYTES = 512 * 1024**2
 _ARCSEC = 3600.0
+_BLACK = -1.5
+"""Flux shown black, in units of the noise; what no mosaic covers is black too."""
 _MAX_SAMPLES = 4096
 """Samples along an axis, before they are averaged to pixels."""
 
@@ -155,8 +157,8 @@ def _colour(mosaics: list[Mosaic], ra: float, dec: float, fov: float, size: int 
     channels = [_above_sky(plane) for plane in (planes[-1], planes[len(planes) // 2], planes[0])]
     # One scale for all bands, so that colours are those of f_nu; the sky's noise is just visible.
     noise = float(np.median([1.4826 * np.nanmedian(np.abs(channel)) for channel in channels])) or 1.0
-    scaled = [np.nan_to_num(channel / noise) for channel in channels]
-    image: NDArray[np.uint8] = make_lupton_rgb(*scaled, minimum=-1.5, stretch=12.0, Q=6)
+    scaled = [np.nan_to_num(channel / noise, nan=_BLACK) for channel in channels]
+    image: NDArray[np.uint8] = make_lupton_rgb(*scaled, minimum=_BLACK, stretch=12.0, Q=6)
     return image[::-1]
 
 

@@ -1,4 +1,4 @@
-"""Statement checked: no request makes the server fail, answer undocumented, or break the shapes it documents."""
+"""Statement checked: no request makes the server fail, or answer in a way that is not documented."""
 
 from __future__ import annotations
 
