@@ -25,7 +25,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -78,9 +78,13 @@ class Catalog:
     def __init__(self, path: PathInput, *, read_only: bool = False) -> None:
         self.path = Path(path).expanduser().absolute()
         self.paths = DataPaths(self.path.parent.parent)
-        self.read_only = read_only or (self.path.exists() and not os.access(self.path.parent, os.W_OK))
+        there = self.path.exists()
+        writable = (
+            all(os.access(place, os.W_OK) for place in (self.path, self.path.parent)) if there else True
+        )
+        self.read_only = read_only or not writable
         self._connections = Connections(self.path, read_only=self.read_only)
-        self._reading = Reading(self.execute, self.paths)
+        self._reading = Reading(self.execute, self._connections.open, self.paths)
         self._writing = threading.Lock()
         self._writer_thread: int | None = None
         self._vocabulary: tuple[str, Vocabulary] | None = None
@@ -131,23 +135,17 @@ class Catalog:
         if not file.is_file() or file.stat().st_size == 0:
             return False
         try:
-            connection = connect(file, read_only=True)
+            with closing(connect(file, read_only=True)) as connection:
+                kind = migrate.kind_of(connection)
+                if kind == "official":
+                    return os.access(file.parent, os.W_OK)
+                if kind != "current":
+                    return kind == "older"
+                synced = "EXISTS (SELECT 1 FROM meta WHERE key = 'last_synced')"
+                sql = f"SELECT {synced} OR EXISTS (SELECT 1 FROM objects)"
+                return bool(connection.execute(sql).fetchone()[0])
         except sqlite3.Error:
             return False
-        try:
-            kind = migrate.kind_of(connection)
-            if kind == "official":
-                return os.access(file.parent, os.W_OK)
-            if kind != "current":
-                return kind == "older"
-            sql = (
-                "SELECT EXISTS (SELECT 1 FROM meta WHERE key='last_synced') OR EXISTS (SELECT 1 FROM objects)"
-            )
-            return bool(connection.execute(sql).fetchone()[0])
-        except sqlite3.Error:
-            return False
-        finally:
-            connection.close()
 
     def __enter__(self) -> Catalog:
         return self

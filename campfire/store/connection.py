@@ -116,7 +116,9 @@ def use_safe_journal(connection: sqlite3.Connection, path: Path, *, network: boo
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("COMMIT")
     except sqlite3.OperationalError as err:
-        if "lock" in str(err) or wanted == "delete":
+        if "lock" in str(err):
+            return str(mode)  # another process is at it; both modes are right for everybody who uses the file
+        if wanted == "delete":
             raise
         (mode,) = connection.execute("PRAGMA journal_mode=delete").fetchone()
     return str(mode)
@@ -134,27 +136,31 @@ class Connections:
         self._generation = 0
 
     def get(self) -> Connection:
-        """Return the connection of this thread, opened at first use.
+        """Return the connection of this thread, opened at first use; errors as :meth:`open`."""
+        held: Connection | None = getattr(self._local, "connection", None)
+        key = (os.getpid(), self._generation)  # a connection must not be carried across a fork
+        if held is not None and self._local.key == key and self._fresh(held):
+            return held
+        made = self.open()
+        self._local.connection, self._local.key = made, key
+        with self._lock:
+            self._all.add(made)
+        return made
+
+    def open(self) -> Connection:
+        """Open a connection for the caller alone, who closes it.
 
         Raises
         ------
         CampfireError
             If the database is gone or cannot be opened.
         """
-        held: Connection | None = getattr(self._local, "connection", None)
-        key = (os.getpid(), self._generation)  # a connection must not be carried across a fork
-        if held is not None and self._local.key == key and self._fresh(held):
-            return held
         if not self.path.exists():
             raise CampfireError(f"no catalogue at {self.path}", hint="run `campfire sync`", path=self.path)
         try:
-            made = connect(self.path, read_only=self.read_only)
+            return connect(self.path, read_only=self.read_only)
         except sqlite3.Error as err:
             raise CampfireError(f"cannot open {self.path}: {err}", path=self.path) from err
-        self._local.connection, self._local.key = made, key
-        with self._lock:
-            self._all.add(made)
-        return made
 
     def _fresh(self, connection: Connection) -> bool:
         return connection.stamp is None or connection.stamp == _stamp(self.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -32,12 +33,15 @@ class Reading:
     ----------
     execute
         Runs a statement on the connection of the calling thread.
+    open_
+        Opens another connection.
     paths
         The data directory, for ``local_path``.
     """
 
-    def __init__(self, execute: Execute, paths: DataPaths) -> None:
+    def __init__(self, execute: Execute, open_: Callable[[], sqlite3.Connection], paths: DataPaths) -> None:
         self._execute = execute
+        self._open = open_
         self._paths = paths
         self._packed: dict[TableName, tuple[str, PackedTable]] = {}
 
@@ -99,12 +103,31 @@ class Reading:
 
     def stream(self, query: Query, chunk: int) -> Iterator[Row]:
         """Yield the rows of a query as dictionaries, reading ``chunk`` of them at a time."""
-        cursor = self._execute(*compile_query(query))
+        if self._execute("PRAGMA journal_mode", ()).fetchone()[0] != "wal":
+            yield from self._stream_by_key(query, chunk)
+            return
+        # A statement that is open holds its connection to the state it began with. This one may stay open for
+        # long, or for ever: on a connection of its own it holds nobody else.
+        connection = self._open()
         try:
+            cursor = connection.execute(*compile_query(query))
             while found := cursor.fetchmany(chunk):
                 yield from self.rows(query, found)
         finally:
-            cursor.close()
+            connection.close()
+
+    def _stream_by_key(self, query: Query, chunk: int) -> Iterator[Row]:
+        """Stream without keeping a statement open: with a rollback journal it would lock out every writer."""
+        sql, parameters = compile_query(query, key_of(query.table))
+        keys = [key for (key,) in self._execute(sql, parameters)]
+        place = SELECTED[query.table].index("id")
+        among = f"{key_of(query.table)} IN (SELECT value FROM json_each(?))"
+        whole = query.replace(limit=None, offset=0)
+        for start in range(0, len(keys), chunk):
+            part = keys[start : start + chunk]
+            sql, parameters = compile_query(whole, where=among, parameters=(json.dumps(part),))
+            found = {values[place]: values for values in self._execute(sql, parameters)}
+            yield from self.rows(query, [found[key] for key in part if key in found])
 
     def rows(self, query: Query, found: Sequence[tuple[Any, ...]]) -> list[Row]:
         """Turn what a compiled query selected into rows with the columns of results, in their order."""

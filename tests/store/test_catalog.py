@@ -250,12 +250,14 @@ def test_journal_mode(
     with Catalog(path) as catalog:
         assert catalog.execute("PRAGMA journal_mode").fetchone() == (mode,)
         put_all(catalog)
-        iterator = catalog.iter_rows(Query.of("objects"), chunk=2)
-        next(iterator)
-        iterator.close()  # type: ignore[attr-defined]
-        with catalog.write() as writer:
-            writer.delete_objects(["J0001"])
+        iterator = catalog.iter_rows(Query.of("objects", cone_search=(0, -1, 9000), sort="ra"), chunk=2)
+        first = next(iterator)
+        with catalog.write() as writer:  # an iterator that is left open locks nobody out
+            writer.delete_objects(["J0000"])
         assert catalog.totals()["objects"] == 119
+        rest = [row["object_id"] for row in iterator]
+        columns = catalog.select(Query.of("objects", cone_search=(0, -1, 9000), sort="ra"))
+        assert [first["object_id"], *rest] == columns["object_id"].tolist()
 
 
 MIRROR = """

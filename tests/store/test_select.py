@@ -345,9 +345,9 @@ def test_an_iterator_can_be_left_early(catalog: Catalog) -> None:
     """Leaving an iterator early neither loads everything nor keeps the catalogue busy."""
     iterator = catalog.iter_rows(Query.of("spectra"), chunk=2)
     first = next(iterator)
-    iterator.close()  # type: ignore[attr-defined]
     assert first["spectrum_id"]
     assert not catalog.execute("SELECT 1").connection.in_transaction
+    iterator.close()  # type: ignore[attr-defined]
 
 
 def test_vocabulary(catalog: Catalog) -> None:
