@@ -107,8 +107,11 @@ def open_tree(
     coords = row_coordinates(columns)
     children = {}
     for grating, positions in members.items():
-        chosen = {name: (dim, values[positions], more) for name, (dim, values, more) in coords.items()}
-        ds = _group([sources[p] for p in positions], grating, chosen, rows)
+        if len(members) > 1:
+            chosen = {name: (dim, values[positions], more) for name, (dim, values, more) in coords.items()}
+            ds = _group([sources[p] for p in positions], grating, chosen, rows)
+        else:
+            ds = _group(sources, grating, coords, rows)
         if grid is not None:
             from campfire.collection.gridding import common_grid, resample_dataset
 
@@ -166,12 +169,13 @@ def _attrs() -> dict[str, Any]:
     return {"campfire_schema": SCHEMA_VERSION, "Conventions": "CF-1.11"}
 
 
-def _group(sources: list[Source], grating: str, coords: dict[str, Any], block_rows: int | None) -> xr.Dataset:
+def _group(
+    sources: Sequence[Source], grating: str, coords: dict[str, Any], block_rows: int | None
+) -> xr.Dataset:
     import xarray as xr
 
-    layouts = layouts_of(sources)
-    width = max(1, *(layout.n_pixels for layout in layouts))
-    dtype = np.result_type(*{layout.dtype for layout in layouts})
+    n_pixels, dtype = layouts_of(sources)
+    width = max(1, int(n_pixels.max()))
     if block_rows is None:
         fields: dict[str, Any] = dict(read_block(sources, width, dtype))
     else:
@@ -184,7 +188,7 @@ def _group(sources: list[Source], grating: str, coords: dict[str, Any], block_ro
         data[name] = (NATIVE, fields[name], attrs)
     data["n_pixels"] = (
         "spectrum",
-        np.array([layout.n_pixels for layout in layouts], dtype=np.int32),
+        n_pixels,
         {"long_name": "number of pixels of the row; the rest is padding"},
     )
     coords = coords | {
@@ -197,7 +201,9 @@ def _group(sources: list[Source], grating: str, coords: dict[str, Any], block_ro
     return ds.set_xindex("spectrum_id")
 
 
-def _lazy_fields(sources: list[Source], width: int, dtype: np.dtype[Any], block_rows: int) -> dict[str, Any]:
+def _lazy_fields(
+    sources: Sequence[Source], width: int, dtype: np.dtype[Any], block_rows: int
+) -> dict[str, Any]:
     da = dask_array()
 
     blocks = [SourceBlock(sources[i : i + block_rows]) for i in range(0, len(sources), block_rows)]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 __all__ = ["CacheIndex", "IndexWriter", "Key", "Place", "StoreRow"]
 
@@ -24,22 +24,18 @@ Key: TypeAlias = tuple[str, str]
 _BUSY_SECONDS = 120.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS store (
-    name TEXT PRIMARY KEY, grating TEXT NOT NULL, dtype TEXT NOT NULL, width INTEGER NOT NULL,
-    generation INTEGER NOT NULL, rows INTEGER NOT NULL
-) WITHOUT ROWID;
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, grating TEXT NOT NULL, dtype TEXT NOT NULL,
+    width INTEGER NOT NULL, generation INTEGER NOT NULL, rows INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS pixels (
-    file_hash TEXT NOT NULL, extraction TEXT NOT NULL, store TEXT NOT NULL, row INTEGER NOT NULL,
+    file_hash TEXT NOT NULL, extraction TEXT NOT NULL, store INTEGER NOT NULL, row INTEGER NOT NULL,
     n_pixels INTEGER NOT NULL, PRIMARY KEY (file_hash, extraction)
 ) WITHOUT ROWID;
 """
 
 
-class Place(NamedTuple):
-    """Where a row is."""
-
-    store: str
-    row: int
-    n_pixels: int
+Place: TypeAlias = tuple[str, int, int]
+"""Where a row is: table, row, length. A plain tuple: making them is much of the time of an opening."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +50,29 @@ class StoreRow:
     rows: int
 
 
+def _names(connection: sqlite3.Connection) -> dict[int, str]:
+    return dict(connection.execute("SELECT id, name FROM store"))
+
+
 def _find(connection: sqlite3.Connection, keys: Iterable[Key]) -> dict[Key, Place]:
     by_extraction: dict[str, set[str]] = {}
     for file_hash, extraction in keys:
         by_extraction.setdefault(extraction, set()).add(file_hash)
+    (total,) = connection.execute("SELECT count(*) FROM pixels").fetchone()
+    names = _names(connection)
+    columns = "SELECT file_hash, store, row, n_pixels FROM"
     found: dict[Key, Place] = {}
     for extraction, hashes in by_extraction.items():
-        rows = connection.execute(
-            "SELECT file_hash, store, row, n_pixels FROM json_each(?) "
-            "JOIN pixels ON file_hash = value AND extraction = ?",
-            (json.dumps(list(hashes)), extraction),
-        )
-        found.update(((file_hash, extraction), Place(*place)) for file_hash, *place in rows)
+        if total < 4 * len(hashes):  # most of it is wanted: one scan is quicker than many look-ups
+            rows = connection.execute(f"{columns} pixels WHERE extraction = ?", (extraction,))
+        else:
+            rows = connection.execute(
+                f"{columns} json_each(?) JOIN pixels ON file_hash = value AND extraction = ?",
+                (json.dumps(list(hashes)), extraction),
+            )
+        for file_hash, number, row, n_pixels in rows.fetchall():
+            if file_hash in hashes:
+                found[file_hash, extraction] = (names[number], row, n_pixels)
     return found
 
 
@@ -91,29 +98,34 @@ class IndexWriter:
     def places_in(self, store: str) -> dict[Key, Place]:
         """Return every row of one table."""
         rows = self._connection.execute(
-            "SELECT file_hash, extraction, store, row, n_pixels FROM pixels WHERE store = ? ORDER BY row",
+            "SELECT file_hash, extraction, row, n_pixels FROM pixels "
+            "WHERE store = (SELECT id FROM store WHERE name = ?) ORDER BY row",
             (store,),
         )
-        return {(file_hash, extraction): Place(*place) for file_hash, extraction, *place in rows}
+        return {(file_hash, extraction): (store, row, n) for file_hash, extraction, row, n in rows}
 
     def put_store(self, store: StoreRow) -> None:
         """Add a table or set its committed length."""
         self._connection.execute(
-            "INSERT OR REPLACE INTO store VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO store (name, grating, dtype, width, generation, rows) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET rows = excluded.rows",
             (store.name, store.grating, store.dtype, store.width, store.generation, store.rows),
         )
 
     def put(self, places: Mapping[Key, Place]) -> None:
-        """Add rows, or move them."""
+        """Add rows, or move them; their tables have to be there."""
+        ids = {name: number for number, name in _names(self._connection).items()}
         self._connection.executemany(
             "INSERT OR REPLACE INTO pixels VALUES (?, ?, ?, ?, ?)",
-            [(*key, *place) for key, place in places.items()],
+            [(*key, ids[store], row, n_pixels) for key, (store, row, n_pixels) in places.items()],
         )
 
-    def drop_store(self, name: str) -> int:
-        """Forget a table and its rows; returns how many rows."""
+    def drop_store(self, name: str) -> None:
+        """Forget a table and its rows."""
+        self._connection.execute(
+            "DELETE FROM pixels WHERE store = (SELECT id FROM store WHERE name = ?)", (name,)
+        )
         self._connection.execute("DELETE FROM store WHERE name = ?", (name,))
-        return self._connection.execute("DELETE FROM pixels WHERE store = ?", (name,)).rowcount
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +154,9 @@ class CacheIndex:
     def counts(self) -> dict[str, int]:
         """Return how many rows of each table are in use; sqlite3.Error where there is no index."""
         with closing(self._connect(write=False)) as connection:
-            return dict(connection.execute("SELECT store, count(*) FROM pixels GROUP BY store"))
+            return dict(
+                connection.execute("SELECT name, count(*) FROM pixels JOIN store ON id = store GROUP BY name")
+            )
 
     @contextmanager
     def write(self) -> Iterator[IndexWriter]:

@@ -117,16 +117,15 @@ class PixelCache:
                 places = self.find(wanted)
         except (OSError, sqlite3.Error) as err:
             _log.warning("pixel cache %s cannot be filled (%s): files are read as needed", self.folder, err)
-        folders = {place.store: str(self.pixels / place.store) for place in places.values()}
+        folders = {name: str(self.pixels / name) for name in {store for store, _, _ in places.values()}}
         result: list[Source] = []
         for source in sources:
-            place = (
-                places.get((source.file_hash, source.extraction)) if isinstance(source, FileSource) else None
-            )
-            if place is None or not isinstance(source, FileSource):
-                result.append(source)
-            else:
-                result.append(CacheRow(folders[place.store], place.row, place.n_pixels, source))
+            if isinstance(source, FileSource):
+                place = places.get((source.file_hash, source.extraction))
+                if place is not None:
+                    result.append(CacheRow(folders[place[0]], place[1], place[2], source))
+                    continue
+            result.append(source)
         return result
 
     def add(
@@ -196,8 +195,9 @@ class PixelCache:
 
     def present(self, places: Mapping[Key, Place]) -> dict[Key, Place]:
         """Leave out the rows of tables that were deleted."""
-        gone = {s for s in {p.store for p in places.values()} if not (self.pixels / s / "zarr.json").exists()}
-        return {key: place for key, place in places.items() if place.store not in gone}
+        stores = {store for store, _, _ in places.values()}
+        gone = {store for store in stores if not (self.pixels / store / "zarr.json").exists()}
+        return {key: p for key, p in places.items() if p[0] not in gone} if gone else dict(places)
 
     def _store_for(self, writer: IndexWriter, table: _Table) -> StoreRow | None:
         """Return the newest store of a table, its rows forgotten where its folder was deleted."""
@@ -262,10 +262,10 @@ class PixelCache:
 
     def _append(self, writer: IndexWriter, store: StoreRow, rows: Mapping[Key, _Fields]) -> None:
         block = empty_block(len(rows), store.width, np.dtype(store.dtype))
-        places = {}
+        places: dict[Key, Place] = {}
         for n, (key, fields) in enumerate(rows.items()):
             n_pixels = fields["fnu"].size
-            places[key] = Place(store.name, store.rows + n, n_pixels)
+            places[key] = (store.name, store.rows + n, n_pixels)
             for name, values in fields.items():
                 block[name][n, :n_pixels] = values
         append_rows(self.pixels / store.name, store.rows, block, _keys(rows))
@@ -281,7 +281,7 @@ class PixelCache:
         items = list(places.items())
         for start in range(0, len(items), SHARD_ROWS):
             part = dict(items[start : start + SHARD_ROWS])
-            numbers = np.array([place.row for place in part.values()], dtype=np.int64)
+            numbers = np.array([row for _, row, _ in part.values()], dtype=np.int64)
             try:
                 block = read_rows(self.pixels / store.name, numbers)
                 good = read_keys(self.pixels / store.name, numbers) == _keys(part)
@@ -289,7 +289,7 @@ class PixelCache:
                 _log.warning("%d rows of %s are damaged (%s) and dropped", len(part), store.name, err)
                 continue
             rows: dict[Key, _Fields] = {
-                key: {name: values[n, : place.n_pixels] for name, values in block.items()}
+                key: {name: values[n, : place[2]] for name, values in block.items()}
                 for n, (key, place) in enumerate(part.items())
                 if good[n]
             }

@@ -85,6 +85,7 @@ def store_name(grating: str, dtype: np.dtype[Any], width: int, generation: int =
     return f"{grating}-f{dtype.itemsize}-w{width}{suffix}.zarr"
 
 
+@lru_cache(maxsize=256)
 def store_dtype(store: str) -> np.dtype[Any]:
     """Return the float dtype that :func:`store_name` wrote into the name of a table.
 
@@ -162,7 +163,8 @@ def _runs(rows: NDArray[np.int64], unit: int) -> list[tuple[int, int]]:
     return [(int(part[0]) * unit, (int(part[-1]) + 1) * unit) for part in np.split(units, breaks)]
 
 
-def _take(path: Path, rows: NDArray[np.int64], unit: int, shard: int) -> NDArray[Any]:
+def _take(path: Path, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return whole rows of one array; FileNotFoundError if a shard is not there."""
     array = _open(path)
     if rows.size and int(rows.max()) >= array.shape[0]:
         raise IndexError(f"row {int(rows.max())} of {array.shape[0]} in {path}")
@@ -170,20 +172,34 @@ def _take(path: Path, rows: NDArray[np.int64], unit: int, shard: int) -> NDArray
         result = np.asarray(array[int(rows[0]) : int(rows[0]) + rows.size])
     else:
         result = np.empty((rows.size, *array.shape[1:]), dtype=array.dtype)
-        for start, stop in _runs(rows, unit):
+        for start, stop in _runs(rows, CHUNK_ROWS):
             inside = (rows >= start) & (rows < stop)
             result[inside] = np.asarray(array[start:stop])[rows[inside] - start]
     # A file that is not there reads as fill values: ask whether it was.
-    for number in np.unique(rows // shard):
-        chunk = path / "c" / str(number)
-        if not (chunk / "0" if array.ndim == 2 else chunk).exists():
-            raise FileNotFoundError(f"{chunk} is gone")
+    for number in np.unique(rows // SHARD_ROWS):
+        if not (path / "c" / str(number) / "0").exists():
+            raise FileNotFoundError(f"shard {number} of {path} is gone")
     return result
+
+
+@lru_cache(maxsize=1024)
+def _key_chunk(store: str, number: int, mtime_ns: int, inode: int) -> NDArray[np.uint64]:
+    array = _open(Path(store) / "key")
+    keys = np.asarray(array[number * SHARD_ROWS : (number + 1) * SHARD_ROWS])
+    keys.flags.writeable = False
+    return keys
 
 
 def read_keys(store: Path, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return the keys of ``rows``; an exception of any kind if they cannot be read."""
-    return _take(store / "key", rows, SHARD_ROWS, SHARD_ROWS)
+    keys = np.zeros(rows.size, dtype=np.uint64)
+    for number in np.unique(rows // SHARD_ROWS).tolist():
+        # Read once until the file is replaced: the four fields of a block ask for the same.
+        stat = (store / "key" / "c" / str(number)).stat()
+        chunk = _key_chunk(str(store), number, stat.st_mtime_ns, stat.st_ino)
+        inside = rows // SHARD_ROWS == number
+        keys[inside] = chunk[rows[inside] - number * SHARD_ROWS]
+    return keys
 
 
 def read_rows(store: Path, rows: NDArray[np.int64], names: Sequence[str] = FIELDS) -> dict[str, NDArray[Any]]:
@@ -194,4 +210,4 @@ def read_rows(store: Path, rows: NDArray[np.int64], names: Sequence[str] = FIELD
     Exception
         Of whatever kind the file system, Zarr or a codec gives, if anything is missing or damaged.
     """
-    return {name: _take(store / name, rows, CHUNK_ROWS, SHARD_ROWS) for name in names}
+    return {name: _take(store / name, rows) for name in names}

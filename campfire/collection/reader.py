@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,17 +21,10 @@ from campfire.schema import pixel_dq
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Layout", "block_dtype", "layouts_of", "read_block", "read_records", "read_variable", "row_of"]
+__all__ = ["block_dtype", "layouts_of", "read_block", "read_records", "read_variable", "row_of"]
 
 _log = logging.getLogger("campfire")
 _PEEK_THREADS = 8
-
-
-class Layout(NamedTuple):
-    """What has to be known of a row before it is read."""
-
-    n_pixels: int
-    dtype: np.dtype[Any]
 
 
 def row_of(source: FileSource) -> dict[str, NDArray[Any]]:
@@ -47,28 +40,28 @@ def row_of(source: FileSource) -> dict[str, NDArray[Any]]:
     }
 
 
-def _layout(source: Source) -> Layout:
-    if isinstance(source, CacheRow):
-        return Layout(source.n_pixels, store_dtype(source.store))
+def _peek(source: FileSource) -> tuple[int, np.dtype[Any]]:
+    """Return length and dtype of the row a file holds."""
     with RawFits(source.path) as fits:  # the headers say it, in most files
         table = find_table(fits)
         layout = fits.layout(table.hdu)
         roles = table.extractions.get(source.extraction, {})
         kinds = [layout.columns[name].dtype for role, name in roles.items() if role in ("fnu", "fnu_err")]
     if kinds and all(kind is not None and kind.kind == "f" for kind in kinds):
-        return Layout(layout.rows, np.result_type(*(k.newbyteorder("=") for k in kinds if k), np.float32))
+        return layout.rows, np.result_type(*(k.newbyteorder("=") for k in kinds if k), np.float32)
     row = row_of(source)
-    return Layout(row["fnu"].size, row["fnu"].dtype)
+    return row["fnu"].size, row["fnu"].dtype
 
 
-def layouts_of(sources: Sequence[Source]) -> list[Layout]:
-    """Return the length and dtype of every source, looking at each distinct file once."""
-    files = {s for s in sources if isinstance(s, FileSource)}
-    known: dict[Source, Layout] = {}
-    if files:
-        with ThreadPoolExecutor(_PEEK_THREADS) as pool:
-            known.update(zip(files, pool.map(_layout, files), strict=True))
-    return [known[s] if s in known else _layout(s) for s in sources]
+def layouts_of(sources: Sequence[Source]) -> tuple[NDArray[np.int32], np.dtype[Any]]:
+    """Return the length of every row, and the dtype that holds them all; looks at each file once."""
+    files = list({s for s in sources if isinstance(s, FileSource)})
+    with ThreadPoolExecutor(_PEEK_THREADS) as pool:
+        peeked = dict(zip(files, pool.map(_peek, files), strict=True)) if files else {}
+    lengths = [s.n_pixels if isinstance(s, CacheRow) else peeked[s][0] for s in sources]
+    kinds = {store_dtype(store) for store in {s.store for s in sources if isinstance(s, CacheRow)}}
+    kinds.update(kind for _, kind in peeked.values())
+    return np.array(lengths, dtype=np.int32), np.result_type(*kinds)
 
 
 def _cached(store: str, sources: Sequence[CacheRow], names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
@@ -118,7 +111,6 @@ def read_block(
     ValidationError
         If it is not a spectrum, or is longer than it was when the collection was opened.
     """
-    block = empty_block(len(sources), width, dtype, names)
     by_store: dict[str, list[int]] = {}
     by_file: dict[FileSource, list[int]] = {}
     for position, source in enumerate(sources):
@@ -126,6 +118,7 @@ def read_block(
             by_store.setdefault(source.store, []).append(position)
         else:
             by_file.setdefault(source, []).append(position)
+    block: dict[str, NDArray[Any]] = {}
     for store, positions in by_store.items():
         cached: list[CacheRow] = [s for p in positions if isinstance(s := sources[p], CacheRow)]
         fields = _cached(store, cached, names)
@@ -133,9 +126,14 @@ def read_block(
             for position, row in zip(positions, cached, strict=True):
                 by_file.setdefault(row.file, []).append(position)
             continue
+        if len(positions) == len(sources) and all(values.shape[1] >= width for values in fields.values()):
+            kinds = field_dtypes(dtype)
+            return {name: v[:, :width].astype(kinds[name], copy=False) for name, v in fields.items()}
+        block = block or empty_block(len(sources), width, dtype, names)
         for name, values in fields.items():
             n = min(width, values.shape[1])
             block[name][positions, :n] = values[:, :n]
+    block = block or empty_block(len(sources), width, dtype, names)
     for file, positions in by_file.items():
         row_fields = row_of(file)
         n_pixels = row_fields["fnu"].size
