@@ -157,7 +157,7 @@ def _colour(mosaics: list[Mosaic], ra: float, dec: float, fov: float, size: int 
     channels = [_above_sky(plane) for plane in (planes[-1], planes[len(planes) // 2], planes[0])]
     # One scale for all bands, so that colours are those of f_nu; the sky's noise is just visible.
     noise = float(np.median([1.4826 * np.nanmedian(np.abs(channel)) for channel in channels])) or 1.0
-    scaled = [np.nan_to_num(channel / noise, nan=_BLACK) for channel in channels]
+    scaled = [np.nan_to_num(channel / noise, nan=2.0 * _BLACK) for channel in channels]
     image: NDArray[np.uint8] = make_lupton_rgb(*scaled, minimum=_BLACK, stretch=12.0, Q=6)
     return image[::-1]
 

@@ -1,4 +1,4 @@
-"""Statements checked: cutouts are centred, north up, east left, at the scale and in colours of the mosaics."""
+"""Statements checked: cutouts are centred, north up, east left, at the scale of the mosaics, in colour."""
 
 from __future__ import annotations
 
