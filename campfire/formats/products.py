@@ -299,7 +299,8 @@ def write_spectrum(path: PathInput, fields: SpectrumFields, *, overwrite: bool =
     read_back = parse_header(image[: header_end(image)])
     extras: dict[str, Any] = dict(_check_units(fields))
     extras |= header_extras(given, read_back)
-    own_id, own_grating = identify_header(read_back, Path(path).name)
+    # without the name of the file, which may be changed later
+    own_id, own_grating = identify_header(read_back, "")
     if own_id != spectrum_id:
         extras["spectrum_id"] = spectrum_id
     if own_grating != grating:

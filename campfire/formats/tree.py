@@ -57,7 +57,7 @@ class FileArray:
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    attrs: Mapping[str, Any] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict, hash=False)
     extraction: str = "optimal"
 
     def read(self) -> np.ndarray[Any, Any]:
