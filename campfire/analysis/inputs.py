@@ -11,10 +11,14 @@ from campfire.errors import ValidationError
 from campfire.kernels.grids import check_grid
 from campfire.models import Spectrum, SpectrumCollection, SpectrumData
 from campfire.schema import SPECTRUM, state_of
+from campfire.units import to_micron
 
 if TYPE_CHECKING:
     import xarray as xr
+    from numpy.typing import ArrayLike
     from scipy.sparse import csr_array
+
+    from campfire.typing import FloatArray
 
     SpectrumLike: TypeAlias = Spectrum | SpectrumData | xr.Dataset
     SpectraLike: TypeAlias = (
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SpectraLike",
     "SpectrumLike",
+    "as_grid",
     "as_spectra",
     "as_spectrum",
     "good_covariance",
@@ -116,6 +121,19 @@ def _scalar(row: xr.Dataset, name: str) -> Any:
 def _is_xarray(value: object, kind: str) -> bool:
     """Tell whether a value is of a class of xarray, without importing it for those who do not use it."""
     return any(c.__name__ == kind and c.__module__.startswith("xarray.") for c in type(value).__mro__)
+
+
+def as_grid(grid: ArrayLike, name: str) -> FloatArray:
+    """Return pixel centres (numbers in microns, or a Quantity) as a checked float64 array.
+
+    Raises
+    ------
+    ValidationError
+        If they are not numbers, or do not increase.
+    """
+    if isinstance(grid, str):
+        raise ValidationError(f"{name} is {grid!r}", hint="pass an array of microns")
+    return check_grid(to_micron(grid), name)
 
 
 def good_covariance(spectrum: SpectrumData) -> csr_array | None:

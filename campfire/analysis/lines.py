@@ -41,8 +41,8 @@ def measure_lines(
     """Measure emission lines by integration over a local linear continuum.
 
     The window reaches 1.5 FWHM to both sides of the line, the continuum is fitted from 2 to 6 FWHM, leaving
-    out the windows of other known lines; FWHM is that of the instrument and of the line in quadrature. Lines
-    closer than two windows are measured together: see ``blended``.
+    out the windows of other known lines; FWHM is that of the instrument and of the line in quadrature. Where
+    another known line would leave more than 1 % of its flux in the window, ``blended`` is True.
 
     Parameters
     ----------
@@ -106,7 +106,11 @@ def measure_lines(
             "equivalent_width": variable(ew / stretch, angstrom, "rest-frame equivalent width, emission > 0"),
             "equivalent_width_err": variable(ew_err / stretch, angstrom, "1-sigma error of equivalent_width"),
             "coverage": variable(coverage, None, "part of the line window on good pixels"),
-            "blended": variable(np.stack([b for _, b in results]), None, "another known line in the window"),
+            "blended": variable(
+                np.stack([b for _, b in results]),
+                None,
+                "more than 1 % of another known line is in the window",
+            ),
         },
         coords={
             "spectrum_id": ("spectrum", np.array([entry.spectrum_id for entry in data], dtype=text_dtype)),
@@ -176,7 +180,7 @@ def _measure(
         apart = np.abs(others - centre)
         other = apart > 1e-6 * centre
         avoid = np.any(np.abs(wave[:, None] - others[other]) < _HALF_WIDTH * fwhm_of_others[other], axis=1)
-        blended.append(bool(np.any(other & (apart < _HALF_WIDTH * (fwhm + fwhm_of_others) * 0.5))))
+        blended.append(bool(np.any(other & (apart < _HALF_WIDTH * fwhm + fwhm_of_others))))
         rows.append(
             line_fluxes(
                 wave,

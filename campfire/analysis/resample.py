@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from campfire.analysis.inputs import as_spectrum, good_covariance, symmetric, with_history
+from campfire.analysis.inputs import as_grid, as_spectrum, good_covariance, symmetric, with_history
 from campfire.convert.covariance import from_banded
 from campfire.kernels import resample as kernel
-from campfire.kernels.grids import check_grid
 from campfire.models import SpectrumData
-from campfire.units import to_micron
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -56,7 +54,7 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
     array([2., 6.])
     """
     data = as_spectrum(spectrum)
-    centres = check_grid(to_micron(grid), "grid")
+    centres = as_grid(grid, "grid")
     matrix: csr_array | None = None
     former = good_covariance(data)
     if former is None:

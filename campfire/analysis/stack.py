@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry
-from campfire.analysis.inputs import as_spectra
+from campfire.analysis.inputs import as_grid, as_spectra
 from campfire.analysis.stacked import Stacked, combine
 from campfire.analysis.terms import Terms
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.combine import find_combiner
-from campfire.kernels.grids import check_grid
 from campfire.models import SpectrumData
-from campfire.units import to_micron
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -303,7 +301,7 @@ def _stack(
     if wavelength_grid is None:
         grid = max(terms, key=lambda entry: len(entry.wavelength)).wavelength
     else:
-        grid = check_grid(to_micron(wavelength_grid), "wavelength_grid")
+        grid = as_grid(wavelength_grid, "wavelength_grid")
     stacked = combine(terms, grid, combiner, sigma_clip, rng)
     cards: dict[str, Any] = {"NSTACK": len(data), "STACKMTH": method}
     cards["STACKFRM"] = "observed" if shifts is None else "rest"

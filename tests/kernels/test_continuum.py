@@ -1,4 +1,4 @@
-"""Statements checked: injected calibration curves are recovered without bias, with errors of the right size."""
+"""Statements checked: injected calibration curves are recovered without bias, with right errors."""
 
 from __future__ import annotations
 

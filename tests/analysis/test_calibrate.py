@@ -1,0 +1,223 @@
+"""Statements checked: calibration of one spectrum as documented; choice of bands; errors; provenance."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry
+from campfire.analysis.photometry import band_photometry
+from campfire.errors import CampfireWarning, ValidationError
+from campfire.formats.bandpasses import load_bandpass
+from campfire.kernels.bandpass import Bandpass, band_fluxes
+from campfire.models import Photometry, Spectrum, SpectrumData
+
+NAMES = ["f115w", "f150w", "f200w", "f277w", "f356w", "f444w"]
+WAVE = np.linspace(0.6, 5.3, 300)
+SOURCE = 1 + 0.3 * np.sin(3 * WAVE)
+
+
+def spectrum(loss: float = 1.5, sigma: float = 0.02, seed: int = 0, **fields: Any) -> SpectrumData:
+    rng = np.random.default_rng(seed)
+    flux = SOURCE / loss + rng.normal(0, sigma, 300)
+    return SpectrumData(WAVE, flux, np.full(300, sigma), {"PROGRAM": "1"}, "PRISM", "demo", **fields)
+
+
+def photometry(names: list[str] | None = None, precision: float = 0.02, **changes: float) -> Photometry:
+    names = NAMES if names is None else names
+    bands = [load_bandpass(name) for name in names]
+    flux = band_fluxes(
+        np.linspace(0.3, 9, 3000), np.interp(np.linspace(0.3, 9, 3000), WAVE, SOURCE), np.ones(3000), bands
+    ).flux
+    values = [changes.get(name, value) for name, value in zip(names, flux, strict=True)]
+    return Photometry(names, values, precision * np.abs(flux), [b.pivot for b in bands], "demo v1")
+
+
+def test_documented_attributes_and_signature() -> None:
+    fields = {field.name for field in dataclasses.fields(CalibrationResult)}
+    assert {
+        "spectrum", "original", "multiplier", "method", "bands_used", "observed_flux", "observed_flux_err",
+        "synthetic_flux", "synthetic_flux_err", "band_wavelengths", "multiplier_err", "chi2", "coverage",
+    } <= fields  # fmt: skip
+    parameters = list(inspect.signature(calibrate_to_photometry).parameters.items())[:6]
+    assert [(name, p.default) for name, p in parameters] == [
+        ("spectrum", inspect.Parameter.empty),
+        ("photometry", inspect.Parameter.empty),
+        ("method", "chebyshev"),
+        ("bands", None),
+        ("degree", None),
+        ("min_snr", 0.5),
+    ]
+
+
+@pytest.mark.parametrize("method", ["chebyshev", "flat"])
+def test_slit_loss_is_made_up_for(method: Any) -> None:
+    result = calibrate_to_photometry(spectrum(), photometry(), method)
+    np.testing.assert_allclose(result.multiplier, 1.5, rtol=0.05)
+    assert result.bands_used == NAMES
+    assert len(result.multiplier) == len(result.multiplier_err) == 300
+    np.testing.assert_allclose(result.spectrum.fnu, result.original.fnu * result.multiplier)
+    measured = band_photometry(result.spectrum, NAMES)["flux"].values
+    np.testing.assert_allclose(measured, result.observed_flux, rtol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("names", "degree", "expected"),
+    [(NAMES, None, 3), (NAMES[:3], None, 2), (NAMES[:1], None, 0), (NAMES, 1, 1), (NAMES, 5, 5)],
+)
+def test_default_degree_is_min_of_3_and_bands_less_one(
+    names: list[str], degree: int | None, expected: int
+) -> None:
+    assert calibrate_to_photometry(spectrum(), photometry(names), degree=degree).degree == expected
+
+
+def test_degree_beyond_the_bands_is_cut_with_a_warning() -> None:
+    with pytest.warns(CampfireWarning, match="degree 4 needs 5 bands"):
+        assert calibrate_to_photometry(spectrum(), photometry(NAMES[:3]), degree=4).degree == 2
+
+
+def test_error_of_the_curve_is_in_the_error_of_the_spectrum() -> None:
+    """Errors are not merely multiplied: with 10 % photometry no pixel gets better than a few per cent."""
+    result = calibrate_to_photometry(spectrum(sigma=0.001), photometry(precision=0.1))
+    scaled = result.original.fnu_err * result.multiplier
+    assert np.all(result.spectrum.fnu_err > 3 * scaled)
+    np.testing.assert_allclose(
+        result.spectrum.fnu_err, np.hypot(scaled, result.original.fnu * result.multiplier_err), rtol=0.02
+    )
+
+
+def test_covariance_of_the_calibrated_spectrum_is_attached() -> None:
+    result = calibrate_to_photometry(spectrum(), photometry(precision=0.05), "flat")
+    covariance = result.spectrum.covariance
+    assert covariance is not None
+    np.testing.assert_allclose(np.sqrt(covariance.diagonal()), result.spectrum.fnu_err)
+    band = band_photometry(result.spectrum, "f277w")
+    # one factor from six bands of 5 %: every band of the calibrated spectrum shares its error
+    assert float(band["flux_err"].values[0] / band["flux"].values[0]) == pytest.approx(
+        0.05 / np.sqrt(6), rel=0.15
+    )
+
+
+def test_noise_of_photometry_does_not_select_bands() -> None:
+    """Negative fluxes, zero fluxes and upper limits are used; bands that tell nothing are not."""
+    phot = photometry(precision=0.3, f150w=-0.2, f200w=0.0)
+    assert calibrate_to_photometry(spectrum(), phot, degree=1).bands_used == NAMES
+    noisy = Photometry(NAMES, phot.flux, [0.3, 0.3, 0.3, 99.0, 0.3, 0.3], phot.wavelength)
+    assert "f277w" not in calibrate_to_photometry(spectrum(), noisy, degree=1).bands_used
+    assert calibrate_to_photometry(spectrum(), noisy, degree=1, min_snr=0).bands_used == NAMES
+    with pytest.raises(ValidationError, match="no band"):
+        calibrate_to_photometry(spectrum(), noisy, min_snr=50)
+
+
+def test_partly_covered_bands_are_not_used_and_reported() -> None:
+    """Coverage of every band looked at is in the result; 95 % is needed."""
+    mask = (WAVE > 1.4) & (WAVE < 1.5)
+    result = calibrate_to_photometry(spectrum(mask=mask), photometry(["f606w", *NAMES]))
+    assert "f150w" not in result.bands_used
+    assert 0.5 < result.coverage["f150w"] < 0.95
+    assert result.coverage["f277w"] == pytest.approx(1.0)
+    with pytest.warns(CampfireWarning, match="'f150w' is left out: .*% of it is on good pixels"):
+        named = calibrate_to_photometry(spectrum(mask=mask), photometry(), bands=["f150w", "f277w"])
+    assert named.bands_used == ["f277w"]
+
+
+def test_named_bands_and_users_curves() -> None:
+    phot = photometry()
+    assert calibrate_to_photometry(spectrum(), phot, bands=["f277w", "F444W"]).bands_used == [
+        "f277w",
+        "f444w",
+    ]
+    own = Photometry(["mine"], [2.0], [0.1], [2.5])
+    curve = Bandpass("mine", np.array([2.0, 2.5, 3.0]), np.array([0.0, 1.0, 0.0]))
+    result = calibrate_to_photometry(spectrum(), own, bands=[curve])
+    assert result.bands_used == ["mine"]
+    with (
+        pytest.warns(CampfireWarning, match="band 'mine' is left out: there is no curve"),
+        pytest.raises(ValidationError),
+    ):
+        calibrate_to_photometry(spectrum(), own)
+
+
+def test_names_of_the_photometry_may_be_upper_case() -> None:
+    phot = Photometry(["F150W", "F444W"], [1.0, 1.0], [0.1, 0.1], [1.5, 4.4])
+    assert calibrate_to_photometry(spectrum(), phot).bands_used == ["F150W", "F444W"]
+
+
+def test_rounded_zero_errors_and_missing_fluxes() -> None:
+    """A catalogue error of 0 is one rounded to six decimals; NaN is no measurement."""
+    phot = Photometry(NAMES[:3], [1.0, np.nan, 1.1], [0.0, 0.1, 0.1], [1.15, 1.5, 2.0])
+    result = calibrate_to_photometry(spectrum(), phot)
+    assert result.bands_used == ["f115w", "f200w"]
+    assert np.all(np.isfinite(result.multiplier_err))
+    with pytest.warns(CampfireWarning, match="no finite flux"):
+        calibrate_to_photometry(spectrum(), phot, bands=["f115w", "f150w"])
+
+
+def test_error_floor_is_added_in_quadrature() -> None:
+    result = calibrate_to_photometry(spectrum(), photometry(), error_floor=0.1)
+    np.testing.assert_allclose(
+        result.observed_flux_err, np.hypot(photometry().flux_err, 0.1 * photometry().flux)
+    )
+
+
+def test_clipping_is_never_silent() -> None:
+    with pytest.warns(CampfireWarning, match="was cut to the range 0.1 to 50 in 300 pixels"):
+        result = calibrate_to_photometry(spectrum(loss=100.0, sigma=1e-4), photometry(), "flat")
+    assert result.clipped.all()
+
+
+def test_header_says_what_was_done() -> None:
+    header = calibrate_to_photometry(spectrum(), photometry()).spectrum.header
+    assert header["PROGRAM"] == "1"
+    assert (header["CALMETH"], header["CALDEG"], header["CALPHOT"]) == ("chebyshev", 3, "demo v1")
+    assert header["CALBANDS"] == ",".join(NAMES)
+    assert "JWST/NIRCam.F444W [astro-sedpy" in header["HISTORY"][-1]
+
+
+def test_flam_follows() -> None:
+    flam = np.full(300, 1e-20)
+    result = calibrate_to_photometry(spectrum(flam=flam), photometry())
+    np.testing.assert_allclose(result.spectrum.flam, flam * result.multiplier)
+    ratio = result.spectrum.flam_err / result.spectrum.fnu_err
+    np.testing.assert_allclose(ratio, result.original.flam_err / result.original.fnu_err)
+
+
+def test_spectrum_dataset_and_row_are_calibrated_alike() -> None:
+    data = spectrum()
+    row = Spectrum.from_row(
+        {"spectrum_id": "demo", "object_id": "o", "grating": "PRISM"}, lambda _: data.to_fields()
+    )
+    expected = calibrate_to_photometry(data, photometry()).multiplier
+    for other in (row, data.to_xarray()):
+        np.testing.assert_array_equal(calibrate_to_photometry(other, photometry()).multiplier, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"method": "spline"}, "unknown method"),
+        ({"degree": -1}, "degree"),
+        ({"degree": 1.5}, "degree"),
+        ({"min_snr": -1}, "min_snr"),
+        ({"min_snr": np.nan}, "min_snr"),
+        ({"error_floor": -0.1}, "error_floor"),
+        ({"bands": []}, "bands"),
+        ({"bands": "f150w"}, "bands"),
+        ({"bands": ["f090w"]}, "no band 'f090w'"),
+        ({"bands": ["f999w"]}, "no curve"),
+        ({"photometry": {"f150w": 1.0}}, "photometry is dict"),
+        ({"spectrum": [1, 2]}, "not a spectrum: list"),
+    ],
+)
+def test_bad_input_is_a_validation_error(options: dict[str, Any], match: str) -> None:
+    arguments: dict[str, Any] = {"spectrum": spectrum(), "photometry": photometry()} | options
+    with pytest.raises(ValidationError, match=match):
+        calibrate_to_photometry(**arguments)
+
+
+def test_plot_has_two_panels() -> None:
+    assert len(calibrate_to_photometry(spectrum(), photometry()).plot()) == 2
