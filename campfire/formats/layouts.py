@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from campfire.formats.raw import Hdu, RawFits
     from campfire.typing import BoolArray, FloatArray
 
-__all__ = ["Pixels", "Table1D", "find_table", "merged_header", "read_columns"]
+__all__ = [
+    "Pixels",
+    "Table1D",
+    "find_table",
+    "identify_header",
+    "merged_header",
+    "read_columns",
+    "read_wavelength",
+]
 
 EXTRACTIONS: tuple[str, ...] = get_args(Extraction)
 

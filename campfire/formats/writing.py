@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import os
 import re
@@ -167,6 +168,8 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 def write_hdus(path: PathInput, hdus: Sequence[Any], *, overwrite: bool) -> None:
     """Write HDUs to a file that appears at once, complete; the same HDUs give the same bytes.
 
+    A name that ends in ``.gz`` gives a gzipped file.
+
     Raises
     ------
     ValidationError
@@ -178,10 +181,13 @@ def write_hdus(path: PathInput, hdus: Sequence[Any], *, overwrite: bool) -> None
     refuse_existing(target, overwrite)
     buffer = BytesIO()
     fits.HDUList(list(hdus)).writeto(buffer)
+    content = buffer.getvalue()
+    if target.suffix == ".gz":
+        content = gzip.compress(content, mtime=0)
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(buffer.getbuffer())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)

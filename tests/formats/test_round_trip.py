@@ -162,6 +162,17 @@ def test_masked_good_values_keep_values_and_mask(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back["mask"], [False, True, False])
 
 
+def test_a_name_with_gz_is_zipped(tmp_path: Path) -> None:
+    """Also then the same spectrum gives the same bytes."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write_spectrum(tmp_path / folder / "a_spec.fits.gz", PLAIN)
+    zipped = (tmp_path / "one" / "a_spec.fits.gz").read_bytes()
+    assert zipped[:2] == b"\x1f\x8b"
+    assert zipped == (tmp_path / "two" / "a_spec.fits.gz").read_bytes()
+    assert_same(PLAIN, read_spectrum(tmp_path / "one" / "a_spec.fits.gz"))
+
+
 def test_a_complex_card_comes_back(tmp_path: Path) -> None:
     write_spectrum(tmp_path / "z_spec.fits", {**PLAIN, "header": {"Z": 1.5 - 2e-9j}})
     assert read_spectrum(tmp_path / "z_spec.fits")["header"] == {"Z": 1.5 - 2e-9j}
