@@ -62,8 +62,8 @@ def test_quantities_lists_and_data_arrays_are_taken() -> None:
         (WAVE.tolist(), (1 + WAVE).tolist(), [0.1] * 400),
         (data["wavelength"], data["fnu"], data["fnu_err"]),
     ]
-    for arguments in kinds:
-        assert synthetic_photometry(*arguments, "f200w") == pytest.approx(expected, rel=1e-9)
+    for wave, flux, error in kinds:
+        assert synthetic_photometry(wave, flux, error, "f200w") == pytest.approx(expected, rel=1e-9)
 
 
 def test_short_coverage_is_nan_with_a_warning() -> None:
