@@ -162,6 +162,7 @@ class Downloader:
             # All of it came, and the process ended before it got its name.
             if hash_file(state.part) == wanted.file_hash:
                 size = _size(state.part)
+                _settle(state.part)
                 publish(state.part, wanted)
                 return Outcome(wanted, "downloaded", 0, size, str(wanted.file_hash))
             self._discard(state)
@@ -189,6 +190,10 @@ class Downloader:
                     raise DownloadError(str(err), hint="what is here already is kept; try again") from err
                 self._pacing.pause(pause)
             else:
+                # Outside the place in the pool: the disk settles while the next transfer is under way.
+                assert state.part is not None
+                _settle(state.part)
+                publish(state.part, wanted)
                 self._pacing.fine()
                 return Outcome(wanted, "downloaded", state.transferred, size, digest)
 
@@ -284,8 +289,6 @@ class Downloader:
                 raise _Retry(f"{wanted.spectrum_id}: {have} of {wanted.file_size} bytes came")
             if wanted.file_hash not in (None, found) or (not wanted.file_hash and have > most):
                 raise _Wrong(f"{wanted.spectrum_id}: what came is not the file of the catalogue", found)
-            os.fsync(stream.fileno())
-        publish(part, wanted)
         return have, found
 
     def fetch_all(self, files: Sequence[Wanted], done: Callable[[Outcome], Any]) -> None:
@@ -315,7 +318,9 @@ class Downloader:
                         results.put(err)
 
         # Daemons: a read that hangs must not keep the interpreter from ending after Ctrl-C.
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(self._workers, len(files)))]
+        # Twice as many as may transfer at once: the others wait for the disk.
+        count = min(2 * self._workers, len(files))
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
         try:
             for thread in threads:
                 thread.start()
@@ -362,6 +367,12 @@ def _write(stream: io.FileIO, block: bytes) -> None:
     rest = memoryview(block)
     while rest:
         rest = rest[stream.write(rest) :]
+
+
+def _settle(path: Path) -> None:
+    """Wait until a file is on the disk: a power cut must not leave a name without its content."""
+    with path.open("r+b") as stream:
+        os.fsync(stream.fileno())
 
 
 def _size(path: Path) -> int:
