@@ -1,4 +1,7 @@
-"""The pages a person sees in a browser: sign in, confirm a device. No scripts, no external assets."""
+"""The pages a person sees in a browser: sign in, confirm a device. No scripts, no external assets.
+
+Forms go to the address of the page itself, so they work below any prefix a proxy adds.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,7 @@ button.quiet { background: transparent; color: var(--ink); border-color: var(--l
 :focus-visible { outline: .2rem solid var(--accent); outline-offset: .15rem; }
 .row { display: flex; gap: .75rem; flex-wrap: wrap; }
 [role=alert] { color: var(--bad); font-weight: 600; }
+.who { margin: 1.25rem 0 0; }
 footer { margin-top: 1.75rem; font-size: .875rem; color: var(--soft); }
 """
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -68,7 +72,7 @@ def sign_in_page(code: str = "", *, problem: str | None = None, status: int = 20
     return page(
         "Sign in",
         f"""{_alert(problem)}<p>Sign in to let a device read spectra in your name.</p>
-<form method="post" action="/cli-auth/sign-in">
+<form method="post">
 <input type="hidden" name="code" value="{escape(code)}">
 <label for="email">E-mail</label>
 <input id="email" name="email" type="email" autocomplete="username" required autofocus>
@@ -87,7 +91,7 @@ def confirm_page(
     return page(
         "Connect a device",
         f"""{_alert(problem)}<p>Approve only if this is the code your own terminal shows.</p>
-<form method="post" action="/cli-auth">
+<form method="post">
 <input type="hidden" name="form_token" value="{escape(form_token)}">
 <label for="code">Code</label>
 <input class="code" id="code" name="code" value="{escape(code)}" autocomplete="off"
@@ -98,7 +102,7 @@ def confirm_page(
 <button type="submit" name="action" value="deny" class="quiet">Deny</button>
 </div>
 </form>
-<p><br>Signed in as <strong>{escape(who)}</strong>.</p>""",
+<p class="who">Signed in as <strong>{escape(who)}</strong>.</p>""",
         status=status,
     )
 

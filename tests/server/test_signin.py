@@ -86,7 +86,7 @@ def test_device_flow_from_code_to_tokens(url: str, browser: httpx.Client) -> Non
     shown = browser.get(device["verification_uri_complete"])
     assert shown.status_code == 200
     form = {**Page(shown.text).fields, "email": EMAIL, "password": PASSWORD}
-    confirm = browser.post("/cli-auth/sign-in", data=form)
+    confirm = browser.post("/cli-auth", data=form)
     assert "Ada &lt;b&gt;L&lt;/b&gt;" in confirm.text
     fields = Page(confirm.text).fields
     assert fields["code"] == device["user_code"]
@@ -157,7 +157,7 @@ def test_bodies_that_are_not_json(url: str) -> None:
 
 def test_authorize_with_the_session_of_a_browser(url: str, browser: httpx.Client) -> None:
     code = post(f"{url}/auth/device", None)[1]["user_code"]
-    browser.post("/cli-auth/sign-in", data={"email": EMAIL, "password": PASSWORD, "code": ""})
+    browser.post("/cli-auth", data={"email": EMAIL, "password": PASSWORD, "code": ""})
     for body, status, error in (
         ({"user_code": code, "action": "maybe"}, 400, "invalid_request"),
         ({"user_code": "BCDF-GHJK", "action": "deny"}, 400, "failed"),
@@ -185,7 +185,7 @@ def test_pages_are_safe_and_usable(browser: httpx.Client) -> None:
 
 def test_session_cookie(browser: httpx.Client) -> None:
     form = {"email": EMAIL, "password": PASSWORD, "code": ""}
-    answer = browser.post("/cli-auth/sign-in", data=form, follow_redirects=False)
+    answer = browser.post("/cli-auth", data=form, follow_redirects=False)
     assert answer.status_code == 303
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
@@ -194,9 +194,9 @@ def test_session_cookie(browser: httpx.Client) -> None:
 
 def test_wrong_passwords_are_refused_and_then_slowed(browser: httpx.Client) -> None:
     form = {"email": "eve@example.org", "password": "wrong", "code": ""}
-    statuses = [browser.post("/cli-auth/sign-in", data=form).status_code for _ in range(11)]
+    statuses = [browser.post("/cli-auth", data=form).status_code for _ in range(11)]
     assert statuses == [403] * 10 + [429]
-    right = browser.post("/cli-auth/sign-in", data={**form, "email": EMAIL, "password": PASSWORD})
+    right = browser.post("/cli-auth", data={**form, "email": EMAIL, "password": PASSWORD})
     assert right.status_code == 200
 
 
@@ -204,8 +204,8 @@ def test_wrong_passwords_are_refused_and_then_slowed(browser: httpx.Client) -> N
 def test_forms_of_other_sites_are_refused(url: str, browser: httpx.Client, origin: str) -> None:
     code = post(f"{url}/auth/device", None)[1]["user_code"]
     form = {"email": EMAIL, "password": PASSWORD, "code": code}
-    assert browser.post("/cli-auth/sign-in", data=form, headers={"Origin": origin}).status_code == 403
-    fields = Page(browser.post("/cli-auth/sign-in", data=form).text).fields | {"action": "authorize"}
+    assert browser.post("/cli-auth", data=form, headers={"Origin": origin}).status_code == 403
+    fields = Page(browser.post("/cli-auth", data=form).text).fields | {"action": "authorize"}
     assert browser.post("/cli-auth", data=fields, headers={"Origin": origin}).status_code == 403
     assert browser.post("/cli-auth", data=fields | {"form_token": "0" * 64}).status_code == 403
     assert (
@@ -221,7 +221,7 @@ def test_deciding_needs_a_session(browser: httpx.Client) -> None:
 
 def test_an_unknown_code_is_said_so(browser: httpx.Client) -> None:
     form = {"email": EMAIL, "password": PASSWORD, "code": "BCDF-GHJK"}
-    fields = Page(browser.post("/cli-auth/sign-in", data=form).text).fields
+    fields = Page(browser.post("/cli-auth", data=form).text).fields
     answer = browser.post("/cli-auth", data={**fields, "action": "authorize"})
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text

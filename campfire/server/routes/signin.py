@@ -61,19 +61,26 @@ def show(request: Request, archive: ServedDep, code: str = "") -> Response:
     return sign_in_page(code[:12]) if user is None else _confirm(request, archive, user, code[:12])
 
 
-@router.post("/cli-auth/sign-in")
-def sign_in(request: Request, form: Form, archive: ServedDep) -> Response:
-    """Check the password and go on to the confirmation."""
-    email, code = form.get("email", "").strip(), form.get("code", "")[:12]
+@router.post("/cli-auth")
+def submit(request: Request, form: Form, archive: ServedDep) -> Response:
+    """Take either form: a sign-in, or a decision about the device."""
     if _from_elsewhere(request, archive):
         return message_page("Not from here", "This form was sent by another site.", status=403)
+    if "password" in form:
+        return _sign_in(request, form, archive)
+    return _decide(request, form, archive)
+
+
+def _sign_in(request: Request, form: dict[str, str], archive: Archive) -> Response:
+    """Check the password and go on to the confirmation."""
+    email, code = form.get("email", "").strip(), form.get("code", "")[:12]
     if archive.failures.many(email.lower(), MAX_FAILURES, FAILURE_SECONDS):
         return sign_in_page(code, problem="Too many wrong passwords. Try again in ten minutes.", status=429)
-    user = archive.accounts.check_password(email, form.get("password", ""))
+    user = archive.accounts.check_password(email, form["password"])
     if user is None:
         archive.failures.add(email.lower())
         return sign_in_page(code, problem="E-mail or password is wrong.", status=403)
-    answer = Response(status_code=303, headers={"Location": f"/cli-auth?code={quote(code)}"})
+    answer = Response(status_code=303, headers={"Location": f"?code={quote(code)}"})
     answer.set_cookie(
         SESSION_COOKIE,
         archive.accounts.session(user),
@@ -85,16 +92,13 @@ def sign_in(request: Request, form: Form, archive: ServedDep) -> Response:
     return answer
 
 
-@router.post("/cli-auth")
-def decide(request: Request, form: Form, archive: ServedDep) -> Response:
+def _decide(request: Request, form: dict[str, str], archive: Archive) -> Response:
     """Approve or deny the device."""
     user, code = _signed_in(request, archive), form.get("code", "")[:12]
     if user is None:
         return sign_in_page(code, problem="You were signed out. Sign in again.", status=403)
-    right = archive.accounts.signer.verify(
-        "form", request.cookies.get(SESSION_COOKIE, ""), 0, form.get("form_token", "")
-    )
-    if not right or _from_elsewhere(request, archive):
+    cookie = request.cookies.get(SESSION_COOKIE, "")
+    if not archive.accounts.signer.verify("form", cookie, 0, form.get("form_token", "")):
         return message_page("Not from here", "This form was sent by another site.", status=403)
     approve = form.get("action") == "authorize"
     try:
