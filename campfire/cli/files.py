@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from campfire.client import Campfire
 
-__all__ = ["cache_command", "download_command", "verify_command"]
+__all__ = ["cache_command", "download_command", "sync_first", "verify_command"]
 
 PAGER_ROWS = 30
 
@@ -71,7 +71,7 @@ def download_command(
     Filters narrow each other. Without any, the observations are listed. The exit code is 1 if a file failed.
     """
     with make_client(base_url, data_dir) as cf:
-        _sync_first(cf)
+        sync_first(cf)
         filters: dict[str, Any] = {
             key: list(values)
             for key, values in (
@@ -105,7 +105,8 @@ def download_command(
         return _report(report, as_json, dry_run=False)
 
 
-def _sync_first(cf: Campfire) -> None:
+def sync_first(cf: Campfire) -> None:
+    """Synchronise; where that fails and there is a catalogue already, say so and go on with it."""
     try:
         with progress_bar() as progress:
             cf.sync(progress=progress)

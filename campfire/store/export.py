@@ -20,7 +20,7 @@ from campfire.store.catalog import Catalog
 from campfire.store.files import expected_path
 from campfire.typing import PathInput, Row
 
-__all__ = ["OBJECT_EXPORT", "SPECTRUM_EXPORT", "export_csv", "export_parquet"]
+__all__ = ["OBJECT_EXPORT", "SPECTRUM_EXPORT", "export_csv", "export_parquet", "replacing"]
 
 OBJECT_EXPORT = (
     *("object_id", "field", "ra", "dec", "redshift", "redshift_auto", "redshift_inspected"),
@@ -40,7 +40,7 @@ _PHOTOMETRY = (
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Give a name to write to; at the end that file takes the place of ``path``, or vanishes on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -62,7 +62,7 @@ def _cell(value: Any) -> Any:
 
 
 def _write(path: Path, names: Sequence[str], rows: Iterable[Row]) -> None:
-    with _replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
         _dump(stream, names, rows)
 
 
@@ -161,7 +161,7 @@ def export_parquet(catalog: Catalog, folder: PathInput | None = None) -> list[Pa
     written = []
     for table in tables:
         path = where / f"{table}.parquet"
-        with _replacing(path) as temporary:
+        with replacing(path) as temporary:
             _write_parquet(catalog, table, temporary)
         written.append(path)
     return written
