@@ -13,7 +13,7 @@ import numpy as np
 
 from campfire.analysis.inputs import as_spectra
 from campfire.analysis.photometry import resolve_bands
-from campfire.collection.blocks import check_collection, over_rows
+from campfire.collection.blocks import check_collection, over_rows, steady
 from campfire.collection.gridding import common_grid, resample_dataset
 from campfire.convert import append_history
 from campfire.errors import ValidationError
@@ -74,6 +74,7 @@ def _photometry_rows(
     bands: Sequence[Bandpass],
     min_coverage: float,
 ) -> dict[str, NDArray[Any]]:
+    wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
     result = band_fluxes(wavelength, fnu, fnu_err, bands, mask=dq != 0, min_coverage=min_coverage)
     return {"flux": result.flux, "flux_err": result.error, "coverage": result.coverage}
 

@@ -156,7 +156,7 @@ def _calibrate_rows(
     for row, entry in enumerate(photometry):
         wave = wavelength if wavelength.ndim == 1 else wavelength[row]
         inside = np.isfinite(wave)
-        if entry is None:
+        if entry is None or inside.sum() < 2:
             continue
         data = SpectrumData(
             wave[inside], fnu[row, inside], fnu_err[row, inside], {}, "", "", mask=dq[row, inside] != 0

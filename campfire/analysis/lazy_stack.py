@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.collection.blocks import check_collection, dask_array, flam_of, is_lazy, over_rows
+from campfire.collection.blocks import check_collection, dask_array, flam_of, is_lazy, over_rows, steady
 from campfire.collection.gridding import common_grid
 from campfire.convert import append_history, dump_header
 from campfire.convert.dataset import text_scalar
@@ -205,6 +205,7 @@ def _stack_rows(
     window: tuple[float, float] | None,
 ) -> dict[str, NDArray[Any]]:
     """Bring rows (numpy) into the frame and onto the grid of the stack."""
+    wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
     good = good_pixels(fnu, fnu_err, dq != 0)
     flux = np.where(good, fnu, 0.0).astype(np.float64)
     error = np.where(good, fnu_err, 0.0).astype(np.float64)

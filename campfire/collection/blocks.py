@@ -13,13 +13,23 @@ import numpy as np
 
 from campfire import schema
 from campfire.errors import ValidationError
+from campfire.schema import PixelDQ
 from campfire.units import fnu_to_flam
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["RowFunction", "check_collection", "dask_array", "flam_of", "is_lazy", "over_rows", "row_arrays"]
+__all__ = [
+    "RowFunction",
+    "check_collection",
+    "dask_array",
+    "flam_of",
+    "is_lazy",
+    "over_rows",
+    "row_arrays",
+    "steady",
+]
 
 RowFunction: TypeAlias = "Callable[..., Mapping[str, NDArray[Any]]]"
 """``function(wavelength, fnu, fnu_err, dq, *row_values)`` -> name -> array (rows, columns)."""
@@ -93,6 +103,29 @@ def flam_of(density: Any, wavelength: Any) -> Any:
         dtype=density.dtype,
         meta=np.empty((0,) * density.ndim, dtype=density.dtype),
     )
+
+
+def steady(
+    wavelength: NDArray[Any], fnu: NDArray[Any], fnu_err: NDArray[Any], dq: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return rows (numpy) that kernels can take: one of fewer than two pixels is all OUTSIDE.
+
+    Its wavelengths are replaced by two that stand for nothing.
+    """
+    if wavelength.ndim == 1:
+        return wavelength, fnu, fnu_err, dq
+    short = np.isfinite(wavelength).sum(axis=1) < 2
+    if not short.any():
+        return wavelength, fnu, fnu_err, dq
+    missing = max(0, 2 - wavelength.shape[1])
+    wavelength, fnu, fnu_err = (
+        np.pad(a, ((0, 0), (0, missing)), constant_values=np.nan) for a in (wavelength, fnu, fnu_err)
+    )
+    dq = np.pad(dq, ((0, 0), (0, missing)), constant_values=PixelDQ.OUTSIDE)
+    wavelength[short] = np.nan
+    wavelength[short, :2] = 1.0, 2.0
+    dq[short] = PixelDQ.OUTSIDE
+    return wavelength, fnu, fnu_err, dq
 
 
 def over_rows(

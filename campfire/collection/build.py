@@ -13,6 +13,7 @@ from campfire.collection.coords import row_coordinates, text_array
 from campfire.collection.pixels import FIELDS, field_dtypes
 from campfire.collection.reader import block_dtype, layouts_of, read_block, read_records, read_variable
 from campfire.collection.sources import CacheRow, Source, SourceBlock
+from campfire.config import safe_component
 from campfire.errors import ValidationError
 from campfire.schema import NATIVE, SCHEMA_VERSION, attrs_of
 
@@ -143,9 +144,8 @@ def _gratings(columns: Mapping[str, ArrayLike], n_rows: int) -> list[str]:
                 hint="pass one value a source",
             )
     gratings = [str(g) for g in np.ma.filled(np.ma.asarray(columns["grating"]), "").tolist()]
-    bad = {g for g in gratings if not g or "/" in g or g in (".", "..")}
-    if bad:
-        raise ValidationError(f"grating {min(bad)!r} cannot name a group", hint="such as 'PRISM'")
+    for grating in set(gratings):  # each names a group and a file of the cache
+        safe_component(grating, "grating")
     return gratings
 
 

@@ -122,7 +122,7 @@ def build(
 
 
 def prune(folder: str | os.PathLike[str]) -> int:
-    """Remove what nothing refers to: other layouts, orphaned tables, and index rows of deleted tables.
+    """Remove what nothing refers to: other layouts, orphaned tables, half-written files.
 
     Returns
     -------
@@ -143,11 +143,13 @@ def prune(folder: str | os.PathLike[str]) -> int:
         for store in writer.stores():
             if store.rows and not (cache.pixels / store.name / "zarr.json").exists():
                 writer.drop_store(store.name)
-        for path in _orphans(cache, {store.name for store in writer.stores()}):
+        # no one else writes now: what is half-written belongs to killed writers
+        partial = cache.pixels.rglob("*.partial")
+        for path in [*_orphans(cache, {store.name for store in writer.stores()}), *partial]:
             if path.is_dir():
                 shutil.rmtree(path)
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
     return max(0, before - _size(cache.folder))
 
 

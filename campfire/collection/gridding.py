@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.collection.blocks import check_collection, flam_of, over_rows
+from campfire.collection.blocks import check_collection, flam_of, over_rows, steady
 from campfire.convert import append_history
 from campfire.errors import ValidationError
 from campfire.kernels.grids import check_grid, pixel_edges
@@ -48,12 +48,14 @@ def resample_rows(
     A pixel without a result carries the bits of the input under it, besides ``NONFINITE_FLUX`` and
     ``BAD_ERROR``; ``OUTSIDE`` where less than half of it is covered by the row.
     """
+    wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
     masked = dq != 0
     result = resample(wavelength, fnu, fnu_err, grid, mask=masked)
     edges, grid_edges = np.atleast_2d(pixel_edges(wavelength)), pixel_edges(grid)
     low = np.maximum(grid_edges[None, :-1], edges[:, :1])
     high = np.minimum(grid_edges[None, 1:], edges[:, -1:])
-    outside = np.broadcast_to(high - low < 0.5 * np.diff(grid_edges), result.mask.shape)
+    empty = ((dq & PixelDQ.OUTSIDE) != 0).all(axis=1)[:, None]
+    outside = empty | (high - low < 0.5 * np.diff(grid_edges))
     bits = np.zeros(result.mask.shape, dtype=np.uint8)
     bad = masked & (dq != PixelDQ.OUTSIDE)
     if bad.any():

@@ -174,6 +174,7 @@ class CacheIndex:
                     connection.execute(statement)
                 yield IndexWriter(connection)
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk has rolled back already
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")

@@ -37,6 +37,7 @@ from campfire.collection.pixels import (
 )
 from campfire.collection.reader import row_of
 from campfire.collection.sources import CacheRow, FileSource, Source, row_key
+from campfire.config import safe_component
 from campfire.errors import CampfireError
 from campfire.formats.fits import file_hash
 
@@ -213,6 +214,7 @@ class PixelCache:
 
     def _new_store(self, writer: IndexWriter, table: _Table) -> StoreRow:
         """Enter a store with a name that no folder has: an unknown one may be another index's."""
+        safe_component(table.grating, "grating")  # it comes from a service
         generation = 0
         known = {store.name for store in writer.stores()}
         while True:

@@ -234,6 +234,24 @@ def test_bits_of_a_resampled_pixel() -> None:
     assert np.isfinite(out.fnu.values[out.dq.values == 0]).all()
 
 
+def test_rows_of_one_pixel_or_none_do_not_count() -> None:
+    ds = make(5)
+    for row, count in ((1, 0), (3, 1)):
+        for name in ("wavelength", "fnu", "fnu_err"):
+            ds[name].values[row, count:] = np.nan
+        ds.dq.values[row, count:] = PixelDQ.OUTSIDE
+        ds.n_pixels.values[row] = count
+    rest = ds.isel(spectrum=[0, 2, 4])
+    out = resample_collection(ds, GRID)
+    assert (out.dq.values[[1, 3]] & PixelDQ.OUTSIDE).all()
+    assert np.isnan(collection_photometry(ds, [BOX]).flux.values[[1, 3]]).all()
+    np.testing.assert_array_equal(
+        stack_collection(ds, grid=GRID).fnu.values, stack_collection(rest, grid=GRID).fnu.values
+    )
+    calibrated = calibrate_collection(ds, PHOT["o0"], degree=0)
+    assert (calibrated.n_bands.values[[1, 3]] == 0).all()
+
+
 def test_common_grid_is_that_of_the_longest_row() -> None:
     out = resample_collection(MEMORY)
     np.testing.assert_array_equal(out.wavelength.values, SINGLE[0].wavelength)

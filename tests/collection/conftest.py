@@ -83,8 +83,8 @@ def make_files(folder: Path, gratings: list[str], seed: int = 0, start: int = 0)
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    """Thirty files of three gratings, mixed."""
-    gratings = [("PRISM", "G395M", "PRISM", "G140M", "PRISM")[i % 5] for i in range(30)]
+    """Twenty files of three gratings, mixed."""
+    gratings = [("PRISM", "G395M", "PRISM", "G140M", "PRISM")[i % 5] for i in range(20)]
     return make_files(tmp_path_factory.mktemp("products"), gratings)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campfire.collection.build import open_tree
@@ -63,6 +63,7 @@ def test_rows_of_each_grating_in_the_order_given(archive: Any, tmp_path: Path, c
             check_row(loaded, row, source)
 
 
+@settings(max_examples=15)
 @given(data=st.data())
 def test_any_order_repeats_and_chunks_equal_numpy(
     archive: Any, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -204,7 +205,7 @@ def test_attributes_survive_json(archive: Any) -> None:
     assert tree.attrs["campfire_schema"] == tree["PRISM"].attrs["campfire_schema"] == 1
     json.dumps(tree.attrs)
     json.dumps(tree["PRISM"].attrs)
-    assert "18 PRISM spectra" in tree["PRISM"].attrs["history"]
+    assert "12 PRISM spectra" in tree["PRISM"].attrs["history"]
 
 
 @CACHES
@@ -256,5 +257,5 @@ def test_bad_columns(archive: Any) -> None:
         open_tree(sources, {"spectrum_id": ["a", "b"]})
     with pytest.raises(ValidationError, match="1 values for 2 sources"):
         open_tree(sources, columns | {"redshift": [1.0]})
-    with pytest.raises(ValidationError, match="cannot name a group"):
+    with pytest.raises(ValidationError, match="grating"):
         open_tree(sources, columns | {"grating": ["PRISM", "a/b"]})
