@@ -87,7 +87,10 @@ class RawFits:
             raise NotFoundError(
                 f"no such file: {self.path}", path=self.path, hint="check the path, or download the spectrum"
             ) from err
-        except (OSError, EOFError, zlib.error) as err:
+        except (EOFError, zlib.error, gzip.BadGzipFile) as err:
+            self.close()
+            raise self.error(f"cannot be read: {err}", _FETCH_AGAIN) from err
+        except OSError as err:
             self.close()
             raise self.error(f"cannot be read: {err}") from err
         except (ValueError, OverflowError) as err:  # a path with a null byte; an absurd size
