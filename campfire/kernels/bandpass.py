@@ -21,11 +21,13 @@ from campfire.kernels.grids import good_pixels, pixel_edges
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from campfire.typing import BandpassLike, BoolArray, FloatArray
+    from campfire.typing import BandpassLike, BoolArray, FloatArray, IntArray
 
 __all__ = ["MIN_COVERAGE", "BandFluxes", "Bandpass", "band_fluxes", "band_weights"]
 
 _BLOCK = 32768  # pixels worked on at a time: what stays in the cache of a processor
+
+_MOST_BINS = 65536
 
 MIN_COVERAGE = 0.95
 """Default of the part of a band's throughput that has to lie on good pixels."""
@@ -69,6 +71,7 @@ class Bandpass:
     # of every piece between nodes: where it begins, throughput there, slope, integral up to there
     _table: FloatArray = field(init=False, repr=False)
     _total: float = field(init=False, repr=False)
+    _bins: IntArray | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         wave = np.array(self.wavelength, dtype=np.float64)
@@ -91,6 +94,10 @@ class Bandpass:
         before = np.concatenate([[0.0], total[:-1]])
         object.__setattr__(self, "_table", np.stack([wave[:-1], curve[:-1], slope, before]))
         object.__setattr__(self, "_total", float(total[-1]))
+        n_bins = int(min((wave[-1] - wave[0]) / np.diff(wave).min(), _MOST_BINS)) + 1
+        low = wave[0] + (wave[-1] - wave[0]) / n_bins * np.arange(n_bins + 1)
+        bins = np.searchsorted(wave[1:-1], low, side="right").astype(np.intp)
+        object.__setattr__(self, "_bins", bins if n_bins < _MOST_BINS else None)
 
     @classmethod
     def of(cls, band: BandpassLike) -> Bandpass:
@@ -135,11 +142,29 @@ class Bandpass:
             0 at and below the blue end, 1 at and above the red end, same shape.
         """
         nodes = self.wavelength
-        at = np.clip(wavelength, nodes[0], nodes[-1])
-        index = np.minimum(np.searchsorted(nodes, at, side="right") - 1, len(nodes) - 2)
-        start, value, slope, before = self._table[:, index]
+        at = np.clip(np.asarray(wavelength, dtype=np.float64), nodes[0], nodes[-1])
+        index = self._find(at)
+        start, value, slope, before = (np.take(row, index, mode="clip") for row in self._table)
         step = _piece(start, value, slope, at - start)
-        return cast("FloatArray", (before + step) / self._total)
+        step += before
+        step *= 1.0 / self._total
+        # exactly 1 from the red end on, whatever the rounding
+        step[at == nodes[-1]] = 1.0
+        return step
+
+    def _find(self, at: FloatArray) -> IntArray:
+        """Return the piece between nodes each wavelength is in; as ``searchsorted``, but by a table.
+
+        Curves are sampled almost evenly, so that no bin of the table holds more than one node; where they are
+        not, the table would be too large.
+        """
+        nodes = self.wavelength
+        if self._bins is None:
+            return np.minimum(np.searchsorted(nodes, at, side="right") - 1, len(nodes) - 2)
+        scale = (len(self._bins) - 1) / (nodes[-1] - nodes[0])
+        index = np.take(self._bins, ((at - nodes[0]) * scale).astype(np.intp), mode="clip")
+        index += at >= np.take(nodes, index + 1, mode="clip")
+        return cast("IntArray", index)
 
 
 def _problem(wave: FloatArray, curve: FloatArray) -> str:

@@ -43,11 +43,11 @@ def check_grid(wavelength: Any, name: str = "wavelength") -> FloatArray:
         raise ValidationError(
             f"{name} has shape {grid.shape}", hint="pass a 1-D array of at least two pixels"
         )
-    if not (np.all(np.isfinite(grid)) and grid.min() > 0):
-        raise ValidationError(f"{name} is not finite and positive everywhere", hint="pass microns")
-    steps = np.diff(grid)
-    if not np.all(steps > 0):
-        where = int(np.argmax(steps <= 0))
+    rising = grid[1:] > grid[:-1]  # False for NaN
+    if not rising.all() or grid[0] <= 0 or grid[-1] == np.inf:
+        if not (np.all(np.isfinite(grid)) and grid.min() > 0):
+            raise ValidationError(f"{name} is not finite and positive everywhere", hint="pass microns")
+        where = int(np.argmin(rising))
         raise ValidationError(
             f"{name} does not increase: pixel {where + 1} is at {grid[where + 1]:g} after {grid[where]:g}",
             hint="sort the pixels by wavelength, and keep each wavelength once",
@@ -81,9 +81,11 @@ def pixel_edges(wavelength: FloatArray) -> FloatArray:
     """
     if np.ndim(wavelength) == 1:
         grid = check_grid(wavelength)
-        middle = (grid[1:] + grid[:-1]) / 2
-        first, last = grid[0] - (grid[1] - grid[0]) / 2, grid[-1] + (grid[-1] - grid[-2]) / 2
-        return np.concatenate([[first], middle, [last]])
+        result = np.empty(len(grid) + 1)
+        result[1:-1] = (grid[1:] + grid[:-1]) / 2
+        result[0] = grid[0] - (grid[1] - grid[0]) / 2
+        result[-1] = grid[-1] + (grid[-1] - grid[-2]) / 2
+        return result
     grid = np.asarray(wavelength, dtype=np.float64)
     if grid.ndim != 2:
         raise ValidationError(f"wavelength has shape {grid.shape}", hint="pass (pixel,) or (spectrum, pixel)")

@@ -211,18 +211,33 @@ def _block(
 
 def _joined(blocks: list[Resampled], shape: tuple[int, ...]) -> Resampled:
     """Join blocks of rows; bands of covariance are as many as the widest block has."""
-    flux, error, mask, coverage = (
-        np.concatenate(parts).reshape(shape) for parts in zip(*(block[:4] for block in blocks), strict=True)
-    )
     lags = [block.covariance for block in blocks if block.covariance is not None]
-    if not lags:
-        return Resampled(flux, error, mask, coverage, None)
-    joined = np.zeros((sum(map(len, lags)), shape[-1], max(part.shape[-1] for part in lags)))
+    if len(blocks) > 1:
+        joined = Resampled(
+            np.concatenate([block.flux for block in blocks]),
+            np.concatenate([block.error for block in blocks]),
+            np.concatenate([block.mask for block in blocks]),
+            np.concatenate([block.coverage for block in blocks]),
+            _joined_lags(lags) if lags else None,
+        )
+    else:
+        joined = blocks[0]
+    return Resampled(
+        joined.flux.reshape(shape),
+        joined.error.reshape(shape),
+        joined.mask.reshape(shape),
+        joined.coverage.reshape(shape),
+        None if joined.covariance is None else joined.covariance.reshape(*shape, -1),
+    )
+
+
+def _joined_lags(lags: list[FloatArray]) -> FloatArray:
+    joined = np.zeros((sum(map(len, lags)), lags[0].shape[1], max(part.shape[2] for part in lags)))
     at = 0
     for part in lags:
-        joined[at : at + len(part), :, : part.shape[-1]] = part
+        joined[at : at + len(part), :, : part.shape[2]] = part
         at += len(part)
-    return Resampled(flux, error, mask, coverage, joined.reshape(*shape, -1))
+    return joined
 
 
 def _scale_lags(lags: FloatArray, scale: FloatArray) -> FloatArray:
