@@ -6,20 +6,17 @@ options of the command line, documentation.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
-
-import numpy as np
 
 from campfire.columns import TableName
 from campfire.errors import ValidationError
-from campfire.flags import FlagQuery, parse_flags, parse_quality
-from campfire.query.masks import canonical
+from campfire.flags import FlagQuery
+from campfire.query import coerce
 
-__all__ = ["FILTERS", "SORTS", "Filter", "Filters", "QueryOptions", "Vocabulary", "did_you_mean", "staleness"]
+__all__ = ["FILTERS", "SORTS", "Filter", "Filters", "QueryOptions", "staleness"]
 
 Kind = Literal["any_of", "between", "flags", "is_true", "text", "cone"]
 
@@ -50,113 +47,6 @@ class QueryOptions(Filters, total=False):
     offset: int
     sort: str | None
     sort_dir: Literal["asc", "desc"]
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the names near to ``name``, or with all of them where none is near.
-
-    Examples
-    --------
-    >>> did_you_mean("PRSM", ["PRISM", "G395M"])
-    "did you mean 'PRISM'?"
-    """
-    folded = {item.casefold(): item for item in known}
-    near = [folded[item] for item in get_close_matches(name.casefold(), folded, n=3)]
-    if near:
-        return "did you mean " + " or ".join(map(repr, near)) + "?"
-    if not folded:
-        return "there are none here"
-    shown = ", ".join(list(folded.values())[:20])
-    return f"known: {shown}" + (", ..." if len(folded) > 20 else "")
-
-
-# --- what users pass -> the value a condition holds ---------------------------------------------------------
-
-
-def _items(name: str, value: Any) -> list[Any]:
-    items = [value] if isinstance(value, str | int | np.integer) else value
-    if isinstance(items, Mapping) or not isinstance(items, Iterable):
-        raise ValidationError(f"{name}={value!r} is not a list", hint=f"e.g. {name}=[...]")
-    items = list(items)
-    if not items:
-        raise ValidationError(f"{name} is an empty list", hint=f"leave {name} out to ask for all")
-    return items
-
-
-def _names(case: Callable[[str], str]) -> Callable[[str, Any], tuple[str, ...]]:
-    def coerce(name: str, value: Any) -> tuple[str, ...]:
-        made = set()
-        for item in _items(name, value):
-            if name == "programs" and isinstance(item, int | np.integer) and not isinstance(item, bool):
-                made.add(str(int(item)))
-            elif isinstance(item, str) and item.strip():
-                made.add(case(str(item).strip()))
-            else:
-                raise ValidationError(f"{name} holds {item!r}", hint="pass names as text")
-        return tuple(sorted(made))
-
-    return coerce
-
-
-def _qualities(name: str, value: Any) -> tuple[int, ...]:
-    return tuple(sorted({int(parse_quality(item)) for item in _items(name, value)}))
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        raise ValidationError(f"{name} holds {value!r}", hint="pass numbers")
-    if math.isnan(value):
-        raise ValidationError(f"{name} holds NaN", hint="pass finite numbers")
-    return float(value)
-
-
-def _range(name: str, value: Any) -> tuple[float | None, float | None]:
-    if isinstance(value, str) or not isinstance(value, Iterable) or len(pair := list(value)) != 2:
-        raise ValidationError(
-            f"{name}={value!r} is not a range", hint="pass (min, max); None leaves one end open"
-        )
-    bounds = [None if item is None else _number(name, item) for item in pair]
-    low = None if bounds[0] == -math.inf else bounds[0]
-    high = None if bounds[1] == math.inf else bounds[1]
-    if low is None and high is None:
-        raise ValidationError(f"{name}={value!r} is open at both ends", hint=f"leave {name} out")
-    if low is not None and high is not None and low > high:
-        raise ValidationError(f"{name}=({low:g}, {high:g}) is reversed", hint=f"write ({high:g}, {low:g})")
-    return low, high
-
-
-def _bool(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise ValidationError(f"{name}={value!r} is not a truth value", hint="pass True or False")
-    return bool(value)
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValidationError(f"{name}={value!r} is not a text", hint=f"leave {name} out to ask for all")
-    return value
-
-
-def _flags(_name: str, value: Any) -> FlagQuery:
-    query = parse_flags(value)
-    if query.bits >= 1 << 63:
-        raise ValidationError("dq_flags uses bits above 62", hint="masks are 63-bit integers")
-    return canonical(query)
-
-
-def _cone(name: str, value: Any) -> tuple[float, float, float]:
-    if isinstance(value, str) or not isinstance(value, Iterable) or len(parts := list(value)) != 3:
-        raise ValidationError(f"{name}={value!r} is not a cone", hint="pass (ra, dec, radius_arcsec)")
-    ra, dec, radius = (_number(name, part) for part in parts)
-    if not (math.isfinite(ra) and -90 <= dec <= 90):
-        raise ValidationError(
-            f"{name} is centred on ra={ra:g}, dec={dec:g}", hint="degrees: ra finite, dec -90 to 90"
-        )
-    if not 0 < radius <= 648_000:
-        raise ValidationError(
-            f"{name} has radius {radius:g} arcsec", hint="pass more than 0 and up to 648000 (180 degrees)"
-        )
-    return ra % 360.0, dec, radius
 
 
 # --- the tables ---------------------------------------------------------------------------------------------
@@ -204,7 +94,7 @@ class Filter:
         return self.on_objects if table == "objects" else self.on_spectra
 
 
-_lower, _upper = _names(str.lower), _names(str.upper)
+_lower, _upper = coerce.names(str.lower), coerce.names(str.upper)
 
 FILTERS: dict[str, Filter] = {
     spec.name: spec
@@ -235,7 +125,7 @@ FILTERS: dict[str, Filter] = {
             "redshift",
             "redshift",
             ("redshift_min", "redshift_max"),
-            _range,
+            coerce.interval,
             "(min, max) of the object's best redshift, ends included; None leaves one open",
             parent=True,
         ),
@@ -245,7 +135,7 @@ FILTERS: dict[str, Filter] = {
             "redshift_quality",
             "redshift_quality",
             ("redshift_quality",),
-            _qualities,
+            coerce.qualities,
             "codes 0 to 4 or names, e.g. ['probable', 'secure']",
             parent=True,
         ),
@@ -255,7 +145,7 @@ FILTERS: dict[str, Filter] = {
             "max_snr",
             "signal_to_noise",
             ("max_snr_min", "max_snr_max"),
-            _range,
+            coerce.interval,
             "(min, max) of the best signal-to-noise ratio; on spectra, of the spectrum's own",
         ),
         Filter(
@@ -264,7 +154,7 @@ FILTERS: dict[str, Filter] = {
             "dq_flags",
             "dq_flags",
             ("dq_flags_include_all", "dq_flags_exclude", "dq_flags_include_any"),
-            _flags,
+            coerce.flags,
             "a DQFlags expression; on objects, of the flags of all their spectra together",
         ),
         Filter("tags", "any_of", "tags", "tags", ("lists",), _lower, "tag slugs, any of them", parent=True),
@@ -274,7 +164,7 @@ FILTERS: dict[str, Filter] = {
             "inspected",
             "inspected",
             ("inspected_only",),
-            _bool,
+            coerce.truth,
             "only inspected objects; False: only those not inspected",
             parent=True,
         ),
@@ -284,7 +174,7 @@ FILTERS: dict[str, Filter] = {
             "stale",
             "stale",
             (),
-            _bool,
+            coerce.truth,
             "only objects whose data changed after their last inspection; False: the rest",
             parent=True,
         ),
@@ -294,7 +184,7 @@ FILTERS: dict[str, Filter] = {
             "has_photometry",
             "has_photometry",
             ("has_photometry",),
-            _bool,
+            coerce.truth,
             "only objects with photometry; False: only those without",
             parent=True,
         ),
@@ -304,7 +194,7 @@ FILTERS: dict[str, Filter] = {
             "object_id",
             "spectrum_id",
             ("search",),
-            _text,
+            coerce.text,
             "text in the name of the object or of its targets (on spectra: of the spectrum or its target)",
         ),
         Filter(
@@ -313,7 +203,7 @@ FILTERS: dict[str, Filter] = {
             "position",
             "position",
             ("ra", "dec", "radius"),
-            _cone,
+            coerce.cone,
             "(ra, dec, radius): degrees, degrees, arcsec, around the object's position",
             parent=True,
         ),
@@ -324,7 +214,7 @@ FILTERS: dict[str, Filter] = {
             "max_exposure_time",
             "exposure_time",
             ("max_exposure_time_min", "max_exposure_time_max"),
-            _range,
+            coerce.interval,
             "(min, max) of the longest exposure time, seconds",
             public=False,
         ),
@@ -334,7 +224,7 @@ FILTERS: dict[str, Filter] = {
             "photo_z",
             "photo_z",
             ("photo_z_min", "photo_z_max"),
-            _range,
+            coerce.interval,
             "(min, max) of the photometric redshift",
             parent=True,
             public=False,
@@ -367,7 +257,7 @@ FILTERS: dict[str, Filter] = {
             "needs_review",
             "needs_review",
             ("needs_review",),
-            _bool,
+            coerce.truth,
             "inspected objects with a staleness reason and later (or undated) data",
             parent=True,
             public=False,
@@ -412,56 +302,6 @@ SORTS: dict[TableName, tuple[str, ...]] = {
 """Columns that rows can be sorted by (``distance`` only with a cone); the first is the default."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The names a catalogue, or a service, knows; queries are checked against it.
-
-    ``jwst_programs`` maps JWST program numbers (as text) to program slugs.
-    """
-
-    fields: tuple[str, ...] = ()
-    programs: tuple[str, ...] = ()
-    gratings: tuple[str, ...] = ()
-    observations: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    jwst_programs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def resolve(self, name: str, values: Iterable[str]) -> tuple[str, ...]:
-        """Return the names as the catalogue spells them.
-
-        Parameters
-        ----------
-        name
-            Which keyword: ``fields``, ``programs``, ``gratings``, ``observations`` or ``tags``.
-        values
-            Names in any case; program numbers as text.
-
-        Raises
-        ------
-        ValidationError
-            For a name that is not known, with the near matches.
-
-        Examples
-        --------
-        >>> Vocabulary(gratings=("PRISM", "G395M")).resolve("gratings", ["prism"])
-        ('PRISM',)
-        """
-        known: tuple[str, ...] = getattr(self, name)
-        spelled: dict[str, list[str]] = {}
-        for item in known:
-            spelled.setdefault(item.casefold(), []).append(item)
-        found: set[str] = set()
-        for value in values:
-            if name == "programs" and value in self.jwst_programs:
-                found.update(self.jwst_programs[value])
-            elif value.casefold() in spelled:
-                found.update(spelled[value.casefold()])
-            else:
-                what = name.removesuffix("s")
-                raise ValidationError(f"unknown {what} {value!r}", hint=did_you_mean(value, known))
-        return tuple(sorted(found))
-
-
 def staleness(changed: str | None, inspected: str | None) -> bool:
     """Tell whether data changed after the last inspection, or changed and were never inspected.
 
@@ -483,8 +323,6 @@ def staleness(changed: str | None, inspected: str | None) -> bool:
 
 
 def _instant(text: str) -> float:
-    from datetime import UTC, datetime
-
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as err:

@@ -10,7 +10,8 @@ import numpy as np
 
 from campfire.columns import TableName
 from campfire.errors import ValidationError
-from campfire.query.filters import FILTERS, SORTS, Filter, QueryOptions, Vocabulary, did_you_mean
+from campfire.query.filters import FILTERS, SORTS, Filter, QueryOptions
+from campfire.query.vocabulary import Vocabulary, did_you_mean
 from campfire.query.wire import WIRE_SORTS, conditions_to_params, params_to_conditions
 
 __all__ = ["Condition", "Query"]
