@@ -29,6 +29,7 @@ VERBS: dict[str, _Verb] = {
     "query": _Verb("query", "Query objects or spectra."),
     "download": _Verb("files", "Download FITS files, verified."),
     "verify": _Verb("files", "Check the downloaded files against the catalogue."),
+    "lock": _Verb("lock", "Write down which files a result used; check or reproduce them."),
     "cache": _Verb("files", "Manage the pixel cache of collections."),
     "doctor": _Verb("doctor", "Find what is wrong, and name the fix."),
     "simulate": _Verb("archive", "Make a simulated archive with known truth."),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from campfire.client.collections import CollectionMethods
 from campfire.client.imaging import ImagingMethods
+from campfire.client.locking import LockMethods
 from campfire.client.queries import QueryMethods
 
 __all__ = ["Campfire"]
 
 
-class Campfire(QueryMethods, CollectionMethods, ImagingMethods):
+class Campfire(QueryMethods, LockMethods, ImagingMethods):
     """Access to the archive: its catalogue, synchronised here or asked remotely, and its files.
 
     Building one touches neither network nor credentials. It is a context manager, may be used from several
