@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -26,6 +27,8 @@ ACCESS_SECONDS = 3600
 REFRESH_SECONDS = 90 * 86400
 SESSION_SECONDS = 900
 MIN_PASSWORD = 8
+# One check takes 64 MB on purpose: guesses from everywhere at once must not take all memory.
+_HASHING = threading.BoundedSemaphore(4)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -74,6 +77,13 @@ class Accounts:
     clock
         Seconds since 1970; tests pass their own.
 
+    Raises
+    ------
+    NotFoundError
+        If there is no such folder.
+    ValidationError
+        If it cannot be written to.
+
     Examples
     --------
     >>> import tempfile
@@ -86,10 +96,17 @@ class Accounts:
 
     def __init__(self, root: Path, *, clock: Callable[[], float] = time.time) -> None:
         folder = server_folder(root)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not Path(root).is_dir():
+            raise NotFoundError(f"no folder {root}", hint="name the data root that is served", path=root)
         self.clock = clock
-        self.signer = Signer(load_secret(folder / "secret"))
-        self.store = AccountStore(folder / "accounts.db")
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.signer = Signer(load_secret(folder / "secret"))
+            self.store = AccountStore(folder / "accounts.db")
+        except OSError as err:
+            raise ValidationError(
+                f"accounts cannot be kept in {folder}: {err}", hint="serving needs a folder it can write to"
+            ) from err
 
     def __enter__(self) -> Accounts:
         return self
@@ -166,7 +183,8 @@ class Accounts:
         row = self.store.find("users", email=email)
         stored = (row or {}).get("password_hash") or _nobodys_hash()
         try:
-            _hasher().verify(stored, password.encode("utf-8", "surrogatepass"))
+            with _HASHING:
+                _hasher().verify(stored, password.encode("utf-8", "surrogatepass"))
         except (Argon2Error, InvalidHashError):
             return None
         return _user(row) if row is not None and row["password_hash"] else None

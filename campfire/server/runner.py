@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from campfire.config import is_loopback
 from campfire.errors import ValidationError
 from campfire.server.accounts import Accounts
+from campfire.server.middleware import ACCESS_LOGGER
 from campfire.typing import PathInput
 
 if TYPE_CHECKING:
@@ -120,12 +121,30 @@ def serve(
     app = create_app(path, open_access=open_access, fixed=fixed, base_url=base_url)
     try:
         _check_address(path, host, open_access)
-        with _listen(host, port) as sock, _stoppable():
+        with _listen(host, port) as sock, _stoppable(), _logging():
             if ready is not None:
                 ready(_url(sock, host))
             _server(app).run(sockets=[sock])
     finally:
         app.state.archive.close()
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """Write the access log to stderr, unless whoever called has set up logging."""
+    log = logging.getLogger(ACCESS_LOGGER)
+    if log.hasHandlers():
+        yield
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
 
 
 @contextmanager

@@ -220,3 +220,12 @@ def test_failures_are_forgotten_after_a_while(clock: Clock) -> None:
     assert not failures.many(EMAIL, 4, 60)
     clock.now += 61
     assert not failures.many(EMAIL, 1, 60)
+
+
+def test_where_accounts_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        Accounts(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "meta").write_text("a file, no folder")
+    with pytest.raises(ValidationError, match="cannot be kept"):
+        Accounts(tmp_path)

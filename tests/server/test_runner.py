@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -33,9 +34,8 @@ print("stopped", flush=True)
 
 
 def test_a_signal_stops_it_gracefully(fresh_root: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(fresh_root)], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", SCRIPT, str(fresh_root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     assert url.startswith("http://127.0.0.1:")
@@ -43,8 +43,10 @@ def test_a_signal_stops_it_gracefully(fresh_root: Path) -> None:
         assert client.get(f"{url}/version").status_code == 200
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline().strip() == "stopped"
-    assert process.wait(10) == 0
-    process.stdout.close()
+        log = process.communicate(timeout=20)[1]
+    assert process.returncode == 0
+    assert re.search(r"127.0.0.1 GET '/api/v1/version' 200 \d+ \d+ms", log)
+    assert len(log.splitlines()) == 1
 
 
 def test_port_zero_picks_one_each_time(template: Path) -> None:

@@ -30,7 +30,7 @@ def paged(rows: list[Row], total: int, page: Page) -> dict[str, Any]:
 
 def cache_header(archive: Archive, seconds: int) -> dict[str, str]:
     """Return a Cache-Control header; ``public``, though what it covers is not, unless the server is fixed."""
-    return {"Cache-Control": f"{'private' if archive.fixed else 'public'}, max-age={seconds}"}
+    return {"Cache-Control": "private, no-cache" if archive.fixed else f"public, max-age={seconds}"}
 
 
 @router.get("/objects", response_model=ObjectPage, responses=REFUSALS)

@@ -74,11 +74,13 @@ def submit(request: Request, form: Form, archive: ServedDep) -> Response:
 def _sign_in(request: Request, form: dict[str, str], archive: Archive) -> Response:
     """Check the password and go on to the confirmation."""
     email, code = form.get("email", "").strip(), form.get("code", "")[:12]
-    if archive.failures.many(email.lower(), MAX_FAILURES, FAILURE_SECONDS):
+    # By client too, so that nobody can keep the right person out.
+    guesser = f"{request.client.host if request.client else ''} {email.lower()}"
+    if archive.failures.many(guesser, MAX_FAILURES, FAILURE_SECONDS):
         return sign_in_page(code, problem="Too many wrong passwords. Try again in ten minutes.", status=429)
     user = archive.accounts.check_password(email, form["password"])
     if user is None:
-        archive.failures.add(email.lower())
+        archive.failures.add(guesser)
         return sign_in_page(code, problem="E-mail or password is wrong.", status=403)
     answer = Response(status_code=303, headers={"Location": f"?code={quote(code)}"})
     answer.set_cookie(
