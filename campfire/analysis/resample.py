@@ -8,7 +8,8 @@ import numpy as np
 
 from campfire.analysis.inputs import as_grid, as_spectrum, good_covariance, symmetric, with_history
 from campfire.convert.covariance import from_banded
-from campfire.kernels import resample as kernel
+from campfire.kernels.overlap import resample_matrix
+from campfire.kernels.resample import resample
 from campfire.models import SpectrumData
 
 if TYPE_CHECKING:
@@ -58,14 +59,14 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
     matrix: csr_array | None = None
     former = good_covariance(data)
     if former is None:
-        result = kernel.resample(
+        result = resample(
             data.wavelength, data.fnu, data.fnu_err, centres, mask=data.mask, covariance=covariance
         )
         flux, error, mask = result.flux, result.error, result.mask
         if result.covariance is not None:
             matrix = from_banded(result.covariance)
     else:
-        transform, mask, _ = kernel.resample_matrix(data.wavelength, centres, ~data.mask)
+        transform, mask, _ = resample_matrix(data.wavelength, centres, ~data.mask)
         matrix = symmetric(transform @ former @ transform.T)
         flux = np.where(mask, np.nan, transform @ np.where(data.mask, 0.0, data.fnu))
         error = np.where(mask, np.nan, np.sqrt(np.maximum(matrix.diagonal(), 0.0)))

@@ -9,8 +9,9 @@ import numpy as np
 from campfire.analysis.calibrate import MAX_DENSE_PIXELS
 from campfire.analysis.inputs import symmetric
 from campfire.convert.covariance import as_covariance, from_banded
-from campfire.kernels import resample as kernel
 from campfire.kernels.combine import Combiner, bootstrap, sigma_clip
+from campfire.kernels.overlap import resample_matrix
+from campfire.kernels.resample import combined_lags, resample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,13 +80,13 @@ def _resample(terms: Sequence[Terms], grid: FloatArray) -> _Resampled:
     flux, error, mask = np.empty(shape), np.empty(shape), np.empty(shape, dtype=bool)
     if plain:
         wave, values, sigma, good = _padded([terms[k] for k in plain])
-        result = kernel.resample(wave, values, sigma, grid, mask=~good)
+        result = resample(wave, values, sigma, grid, mask=~good)
         flux[plain], error[plain], mask[plain] = result.flux, result.error, result.mask
     special = {}
     for k, entry in enumerate(terms):
         if entry.is_plain:
             continue
-        matrix, mask[k], _ = kernel.resample_matrix(entry.wavelength, grid, entry.good)
+        matrix, mask[k], _ = resample_matrix(entry.wavelength, grid, entry.good)
         special[k] = matrix
         flux[k] = np.where(mask[k], np.nan, matrix @ entry.flux)
         if entry.covariance is None:
@@ -153,7 +154,7 @@ def _covariance(
     total: Any = as_covariance(np.zeros((m, m)), m) if not simple else None
     if simple:
         wave, _, sigma, good = _padded([terms[k] for k in simple])
-        total = from_banded(kernel.combined_lags(wave, sigma, good, grid, weights[simple]))
+        total = from_banded(combined_lags(wave, sigma, good, grid, weights[simple]))
     full = np.zeros((m, m)) if dense else None
     for k, matrix in found.special.items():
         entry, scale = terms[k], weights[k]

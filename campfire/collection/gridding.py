@@ -11,7 +11,8 @@ from campfire.collection.blocks import check_collection, flam_of, over_rows, ste
 from campfire.convert import append_history
 from campfire.errors import ValidationError
 from campfire.kernels.grids import check_grid, pixel_edges
-from campfire.kernels.resample import cut, resample
+from campfire.kernels.pieces import cut
+from campfire.kernels.resample import resample
 from campfire.schema import GRIDDED, PixelDQ, attrs_of
 from campfire.units import to_micron
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.kernels.grids import check_grid, pixel_edges
-from campfire.kernels.resample import import_sparse
+from campfire.kernels.overlap import import_sparse
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from campfire.errors import ValidationError
 from campfire.kernels.grids import pixel_edges
-from campfire.kernels.resample import combined_lags, overlap_matrix, resample, resample_matrix
+from campfire.kernels.overlap import overlap_matrix, resample_matrix
+from campfire.kernels.resample import combined_lags, resample
 from campfire.typing import BoolArray, FloatArray
 
 

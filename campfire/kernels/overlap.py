@@ -1,0 +1,97 @@
+"""Resampling as a sparse matrix: the overlap of every output pixel with every input pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from campfire.kernels.grids import pixel_edges
+from campfire.kernels.pieces import cut
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from campfire.typing import BoolArray, FloatArray
+
+__all__ = ["MIN_PIXEL_COVERAGE", "covered_pixels", "import_sparse", "overlap_matrix", "resample_matrix"]
+
+MIN_PIXEL_COVERAGE = 0.5
+"""An output pixel of which less than this fraction is covered by good input is masked."""
+
+_TOLERANCE = 1e-9  # of a pixel: rounding of edges must not decide on a mask
+
+
+def covered_pixels(width: FloatArray, pixel: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """Return which fraction of each output pixel is covered, and which pixels are masked for too little."""
+    coverage = np.minimum(width / pixel, 1.0)
+    return coverage, coverage < MIN_PIXEL_COVERAGE - _TOLERANCE
+
+
+def import_sparse() -> Any:
+    """Return scipy.sparse, or say how to get it."""
+    try:
+        from scipy import sparse
+    except ImportError as err:
+        raise ImportError('resampling needs scipy: pip install "campfire[deploy]"') from err
+    return sparse
+
+
+def overlap_matrix(edges: FloatArray, grid_edges: FloatArray) -> csr_array:
+    """Return the overlap in microns of every output pixel with every input pixel.
+
+    Parameters
+    ----------
+    edges, grid_edges
+        Edges of input and output pixels in microns, shapes (n + 1,) and (m + 1,).
+
+    Returns
+    -------
+    scipy.sparse.csr_array
+        Shape (m, n).
+
+    Examples
+    --------
+    >>> overlap_matrix(np.array([0.0, 1.0, 2.0]), np.array([0.5, 2.0])).toarray()
+    array([[0.5, 1. ]])
+    """
+    n_in, n_out = len(edges) - 1, len(grid_edges) - 1
+    pieces = cut(edges, grid_edges, np.ones(n_in, dtype=bool))
+    starts = np.searchsorted(pieces.row, np.arange(n_out + 1))
+    matrix: csr_array = import_sparse().csr_array((pieces.width, pieces.column, starts), shape=(n_out, n_in))
+    return matrix
+
+
+def resample_matrix(
+    wavelength: FloatArray, grid: FloatArray, good: BoolArray
+) -> tuple[csr_array, BoolArray, FloatArray]:
+    """Return the resampling of one spectrum as a matrix.
+
+    Parameters
+    ----------
+    wavelength
+        Input pixel centres in microns, increasing, shape (n,).
+    grid
+        Output pixel centres, shape (m,).
+    good
+        True for input pixels to be used, shape (n,).
+
+    Returns
+    -------
+    matrix : scipy.sparse.csr_array
+        Shape (m, n): resampled flux = matrix @ flux, its covariance = matrix @ C @ matrix.T. Columns of bad
+        input pixels and rows of masked output pixels are zero.
+    mask : numpy.ndarray
+        True for masked output pixels, shape (m,).
+    coverage : numpy.ndarray
+        Fraction of each output pixel under good input, shape (m,).
+    """
+    sparse = import_sparse()
+    grid_edges = pixel_edges(grid)
+    overlap = overlap_matrix(pixel_edges(wavelength), grid_edges)
+    width = overlap @ good.astype(np.float64)
+    coverage, mask = covered_pixels(width, np.diff(grid_edges))
+    scale = np.zeros(len(width))
+    scale[~mask] = 1.0 / width[~mask]
+    matrix = sparse.diags_array(scale) @ overlap @ sparse.diags_array(good.astype(np.float64))
+    return cast("Any", matrix).tocsr(), mask, coverage
