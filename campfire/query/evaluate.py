@@ -20,7 +20,7 @@ from campfire.typing import BoolArray, FloatArray
 __all__ = ["ARCSEC_PER_RADIAN", "chord_squared", "distance_arcsec", "finish", "matches", "unit_vectors"]
 
 ARCSEC_PER_RADIAN = 648_000.0 / np.pi
-TIES = {"objects": ("object_id",), "spectra": ("target_id", "grating")}
+TIES = {"objects": ("object_id",), "spectra": ("target_id", "grating", "spectrum_id")}
 
 
 def unit_vectors(ra: Any, dec: Any) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -354,7 +354,8 @@ class Catalog:
                     writer.finish(pack=pack)
                     connection.execute("COMMIT")
                 except BaseException:
-                    connection.execute("ROLLBACK")
+                    if connection.in_transaction:  # on a full disk SQLite has rolled back already
+                        connection.execute("ROLLBACK")
                     raise
             except sqlite3.OperationalError as err:
                 raise CampfireError(f"cannot write to {self.path}: {err}", path=self.path) from err

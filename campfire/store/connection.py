@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 from campfire.errors import CampfireError
@@ -33,7 +34,8 @@ class Connection(sqlite3.Connection):
     stamp: tuple[int, int, int] | None = None
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(sqlite3.ProgrammingError):  # it was never opened
+            self.close()
 
 
 def on_network(path: Path, mounts: str | None = None) -> bool:

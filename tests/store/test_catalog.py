@@ -392,3 +392,31 @@ def test_an_archive_of_ones_own(path: Path) -> None:
             assert writer.delete_objects(["J1"]) == 1
         (spectrum,) = catalog.iter_rows(Query.of("spectra"))
         assert spectrum["object_id"] is None
+
+
+def test_many_make_and_write_one_catalogue_at_once(path: Path) -> None:
+    """Threads that open the same new catalogue, each its own way in, make it once and lose no write."""
+    errors: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            with Catalog(path) as catalog:
+                for part in range(3):
+                    name = f"J{number}{part}"
+                    with catalog.write() as writer:
+                        writer.put_objects([{"object_id": name, "field": "uds", "ra": 1.0, "dec": 2.0}])
+                    file = catalog.paths.product("o", f"{name}_spec.fits")
+                    catalog.record_file(name, file, "sha256:1", 1, 1.0)
+                    assert catalog.object_row(name) is not None
+        except BaseException as err:
+            errors.append(err)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    with Catalog(path) as catalog:
+        assert catalog.totals()["objects"] == 18
+        assert len(catalog.local_files()) == 18
