@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +40,6 @@ class FileKeeper:
         self._busy: dict[str, tuple[threading.Lock, int]] = {}
         self._warned: set[tuple[str, str]] = set()
         self._fetched = 0
-        self.used: OrderedDict[str, str] = OrderedDict()
-        """Spectra opened through this client, with the hash of the file each time it was last opened."""
 
     @contextmanager
     def _alone(self, spectrum_id: str) -> Iterator[None]:
@@ -79,7 +76,6 @@ class FileKeeper:
                 path, record = self._fetch(row, overwrite=path is not None)
             elif record is not None:
                 self._warn_if_stale(record, row, path)
-            self.used[spectrum_id] = record.hash if record else ""
             return path, row
 
     def local_path(self, spectrum_id: str) -> Path | None:
