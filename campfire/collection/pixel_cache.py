@@ -117,7 +117,9 @@ class PixelCache:
                 self.add(missing)
                 places = self.find(wanted)
         except (OSError, sqlite3.Error) as err:
-            _log.warning("pixel cache %s cannot be filled (%s): files are read as needed", self.folder, err)
+            # a shared mirror is read-only by intention
+            level = logging.INFO if isinstance(err, PermissionError) else logging.WARNING
+            _log.log(level, "pixel cache %s is not filled (%s): files are read as needed", self.folder, err)
         folders = {name: str(self.pixels / name) for name in {store for store, _, _ in places.values()}}
         result: list[Source] = []
         for source in sources:
@@ -173,6 +175,10 @@ class PixelCache:
     def prepare(self) -> None:
         """Make sure that the cache can be written, before any file is read; a broken index starts anew."""
         self.pixels.mkdir(parents=True, exist_ok=True)
+        for path in (self.folder, self.pixels, self.index.path):
+            # SQLite opens a file it cannot write without a word
+            if path.exists() and not os.access(path, os.W_OK):
+                raise PermissionError(f"{path} is read-only")
         try:
             with self.index.write():
                 pass
@@ -287,7 +293,7 @@ class PixelCache:
             try:
                 block = read_rows(self.pixels / store.name, numbers)
                 good = read_keys(self.pixels / store.name, numbers) == _keys(part)
-            except Exception as err:  # of whatever kind: these are read anew when next asked for
+            except (OSError, ValueError, RuntimeError) as err:  # these are read anew when next asked for
                 _log.warning("%d rows of %s are damaged (%s) and dropped", len(part), store.name, err)
                 continue
             rows: dict[Key, _Fields] = {

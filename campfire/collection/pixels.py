@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from campfire.collection.shards import read_chunk, read_shard_rows
 from campfire.schema import PixelDQ
 
 if TYPE_CHECKING:
-    import zarr
     from numpy.typing import NDArray
 
 __all__ = [
@@ -143,62 +143,27 @@ def append_rows(store: Path, start: int, block: Mapping[str, NDArray[Any]], keys
         array[start:stop] = values
 
 
-@lru_cache(maxsize=256)
-def _handle(path: str, mtime_ns: int, inode: int) -> zarr.Array[Any]:
-    import zarr
-
-    return zarr.open_array(path, mode="r")
-
-
-def _open(path: Path) -> zarr.Array[Any]:
-    # Keyed by the metadata file, which every growth replaces; a handle holds no open file.
-    stat = (path / "zarr.json").stat()
-    return _handle(str(path), stat.st_mtime_ns, stat.st_ino)
-
-
-def _runs(rows: NDArray[np.int64], unit: int) -> list[tuple[int, int]]:
-    """Join the units (chunks) that ``rows`` touch into few ``(start, stop)`` row ranges."""
-    units = np.unique(rows // unit)
-    breaks = np.flatnonzero(np.diff(units) > 1) + 1
-    return [(int(part[0]) * unit, (int(part[-1]) + 1) * unit) for part in np.split(units, breaks)]
-
-
-def _take(path: Path, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Return whole rows of one array; FileNotFoundError if a shard is not there."""
-    array = _open(path)
-    if rows.size and int(rows.max()) >= array.shape[0]:
-        raise IndexError(f"row {int(rows.max())} of {array.shape[0]} in {path}")
-    if rows.size and np.array_equal(rows, np.arange(rows[0], rows[0] + rows.size)):
-        result = np.asarray(array[int(rows[0]) : int(rows[0]) + rows.size])
-    else:
-        result = np.empty((rows.size, *array.shape[1:]), dtype=array.dtype)
-        for start, stop in _runs(rows, CHUNK_ROWS):
-            inside = (rows >= start) & (rows < stop)
-            result[inside] = np.asarray(array[start:stop])[rows[inside] - start]
-    # A file that is not there reads as fill values: ask whether it was.
-    for number in np.unique(rows // SHARD_ROWS):
-        if not (path / "c" / str(number) / "0").exists():
-            raise FileNotFoundError(f"shard {number} of {path} is gone")
-    return result
-
-
 @lru_cache(maxsize=1024)
-def _key_chunk(store: str, number: int, mtime_ns: int, inode: int) -> NDArray[np.uint64]:
-    array = _open(Path(store) / "key")
-    keys = np.asarray(array[number * SHARD_ROWS : (number + 1) * SHARD_ROWS])
-    keys.flags.writeable = False
-    return keys
+def _key_chunk(path: Path, mtime_ns: int, inode: int) -> NDArray[np.uint64]:
+    return read_chunk(path, "<u8")
 
 
 def read_keys(store: Path, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return the keys of ``rows``; an exception of any kind if they cannot be read."""
+    """Return the keys of ``rows``; 0 where a row was never written.
+
+    Raises
+    ------
+    OSError, ValueError
+        If they cannot be read.
+    """
     keys = np.zeros(rows.size, dtype=np.uint64)
-    for number in np.unique(rows // SHARD_ROWS).tolist():
+    owner = rows // SHARD_ROWS
+    for number in np.unique(owner).tolist():
         # Read once until the file is replaced: the four fields of a block ask for the same.
-        stat = (store / "key" / "c" / str(number)).stat()
-        chunk = _key_chunk(str(store), number, stat.st_mtime_ns, stat.st_ino)
-        inside = rows // SHARD_ROWS == number
-        keys[inside] = chunk[rows[inside] - number * SHARD_ROWS]
+        path = store / "key" / "c" / str(number)
+        stat = path.stat()
+        inside = owner == number
+        keys[inside] = _key_chunk(path, stat.st_mtime_ns, stat.st_ino)[rows[inside] - number * SHARD_ROWS]
     return keys
 
 
@@ -207,7 +172,28 @@ def read_rows(store: Path, rows: NDArray[np.int64], names: Sequence[str] = FIELD
 
     Raises
     ------
-    Exception
-        Of whatever kind the file system, Zarr or a codec gives, if anything is missing or damaged.
+    OSError, ValueError, RuntimeError
+        If anything is missing or damaged.
     """
-    return {name: _take(store / name, rows) for name in names}
+    kinds = field_dtypes(store_dtype(store.name))
+    width = int(store.name.rpartition("-w")[2].split("-")[0].removesuffix(".zarr"))
+    owner = rows // SHARD_ROWS
+    fields = {}
+    for name in names:
+        out = np.empty((rows.size, width), dtype=kinds[name].newbyteorder("<"))
+        for number in np.unique(owner).tolist():
+            inside = np.flatnonzero(owner == number)
+            path = store / name / "c" / str(number) / "0"
+            whole = inside[-1] - inside[0] + 1 == inside.size
+            part = out[inside[0] : inside[-1] + 1] if whole else np.empty((inside.size, width), out.dtype)
+            read_shard_rows(
+                path,
+                rows[inside] - number * SHARD_ROWS,
+                part,
+                chunk_rows=CHUNK_ROWS,
+                shard_rows=SHARD_ROWS,
+            )
+            if not whole:
+                out[inside] = part
+        fields[name] = out.astype(kinds[name], copy=False)
+    return fields

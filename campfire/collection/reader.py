@@ -68,15 +68,14 @@ def _cached(store: str, sources: Sequence[CacheRow], names: Sequence[str]) -> di
     """Read rows of one store, or None where the cache does not hold them (any more)."""
     rows = np.array([s.row for s in sources], dtype=np.int64)
     keys = np.array([row_key(s.file.file_hash, s.file.extraction) for s in sources], dtype=np.uint64)
-    for _ in range(2):  # once more: a shard may have been replaced between two reads of it
-        try:
-            fields = read_rows(Path(store), rows, names)
-            # The keys after the pixels: a table that was made anew meanwhile has other keys.
-            if np.array_equal(read_keys(Path(store), rows), keys):
-                return fields
-            problem: object = "the rows belong to other files now"
-        except Exception as err:  # the cache is never worth failing for: the files are still there
-            problem = err
+    problem: object = "the rows belong to other files now"
+    try:
+        fields = read_rows(Path(store), rows, names)
+        # The keys after the pixels: a table that was made anew meanwhile has other keys.
+        if np.array_equal(read_keys(Path(store), rows), keys):
+            return fields
+    except (OSError, ValueError, RuntimeError) as err:  # RuntimeError is what Blosc gives
+        problem = err
     _log.warning(
         "pixel cache %s cannot be used for %d rows (%s): reading the files", store, len(rows), problem
     )
