@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias, TypedDict
 
 from campfire.client.files import FileMethods
 from campfire.columns import Column, Columns, to_table
@@ -90,6 +90,7 @@ class QueryMethods(FileMethods):
         sort: str = _BY_OBJECT,
         sort_dir: Direction = "asc",
         remote: bool = False,
+        **unknown: Never,
     ) -> Table:
         """Query objects: one row per sky position.
 
@@ -151,7 +152,7 @@ class QueryMethods(FileMethods):
             sort=sort,
             sort_dir=sort_dir,
         )
-        return to_table(self._select("objects", options, remote=remote))
+        return to_table(self._select("objects", {**options, **unknown}, remote=remote))
 
     def query_spectra(
         self,
@@ -174,6 +175,7 @@ class QueryMethods(FileMethods):
         sort: str = _BY_SPECTRUM,
         sort_dir: Direction = "asc",
         remote: bool = False,
+        **unknown: Never,
     ) -> Table:
         """Query spectra: one row per spectrum.
 
@@ -211,7 +213,7 @@ class QueryMethods(FileMethods):
             sort=sort,
             sort_dir=sort_dir,
         )
-        return to_table(self._select("spectra", options, remote=remote))
+        return to_table(self._select("spectra", {**options, **unknown}, remote=remote))
 
     def iter_objects(self, *, remote: bool = False, **filters: Any) -> Iterator[Row]:
         """Iterate over objects as dictionaries, None where unknown; keywords as for :meth:`query_objects`.
@@ -321,7 +323,7 @@ class QueryMethods(FileMethods):
 
     # --- inside ------------------------------------------------------------------------------------------
 
-    def _select(self, table: TableName, options: QueryOptions, *, remote: bool) -> Columns:
+    def _select(self, table: TableName, options: Mapping[str, Any], *, remote: bool) -> Columns:
         query = _query(table, options)
         catalog = None if remote else self._context.catalog()
         if catalog is not None:
