@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from campfire.analysis.inputs import as_spectrum, good_covariance, with_history
+from campfire.analysis.inputs import as_spectrum, dense_covariance, good_covariance, with_history
 from campfire.bands import find_band
-from campfire.convert.covariance import as_covariance
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band
 from campfire.kernels.bandpass import MIN_COVERAGE, BandFluxes, Bandpass, band_fluxes
@@ -407,4 +406,4 @@ def calibrated_covariance(data: SpectrumData, fit: CurveFit) -> csr_array | None
     else:
         own = curve[:, None] * former.toarray() * curve
     total = own + fit.modes @ fit.mixing @ fit.modes.T + fit.common @ fit.common.T
-    return as_covariance((total + total.T) / 2, len(data))
+    return dense_covariance(total)

@@ -9,6 +9,7 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.kernels.grids import check_grid
+from campfire.kernels.overlap import import_sparse
 from campfire.models import Spectrum, SpectrumCollection, SpectrumData
 from campfire.schema import SPECTRUM, state_of
 from campfire.units import to_micron
@@ -31,6 +32,7 @@ __all__ = [
     "as_grid",
     "as_spectra",
     "as_spectrum",
+    "dense_covariance",
     "good_covariance",
     "symmetric",
     "with_history",
@@ -147,6 +149,16 @@ def good_covariance(spectrum: SpectrumData) -> csr_array | None:
         (matrix.data[keep], (row[keep], column[keep])), shape=matrix.shape
     ).tocsr()
     return result
+
+
+def dense_covariance(total: FloatArray) -> csr_array:
+    """Return a covariance of all pixels with all as a sparse matrix, made exactly symmetric."""
+    n = len(total)
+    columns = np.broadcast_to(np.arange(n, dtype=np.int32), (n, n)).ravel()
+    starts = np.arange(n + 1, dtype=np.int32) * np.int32(n)
+    values = ((total + total.T) / 2).ravel()
+    matrix: csr_array = import_sparse().csr_array((values, columns, starts), shape=(n, n))
+    return matrix
 
 
 def symmetric(matrix: csr_array) -> csr_array:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from campfire.analysis.calibrate import MAX_DENSE_PIXELS
-from campfire.analysis.inputs import symmetric
-from campfire.convert.covariance import as_covariance, from_banded
+from campfire.analysis.inputs import dense_covariance, symmetric
+from campfire.convert.covariance import from_banded
 from campfire.kernels.combine import Combiner, bootstrap, sigma_clip
 from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.resample import combined_lags, resample
@@ -151,10 +151,11 @@ def _covariance(
     if dense and m > MAX_DENSE_PIXELS:
         return None
     simple = [k for k, entry in enumerate(terms) if entry.covariance is None]
-    total: Any = as_covariance(np.zeros((m, m)), m) if not simple else None
+    lags: FloatArray = np.zeros((m, 1))
     if simple:
         wave, _, sigma, good = _padded([terms[k] for k in simple])
-        total = from_banded(combined_lags(wave, sigma, good, grid, weights[simple]))
+        lags = combined_lags(wave, sigma, good, grid, weights[simple])
+    total: Any = from_banded(lags)
     full = np.zeros((m, m)) if dense else None
     for k, matrix in found.special.items():
         entry, scale = terms[k], weights[k]
@@ -172,7 +173,7 @@ def _covariance(
     factor = np.where(spread > 0, np.nan_to_num(error) / np.where(spread > 0, spread, 1.0), 0.0)
     if full is not None:
         total = factor[:, None] * total * factor + common @ common.T
-        return as_covariance((total + total.T) / 2, m)
+        return dense_covariance(total)
     entries = total.tocoo()
     row, column = entries.coords
     entries.data *= factor[row] * factor[column]
