@@ -71,7 +71,7 @@ def make_root(root: Path, files: int, size: int) -> None:
             {
                 "object_id": row["object_id"],
                 "field": "cosmos",
-                "ra": 150.0 + row["id"] * 1e-4,
+                "ra": 150.0 + 1e-4 * number,
                 "dec": 2.0,
                 "programs": ["bench"],
                 "gratings": ["PRISM"],
@@ -80,7 +80,7 @@ def make_root(root: Path, files: int, size: int) -> None:
                 "member_target_ids": [row["target_id"]],
                 "updated_at": "2026-01-01T00:00:00+00:00",
             }
-            for row in spectra
+            for number, row in enumerate(spectra)
         )
         writer.put_targets(row | {"ra": 150.0, "dec": 2.0, "source_id": row["id"]} for row in spectra)
         writer.put_spectra(spectra)

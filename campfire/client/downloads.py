@@ -93,7 +93,8 @@ def run_download(
         finally:
             recorder.flush()
     report = DownloadReport(list(entries.values()))
-    _judge(report)
+    if not dry_run:
+        _judge(report)
     return report
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import numpy as np
 from campfire.client.base import ClientBase
 from campfire.client.checking import Verification, verify_files
 from campfire.client.downloads import run_download
+from campfire.client.kept import server_folder, write_whole
 from campfire.client.report import DownloadReport
 from campfire.errors import NotFoundError, ValidationError
 from campfire.query import Query, QueryOptions, did_you_mean
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["FileMethods"]
 
 _MOST_WORKERS = 32
+_HEX = re.compile(r"[0-9a-f]{64}")
 _EXTRACTIONS = ("optimal", "3px", "4px", "5px")
 
 
@@ -212,8 +217,7 @@ class FileMethods(ClientBase):
     def _fields(self, spectrum_id: str, extraction: Extraction = "optimal") -> SpectrumFields:
         from campfire.formats.fits import read_spectrum
 
-        if not isinstance(spectrum_id, str) or not spectrum_id.strip():
-            raise ValidationError(f"{spectrum_id!r} is not a spectrum id", hint="pass its text")
+        _check_id(spectrum_id)
         if extraction not in _EXTRACTIONS:
             raise ValidationError(
                 f"unknown extraction {extraction!r}", hint=did_you_mean(str(extraction), _EXTRACTIONS)
@@ -244,12 +248,27 @@ class FileMethods(ClientBase):
         """
         from campfire.formats.preview import spectrum_payload
 
+        _check_id(spectrum_id)
         path = self._keeper.local_path(spectrum_id)
-        return (
-            self._context.api().spectrum(self._fits_path(spectrum_id))
-            if path is None
-            else spectrum_payload(path)
-        )
+        return self._kept_payload(spectrum_id) if path is None else spectrum_payload(path)
+
+    def _kept_payload(self, spectrum_id: str) -> SpectrumPayload:
+        """Return what the service prepared, kept by server and hash of the file it was made from."""
+        row = self._context.spectrum_row(spectrum_id)
+        if row is None:
+            raise _unknown(spectrum_id)
+        digest = str(row.get("file_hash") or "").removeprefix("sha256:")
+        folder = server_folder(self._context.paths.root / "previews", self.base_url)
+        path = folder / f"{digest}.json" if _HEX.fullmatch(digest) else None
+        if path is not None and path.is_file():
+            with suppress(ValueError):
+                kept: SpectrumPayload = json.loads(path.read_bytes())
+                return kept
+        payload = self._context.api().spectrum(str(row["fits_path"]))
+        if path is not None:
+            with suppress(OSError):  # a folder that cannot be written costs the next call, not this one
+                write_whole(path, json.dumps(payload).encode())
+        return payload
 
     def get_redshift_fit_data(self, spectrum_id: str) -> RedshiftFit:
         """Return the automated redshift fit of a spectrum, from this disk, else from the service.
@@ -267,6 +286,7 @@ class FileMethods(ClientBase):
         """
         from campfire.formats.preview import redshift_fit_payload
 
+        _check_id(spectrum_id)
         path = self._keeper.local_path(spectrum_id)
         fit = None if path is None else _fit_beside(path)
         return (
@@ -276,9 +296,10 @@ class FileMethods(ClientBase):
         )
 
     def _fits_path(self, spectrum_id: str) -> str:
-        catalog = self._context.catalog()
-        row = None if catalog is None else catalog.spectrum_row(spectrum_id)
-        return self._context.api().fits_path(spectrum_id) if row is None else str(row["fits_path"])
+        row = self._context.spectrum_row(spectrum_id)
+        if row is None:
+            raise _unknown(spectrum_id)
+        return str(row["fits_path"])
 
     # --- the mirror --------------------------------------------------------------------------------------
 
@@ -333,6 +354,18 @@ class FileMethods(ClientBase):
             progress=None,
         )
         return verify_files(self._context.paths, book)[0]
+
+
+def _check_id(spectrum_id: object) -> None:
+    if not isinstance(spectrum_id, str) or not spectrum_id.strip():
+        raise ValidationError(f"{spectrum_id!r} is not a spectrum id", hint="pass its text")
+
+
+def _unknown(spectrum_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"no spectrum {spectrum_id!r} in the archive",
+        hint="ids look like ember_uds_p4_prism_clear_123456; query_spectra() lists them",
+    )
 
 
 def _fit_beside(path: Path) -> Path | None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from campfire.client.base import ClientBase
+from campfire.client.kept import server_folder, write_whole
 from campfire.errors import APIError, NotFoundError, ValidationError
 from campfire.query import did_you_mean
 
@@ -76,7 +74,7 @@ class ImagingMethods(ClientBase):
         if not _fresh(path):
             try:
                 name = str(self._object(object_id)["object_id"])
-                _write(path, self._context.api().cutout(name, fov, pixels))
+                write_whole(path, self._context.api().cutout(name, fov, pixels))
             except APIError:
                 if not path.exists():
                     raise  # else the copy there is will do: mosaics hardly change
@@ -114,7 +112,7 @@ class ImagingMethods(ClientBase):
                 row = self._object(object_id)
                 found = self._context.api().shutters(str(row["object_id"]), fov)
                 found["meta"] |= {"member_target_ids": list(row["member_target_ids"])}
-                _write(path, json.dumps(found).encode())
+                write_whole(path, json.dumps(found).encode())
             except APIError:
                 if not path.exists():
                     raise
@@ -144,7 +142,7 @@ class ImagingMethods(ClientBase):
             if output is None
             else Path(output).expanduser()
         )
-        _write(path, text.encode())
+        write_whole(path, text.encode())
         return path
 
     def plot_cutout(
@@ -235,9 +233,7 @@ class ImagingMethods(ClientBase):
         row = None if catalog is None else catalog.object_row(name)
         text = name if row is None else str(row["object_id"])
         safe = text if _SAFE.fullmatch(text) else "h" + hashlib.sha256(text.encode()).hexdigest()[:32]
-        parts = urlsplit(self.base_url)
-        server = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{parts.hostname}_{parts.port or ''}").strip("_")
-        return self._context.paths.cutouts / server / (safe + suffix)
+        return server_folder(self._context.paths.cutouts, self.base_url) / (safe + suffix)
 
 
 def _fresh(path: Path) -> bool:
@@ -245,14 +241,3 @@ def _fresh(path: Path) -> bool:
         return time.time() - path.stat().st_mtime < _FRESH
     except FileNotFoundError:
         return False
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put a file in place as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from campfire.errors import APIError, NotFoundError
+from campfire.errors import APIError
 from campfire.transport import routes
-from campfire.transport.problems import printable
 
 if TYPE_CHECKING:
     from campfire.transport.session import Session
@@ -307,22 +306,6 @@ class API:
     @staticmethod
     def _find(pages: Iterator[Page], wanted: Any) -> Row | None:
         return next((row for page in pages for row in page["rows"] if wanted(row)), None)
-
-    def fits_path(self, spectrum_id: str) -> str:
-        """Return the path by which the service knows the file of a spectrum.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such spectrum.
-        """
-        row = self.find_spectrum(spectrum_id)
-        if row is None or not isinstance(row.get("fits_path"), str):
-            raise NotFoundError(
-                f"no spectrum {printable(spectrum_id)!r} in the archive",
-                hint="ids look like ember_uds_p4_prism_clear_123456; query_spectra() lists them",
-            )
-        return str(row["fits_path"])
 
 
 def _total(body: Mapping[str, Any]) -> int | None:

@@ -353,6 +353,16 @@ def test_a_truncated_download_is_fetched_again(cf: Campfire) -> None:
     assert hash_file(path) == (cf.get_spectrum(name) or {})["file_hash"]
 
 
+def test_objects_are_pickled_with_the_means_to_open_them(cf: Campfire) -> None:
+    with Campfire(cf.base_url, cf.data_dir, token="sk_live_secret") as mine:
+        obj = mine.get_object(str(mine.query_objects()["object_id"][0]))
+        assert obj is not None
+        obj.spectra[0].open()
+        data = pickle.dumps(obj)
+    assert b"secret" not in data
+    assert pickle.loads(data).spectra[0].open().fnu.size
+
+
 def test_objects_open_their_spectra(cf: Campfire) -> None:
     obj = cf.get_object(str(cf.query_objects()["object_id"][0]))
     assert obj is not None
@@ -364,10 +374,12 @@ def test_objects_open_their_spectra(cf: Campfire) -> None:
     assert again.spectra[0].downloaded
 
 
-def test_preview_data_alike(cf: Campfire, tmp_path: Path) -> None:
+def test_preview_data_alike(cf: Campfire, service: Service) -> None:
     """Statement: get_spectrum_data and get_redshift_fit_data give the same from the file and the service."""
     name = str(cf.query_spectra(gratings=["PRISM"])["spectrum_id"][0])
     remote = (cf.get_spectrum_data(name), cf.get_redshift_fit_data(name))
+    assert cf.get_spectrum_data(name) == remote[0]
+    assert service.asked["/api/v1/spectrum"] == 1  # kept by the hash of its file
     cf.download(spectrum_ids=[name])
     local = cf.get_spectrum_data(name)
     assert list(local) == list(remote[0])
