@@ -50,9 +50,13 @@ def served(
 
     Examples
     --------
-    >>> from campfire.testing import served
-    >>> with served("archive") as url:  # doctest: +SKIP
-    ...     cf = Campfire(url, token="any")
+    >>> import tempfile
+    >>> from campfire.store.catalog import Catalog
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     Catalog(f"{root}/meta/campfire.db").close()
+    ...     with served(root) as url:
+    ...         url.startswith("http://127.0.0.1:")
+    True
     """
     try:
         from campfire.server.app import create_app

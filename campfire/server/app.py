@@ -32,7 +32,7 @@ def create_app(
         Any bearer token reads everything.
     fixed
         Answer correctly where the deployed service does not: exact offsets, unknown names match nothing,
-        every DQ mask counts, cones are circles, search is literal, and so on (``docs/serving.md``).
+        every DQ mask counts, cones are circles, search is literal, and so on (``docs/hosting.md``).
     base_url
         Public address, where a proxy does not pass one on.
 

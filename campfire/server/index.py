@@ -82,6 +82,14 @@ def index_root(
     ValidationError
         If the radius is none, the photometry table lacks what is needed, or the catalogue is a mirror of a
         service.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     report = index_root(root)
+    >>> report["spectra"], report["broken"]
+    (0, [])
     """
     paths = DataPaths(Path(root).expanduser().absolute())
     if not paths.root.is_dir():

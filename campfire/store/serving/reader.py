@@ -132,7 +132,7 @@ class Reader:
         """Return what ``compute`` gave this thread for ``name`` since the catalogue last changed."""
         # The number is this connection's own: it moves when any other connection has written.
         connection = self._connections.get()
-        state = (id(connection), connection.execute("PRAGMA data_version").fetchone()[0])
+        state = (connection, connection.execute("PRAGMA data_version").fetchone()[0])
         if getattr(self._memory, "state", None) != state:
             self._memory.state, self._memory.values = state, {}
         known: dict[str, Any] = self._memory.values

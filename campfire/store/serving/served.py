@@ -96,7 +96,11 @@ class ServedCatalogue:
         return [name for (name,) in found]
 
     def observations(self, viewer: Viewer) -> list[Row]:
-        """Return the rows of ``/observations``."""
+        """Return the rows of ``/observations``; callers must not change them."""
+        key = f"observations {sorted(viewer.programs)}"
+        return self._reader.remembered(key, lambda: self._observations(viewer))
+
+    def _observations(self, viewer: Viewer) -> list[Row]:
         where = Conditions()
         where.among("s.program_slug", viewer.programs)
         rows = self._reader.rows(
