@@ -365,3 +365,37 @@ def test_vocabulary(catalog: Catalog) -> None:
 def test_flag_query_type() -> None:
     """The strategy above draws flag queries, not integers."""
     assert isinstance(DQFlags.LOW_SNR | DQFlags.LOW_SNR, FlagQuery)
+
+
+def test_long_and_foreign_names_are_never_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text wider than usual widens its column, packed or not, to what the rows of the answer need."""
+    names = ["J1", "J2_" + "x" * 60, "J3_é日", "J4"]
+    with Catalog(tmp_path / "meta" / "campfire.db") as catalog:
+        with catalog.write(pack=True) as writer:
+            writer.put_objects(
+                {
+                    "object_id": name,
+                    "field": "uds",
+                    "ra": 1.0 + n,
+                    "dec": 2.0,
+                    "programs": ["ä"],
+                    "version": n,
+                }
+                for n, name in enumerate(names)
+            )
+        for options in (
+            {},
+            {"search": "J4"},
+            {"search": "J2"},
+            {"search": "é"},
+            {"search": "J3", "sort": "ra"},
+        ):
+            query = Query.of("objects", **options)  # type: ignore[typeddict-item]
+            monkeypatch.setattr(reading, "_LARGE", 1000)
+            plain = catalog.select(query)
+            monkeypatch.setattr(reading, "_LARGE", 1)
+            same(catalog.select(query), plain)
+            assert set(plain["object_id"].tolist()) <= set(names)
+            assert plain["programs"].tolist()[0] == ["ä"]
+        assert catalog.select(Query.of("objects"))["object_id"].dtype == "U63"
+        assert catalog.select(Query.of("objects", search="J4"))["object_id"].dtype == "U32"
