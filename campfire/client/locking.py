@@ -193,7 +193,7 @@ class LockMethods(CollectionMethods):
         for name, old in stale.items():
             path = Path(old["path"])
             whole = check(path, records[name]) in ("same", "touched")
-            then = file_version(path, old["hash"]) if whole else FileVersion(old["hash"])
+            then = file_version(path, old["local_hash"]) if whole else FileVersion(old["local_hash"])
             found.append(
                 Change(name, old["grating"], old["observation"], old["path"], then, _version_of(rows[name]))
             )
