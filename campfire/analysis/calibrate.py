@@ -25,12 +25,21 @@ if TYPE_CHECKING:
     from campfire.analysis.inputs import SpectrumLike
     from campfire.typing import BandpassLike, BoolArray, FloatArray
 
-__all__ = ["MAX_DENSE_PIXELS", "CalibrationMethod", "CalibrationResult", "calibrate_to_photometry"]
+__all__ = [
+    "CALIBRATED",
+    "MAX_DENSE_PIXELS",
+    "CalibrationMethod",
+    "CalibrationResult",
+    "calibrate_to_photometry",
+]
 
 CalibrationMethod: TypeAlias = Literal["chebyshev", "flat"]
 
 MAX_DENSE_PIXELS = 2048
 """A calibration correlates all pixels: above this many (50 MB) the covariance is not attached."""
+
+CALIBRATED = "calibrated to photometry"
+"""How the line begins that a calibration leaves in the HISTORY of a header."""
 
 _ROUNDED_ERROR = 5e-7  # microjansky; catalogues keep six decimals, so that an error can be rounded to 0
 
@@ -390,7 +399,7 @@ def _apply(
         "CALCHI2": round(fit.chi2, 4),
         "CALPHOT": catalog,
     }
-    line = f"calibrated to photometry, {method}: {'; '.join(provenance)}"
+    line = f"{CALIBRATED}, {method}: {'; '.join(provenance)}"
     fields["header"] = with_history(data.header, line, **cards)
     return SpectrumData(**fields)
 

@@ -30,6 +30,7 @@ __all__ = [
     "SpectraLike",
     "SpectrumLike",
     "as_grid",
+    "as_lines",
     "as_spectra",
     "as_spectrum",
     "dense_covariance",
@@ -169,6 +170,9 @@ def symmetric(matrix: csr_array) -> csr_array:
 
 def with_history(header: Mapping[str, Any], line: str, **cards: Any) -> dict[str, Any]:
     """Return a copy of a header with cards set and one line added to its HISTORY."""
-    former = header.get("HISTORY")
-    lines = [] if former is None else list(former) if isinstance(former, list) else [former]
-    return {**header, **cards, "HISTORY": [*lines, line]}
+    return {**header, **cards, "HISTORY": [*as_lines(header.get("HISTORY")), line]}
+
+
+def as_lines(card: Any) -> list[str]:
+    """Return a card that may be absent, one, or repeated, as a list of text."""
+    return [] if card is None else [str(line) for line in card] if isinstance(card, list) else [str(card)]

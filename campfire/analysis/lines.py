@@ -10,6 +10,7 @@ from campfire.analysis.inputs import as_spectra, good_covariance
 from campfire.errors import ValidationError
 from campfire.kernels.lines import LineFluxes, line_fluxes
 from campfire.kernels.lsf import GRATINGS, resolving_power
+from campfire.kernels.overlap import import_sparse
 from campfire.linelist import EMISSION_LINES, get_emission_lines
 from campfire.units import FLAM_UNIT, SPEED_OF_LIGHT, fnu_to_flam
 
@@ -167,9 +168,7 @@ def _measure(
     wave = np.asarray(data.wavelength, dtype=np.float64)
     covariance = good_covariance(data)
     if covariance is not None:
-        from scipy.sparse import diags_array
-
-        to_flam = diags_array(fnu_to_flam(np.ones(len(wave)), wave))
+        to_flam = import_sparse().diags_array(fnu_to_flam(np.ones(len(wave)), wave))
         covariance = to_flam @ covariance @ to_flam
     others = np.array([line["wave"] for line in EMISSION_LINES]) * (1 + redshift)
     rows, blended = [], []

@@ -10,6 +10,7 @@ import numpy as np
 
 from campfire.analysis.inputs import symmetric
 from campfire.kernels.lsf import resolving_power, sigma_of_match, smoothing_matrix
+from campfire.kernels.overlap import import_sparse
 
 if TYPE_CHECKING:
     from campfire.analysis.terms import Terms
@@ -32,8 +33,6 @@ def match_terms(terms: Sequence[Terms], gratings: Sequence[str]) -> list[Terms]:
     ValidationError
         For a grating without a table of resolving powers.
     """
-    from scipy.sparse import diags_array
-
     matched = []
     for entry, grating in zip(terms, gratings, strict=True):
         own = resolving_power(grating, entry.wavelength)
@@ -44,7 +43,7 @@ def match_terms(terms: Sequence[Terms], gratings: Sequence[str]) -> list[Terms]:
             continue
         matrix = smoothing_matrix(entry.wavelength, sigma, entry.good)
         if entry.covariance is None:
-            spread = symmetric(matrix @ diags_array(np.square(entry.error)) @ matrix.T)
+            spread = symmetric(matrix @ import_sparse().diags_array(np.square(entry.error)) @ matrix.T)
         else:
             spread = symmetric(matrix @ entry.covariance @ matrix.T)
         matched.append(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry
-from campfire.analysis.inputs import as_grid, as_spectra
+from campfire.analysis.calibrate import CALIBRATED, CalibrationResult, calibrate_to_photometry
+from campfire.analysis.inputs import as_grid, as_lines, as_spectra
 from campfire.analysis.stacked import Stacked, combine
 from campfire.analysis.terms import Terms
 from campfire.errors import CampfireWarning, ValidationError
@@ -380,7 +380,7 @@ def _agreed(values: Sequence[Any]) -> Any:
 
 
 def _header(data: Sequence[SpectrumData], cards: dict[str, Any]) -> dict[str, Any]:
-    """Return the cards on which all inputs agree, their total exposure time, and what was done."""
+    """Return the cards on which all inputs agree, their total exposure time, and what was done to them."""
     first = data[0].header
     shared = {
         key: value
@@ -393,4 +393,6 @@ def _header(data: Sequence[SpectrumData], cards: dict[str, Any]) -> dict[str, An
     names = [entry.spectrum_id for entry in data]
     history = [f"stack of {len(names)} spectra, {cards['STACKMTH']}, resampled once, conserving flux"]
     history += [f"input: {name}" for name in names]
+    former = [line for entry in data for line in as_lines(entry.header.get("HISTORY"))]
+    history += dict.fromkeys(line for line in former if line.startswith(CALIBRATED))
     return {**shared, **cards, "HISTORY": history}

@@ -185,6 +185,15 @@ def test_names_and_provenance() -> None:
     ]
 
 
+def test_stack_of_calibrated_spectra_says_by_which_curves() -> None:
+    """Library, version and filter id of every curve are in the history, once."""
+    stacked = calibrate_and_stack(make(np.random.default_rng(17), 2), photometry(None, 0.05)).spectrum
+    lines = [line for line in stacked.header["HISTORY"] if line.startswith("calibrated to photometry")]
+    assert len(lines) == 1
+    assert "JWST/NIRCam.F444W [astro-sedpy" in lines[0]
+    assert stacked.header["CALMETH"] == "chebyshev"
+
+
 def test_default_grid_is_that_of_the_input_with_most_pixels() -> None:
     rng = np.random.default_rng(8)
     short, long = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 
 import numpy as np
@@ -218,6 +219,15 @@ def test_provenance_names_library_version_and_filter(name: str) -> None:
     text = load_bandpass(name).provenance
     assert BANDS[name].filter_id in text
     assert "astro-sedpy 0." in text
+
+
+@pytest.mark.parametrize("name", ["vis", "u"])
+def test_bands_of_speclite_are_there_where_it_is_installed(name: str) -> None:
+    if find_spec("speclite") is None:
+        with pytest.raises(ValidationError, match="pip install speclite"):
+            load_bandpass(name)
+    else:
+        assert load_bandpass(name).pivot == pytest.approx(BANDS[name].pivot, rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["x", "f999w", "", "irac_ch1", "K"])
