@@ -205,28 +205,28 @@ def _lazy_fields(
     sources: Sequence[Source], width: int, dtype: np.dtype[Any], block_rows: int
 ) -> dict[str, Any]:
     da = dask_array()
-
     blocks = [SourceBlock(sources[i : i + block_rows]) for i in range(0, len(sources), block_rows)]
     carriers = np.empty(len(blocks), dtype=object)
-    carriers[:] = blocks
+    for number, block in enumerate(blocks):  # one by one: numpy would look into a list of sequences
+        carriers[number] = block
     token = SourceBlock(sources).token
     carried = da.from_array(
         carriers, chunks=1, name=f"campfire-sources-{token}-{block_rows}", meta=carriers[:0]
     )
-    shape = {
-        "chunks": (tuple(len(block) for block in blocks), (width,)),
-        "new_axis": 1,
-        "width": width,
-    }
+    lengths = tuple(len(block) for block in blocks)
 
     def mapped(function: Any, kind: np.dtype[Any], label: str, **options: Any) -> Any:
-        return da.map_blocks(
+        return da.blockwise(
             function,
+            "ij",
             carried,
+            "i",
+            new_axes={"j": width},
+            adjust_chunks={"i": lengths},
             dtype=kind,
             meta=np.empty((0, 0), dtype=kind),
             name=f"campfire-{label}-{token}-{block_rows}-{width}-{dtype.name}",
-            **shape,
+            width=width,
             **options,
         )
 

@@ -242,11 +242,13 @@ def test_unusable_chunks(archive: Any, chunks: Any) -> None:
         open_tree(*archive.pick([0]), chunks=chunks)
 
 
-@pytest.mark.parametrize("chunks", [{"spectrum": 2}, {"spectrum": -1}, {}, np.int64(3)])
+@pytest.mark.parametrize("chunks", [{"spectrum": 2}, {"spectrum": -1}, {}, np.int64(3), 12])
 def test_usable_chunks(archive: Any, chunks: int | Mapping[str, int]) -> None:
+    """Blocks of equal lengths too."""
     sources, columns = archive.of("PRISM")
-    rows = open_tree(sources, columns, chunks=chunks)["PRISM"].fnu.chunksizes["spectrum"]
-    assert sum(rows) == len(sources)
+    ds = open_tree(sources, columns, chunks=chunks)["PRISM"].to_dataset()
+    assert sum(ds.fnu.chunksizes["spectrum"]) == len(sources) == 12
+    xr.testing.assert_identical(ds.compute(), open_tree(sources, columns, chunks=None)["PRISM"].to_dataset())
 
 
 def test_bad_columns(archive: Any) -> None:
