@@ -11,10 +11,13 @@ from pathlib import Path
 from threading import local
 from typing import Any, TypeVar
 
-from campfire.store.connection import Connections
+from campfire.store.connection import Connection, Connections, on_network
 from campfire.typing import Row
 
 __all__ = ["Conditions", "Reader", "Viewer", "separation", "zoneless"]
+
+MAPPED_BYTES = 2**30
+"""Of the catalogue, read by all threads from the system's page cache instead of from a copy of each."""
 
 T = TypeVar("T")
 
@@ -90,6 +93,15 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self._connections = Connections(path, read_only=True)
         self._memory = local()
+        self._network = on_network(path)
+
+    def _connection(self) -> Connection:
+        connection = self._connections.get()
+        if getattr(self._memory, "connection", None) is not connection:
+            if not self._network:
+                connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+            self._memory.connection = connection
+        return connection
 
     def close(self) -> None:
         """Close every connection."""
@@ -98,7 +110,7 @@ class Reader:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let everything inside be read from one state of the catalogue."""
-        connection = self._connections.get()
+        connection = self._connection()
         connection.execute("BEGIN")
         try:
             yield
@@ -107,12 +119,12 @@ class Reader:
 
     def values(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a statement as tuples."""
-        found: list[tuple[Any, ...]] = self._connections.get().execute(sql, tuple(values)).fetchall()
+        found: list[tuple[Any, ...]] = self._connection().execute(sql, tuple(values)).fetchall()
         return found
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> list[Row]:
         """Return the rows of a statement as dictionaries."""
-        cursor = self._connections.get().execute(sql, tuple(values))
+        cursor = self._connection().execute(sql, tuple(values))
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
@@ -126,12 +138,12 @@ class Reader:
 
     def measure_separations(self) -> None:
         """Make :func:`separation` known to SQL on this thread's connection."""
-        self._connections.get().create_function("separation", 4, separation, deterministic=True)
+        self._connection().create_function("separation", 4, separation, deterministic=True)
 
     def remembered(self, name: str, compute: Callable[[], T]) -> T:
         """Return what ``compute`` gave this thread for ``name`` since the catalogue last changed."""
         # The number is this connection's own: it moves when any other connection has written.
-        connection = self._connections.get()
+        connection = self._connection()
         state = (connection, connection.execute("PRAGMA data_version").fetchone()[0])
         if getattr(self._memory, "state", None) != state:
             self._memory.state, self._memory.values = state, {}
