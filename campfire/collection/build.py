@@ -85,10 +85,21 @@ def open_tree(
 
     Examples
     --------
-    >>> open_tree([], {})
-    Traceback (most recent call last):
-        ...
-    campfire.errors.ValidationError: a collection of no spectra (pass at least one source)
+    >>> import pathlib, tempfile
+    >>> from campfire.collection.sources import FileSource
+    >>> from campfire.formats.products import write_spectrum
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name, level in (("a", 1.0), ("b", 3.0)):
+    ...     write_spectrum(folder / f"{name}.fits", {
+    ...         "wavelength": np.linspace(1.0, 2.0, 5), "fnu": np.full(5, level), "fnu_err": np.full(5, 0.1),
+    ...         "header": {}, "grating": "PRISM", "spectrum_id": name})
+    >>> sources = [FileSource(str(folder / "b.fits")), FileSource(str(folder / "a.fits"))]
+    >>> tree = open_tree(sources, {"spectrum_id": ["b", "a"], "grating": ["PRISM", "PRISM"]})
+    >>> tree["PRISM"].fnu.chunks, tree["PRISM"].fnu[:, 0].values
+    (((2,), (5,)), array([3., 1.]))
+    >>> stack = tree.campfire.stack()["PRISM"]
+    >>> stack.spectrum_id.item(), stack.fnu.values
+    ('stack:PRISM:2spectra', array([2., 2., 2., 2., 2.]))
     """
     import xarray as xr
 

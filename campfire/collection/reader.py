@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def _cached(store: str, sources: Sequence[CacheRow], names: Sequence[str]) -> di
     """Read rows of one store, or None where the cache does not hold them (any more)."""
     rows = np.array([s.row for s in sources], dtype=np.int64)
     keys = np.array([row_key(s.file.file_hash, s.file.extraction) for s in sources], dtype=np.uint64)
-    problem: object = "the rows belong to other files now"
+    problem: Exception = LookupError("the rows belong to other files now")
     try:
         fields = read_rows(Path(store), rows, names)
         # The keys after the pixels: a table that was made anew meanwhile has other keys.
@@ -76,10 +77,14 @@ def _cached(store: str, sources: Sequence[CacheRow], names: Sequence[str]) -> di
             return fields
     except (OSError, ValueError, RuntimeError) as err:  # RuntimeError is what Blosc gives
         problem = err
-    _log.warning(
-        "pixel cache %s cannot be used for %d rows (%s): reading the files", store, len(rows), problem
-    )
+    _tell(store, type(problem).__name__, str(problem))
     return None
+
+
+@lru_cache(maxsize=64)
+def _tell(store: str, kind: str, problem: str) -> None:
+    """Say it once, not for every block of every variable."""
+    _log.warning("pixel cache %s cannot be used (%s: %s): reading the files", store, kind, problem)
 
 
 def read_block(
