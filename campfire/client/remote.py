@@ -117,8 +117,9 @@ class RemoteCatalogue:
     def select(self, query: Query) -> Answer:
         """Return the rows of a resolved query, as the local catalogue would."""
         if query.inexact:
-            rows = chain.from_iterable(page["rows"] for page in self._superset(query))
-            columns = self._columns(query, _once(rows, query.table), self._parents(query))
+            parents = self._parents(query)
+            rows = chain.from_iterable(page["rows"] for page in self._superset(query, parents))
+            columns = self._columns(query, _once(rows, query.table), parents)
             whole = finish(query.replace(limit=None, offset=0), columns)
             stop = None if query.limit is None else query.offset + query.limit
             return Answer(self._shown(whole.take(slice(query.offset, stop))), len(whole))
@@ -136,7 +137,7 @@ class RemoteCatalogue:
     def iterate(self, query: Query) -> Iterator[Row]:
         """Yield the rows of a resolved query; pages are asked for as they are needed, where order allows."""
         requests = query.to_params()
-        if "sort" in query.inexact or query.sort == "distance" or len(requests) > 1:
+        if "sort" in query.inexact or query.get("cone_search") is not None:
             yield from self.select(query).columns.rows()
             return
         page, start, skip = (self._page, 0, query.offset) if query.inexact else self._window(query)
@@ -163,8 +164,13 @@ class RemoteCatalogue:
             return max(1, min(self._page, query.limit)), 0, 0
         return self._page, query.offset // self._page, query.offset % self._page
 
-    def _superset(self, query: Query) -> Iterator[Page]:
-        return chain.from_iterable(self._pages(query.table, params) for params in query.to_params())
+    def _superset(self, query: Query, parents: _Parents | None = None) -> Iterator[Page]:
+        requests = query.to_params()
+        if parents is not None and query.table == "spectra" and query.get("cone_search") is not None:
+            # No cone on spectra is sent (the service measures from the target): the objects are found first,
+            # and tell in which observations to look.
+            requests = parents.narrowed(requests)
+        return chain.from_iterable(self._pages(query.table, params) for params in requests)
 
     def _parents(self, query: Query) -> _Parents:
         return _Parents(query, self._pages, self.vocabulary().tags)
@@ -273,22 +279,47 @@ class _Parents:
         self._pages = pages
         self.visible = visible
         self._known: dict[str, Row] = {}
+        self._complete = False
 
     def of(self, rows: Iterable[Row]) -> dict[str, Row]:
         """Return the objects of rows of spectra by id; what is not found is not there."""
         missing = [row for row in rows if row.get("parent_object_id") and self._unknown(row)]
-        if missing:
-            names = sorted({str(row["observation"]) for row in missing})
-            narrow = ",".join(names)
-            plain = len(narrow) <= _LONGEST_LIST and not any("," in n or n != n.strip() for n in names)
-            for params in self._query.of_objects().to_params():
-                for page in self._pages("objects", params | ({"observations": narrow} if plain else {})):
-                    for wire in page["rows"]:
-                        self._known[str(wire["object_id"])] = object_row(wire, self.visible)
+        if missing and not self._complete:
+            self._fetch(_listed({str(row["observation"]) for row in missing}))
         return self._known
+
+    def _fetch(self, narrow: dict[str, str]) -> None:
+        for params in self._query.of_objects().to_params():
+            for page in self._pages("objects", params | narrow):
+                for wire in page["rows"]:
+                    self._known[str(wire["object_id"])] = object_row(wire, self.visible)
+
+    def narrowed(self, requests: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Fetch all objects now, and return requests for spectra with only the observations of these."""
+        self._fetch({})
+        self._complete = True
+        if not self._known:
+            return []
+        seen = [set(row["observations"]) for row in self._known.values()]
+        names = set().union(*seen)
+        if not all(seen):
+            return requests  # an object that does not say where it was observed
+        made = []
+        for params in requests:
+            asked = set(params["observations"].split(",")) if "observations" in params else names
+            if asked & names:
+                made.append(params | _listed(asked & names))
+        return made
 
     def _unknown(self, row: Row) -> bool:
         return str(row["parent_object_id"]) not in self._known
+
+
+def _listed(observations: set[str]) -> dict[str, str]:
+    """Return the parameter that names observations, or none where it would be too long or misread."""
+    text = ",".join(sorted(observations))
+    plain = len(text) <= _LONGEST_LIST and not any("," in n or n != n.strip() for n in observations)
+    return {"observations": text} if plain else {}
 
 
 def _key(row: Row, table: str) -> str:
