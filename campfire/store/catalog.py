@@ -96,6 +96,8 @@ class Catalog:
                 hint="move it aside and sync again",
                 path=self.path,
             ) from err
+        except OSError as err:
+            raise CampfireError(f"cannot use {self.path}: {err}", hint="choose another data_dir") from err
 
     def _prepare(self) -> None:
         if self.read_only:

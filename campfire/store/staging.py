@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
-from campfire.errors import APIError
+from campfire.errors import APIError, CampfireError
 from campfire.typing import Page, Row
 
 __all__ = ["Staging", "Table", "instant"]
@@ -67,6 +67,8 @@ class Staging:
         ------
         APIError
             If a row has no integer id.
+        CampfireError
+            If there is no room for temporary files.
         """
         values = []
         for row in page["rows"]:
@@ -78,7 +80,13 @@ class Staging:
             updated = row.get("updated_at")
             if updated and (table not in self.newest or instant(updated) > instant(self.newest[table])):
                 self.newest[table] = instant(updated).isoformat()
-        self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?,?)", values)
+        try:
+            self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?,?)", values)
+        except sqlite3.OperationalError as err:
+            raise CampfireError(
+                f"cannot keep what the service sends: {err}",
+                hint="make room for temporary files, or set TMPDIR",
+            ) from err
         # The last word counts: the table may grow or shrink while its pages are read.
         if page["total"] is not None:
             self._totals[table] = page["total"]
@@ -89,14 +97,14 @@ class Staging:
         """Count the rows that came."""
         return int(self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
-    def total(self, table: Table) -> int | None:
-        """Return how many rows the service said there are."""
-        return self._totals.get(table)
+    def announced(self, table: Table, *, incremental: bool) -> set[int]:
+        """Return how many rows the service said there are; two numbers where it contradicts itself."""
+        said = [self._totals.get(table)] + ([] if incremental else [self.accessible.get(table)])
+        return {number for number in said if number is not None}
 
-    def is_complete(self, table: Table) -> bool:
+    def is_complete(self, table: Table, *, incremental: bool) -> bool:
         """Tell whether as many rows came as the service said there are."""
-        total = self.total(table)
-        return total is None or total == self.count(table)
+        return self.announced(table, incremental=incremental) <= {self.count(table)}
 
     def any_tagged(self) -> bool:
         """Tell whether any object that came has a tag."""

@@ -163,13 +163,14 @@ class _Run:
                 staged.add(table, page)
                 done += len(page["rows"])
                 self.report(table, done, page["total"])
-            if staged.is_complete(table):
+            if staged.is_complete(table, incremental=incremental):
                 break
             if incremental:
                 raise _Disagreement
             if attempt + 1 == _ATTEMPTS:
+                said = " or ".join(map(str, sorted(staged.announced(table, incremental=False))))
                 raise APIError(
-                    f"the service announced {staged.total(table)} {table} and sent {staged.count(table)}",
+                    f"the service announced {said} {table} and sent {staged.count(table)}",
                     hint="the catalogue is unchanged; try again later",
                 )
         self.received[table] = staged.count(table)

@@ -188,6 +188,12 @@ def test_a_missing_catalogue(path: Path) -> None:
     assert not Catalog.is_valid(path)  # it is there, but nothing was ever put into it
 
 
+def test_a_place_where_none_can_be(tmp_path: Path) -> None:
+    (tmp_path / "meta").write_bytes(b"a file")
+    with pytest.raises(CampfireError, match="data_dir"):
+        Catalog(tmp_path / "meta" / "campfire.db")
+
+
 def test_migrations_run_once_and_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older file is brought forward in one transaction, also when two open it at once."""
     Catalog(path).close()

@@ -508,8 +508,20 @@ def doubled(pages: list[Page]) -> list[Page]:
     return [*pages[:1], *pages[:1], *pages[2:]]
 
 
-@pytest.mark.parametrize("damage", [short, truncated, empty, nothing, doubled])
-@pytest.mark.parametrize("table", ["objects", "spectra", "photometry"])
+def understated(pages: list[Page]) -> list[Page]:
+    return [{**pages[0], "total": len(pages[0]["rows"])}]
+
+
+DAMAGES = [
+    *((table, how) for table in ("objects", "spectra", "photometry") for how in (short, truncated, empty)),
+    *((table, how) for table in ("objects", "spectra", "photometry") for how in (nothing, doubled)),
+    *(
+        (table, understated) for table in ("objects", "spectra")
+    ),  # of photometry nothing else tells the number
+]
+
+
+@pytest.mark.parametrize(("table", "damage"), DAMAGES)
 def test_short_and_empty_pages_never_wipe(
     catalog: Catalog, service: Service, table: str, damage: Callable[[list[Page]], list[Page]]
 ) -> None:
