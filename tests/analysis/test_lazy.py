@@ -219,6 +219,25 @@ def test_masked_values_never_leak(seed: int, junk: float) -> None:
             np.testing.assert_array_equal(one[name].values, other[name].values)
 
 
+@settings(max_examples=6)
+@given(chunks=CHUNKS)
+def test_gridded_collections_for_any_chunks(chunks: Any) -> None:
+    """Every lift takes a gridded collection as well as a native one."""
+    eager = resample_collection(WHOLE, GRID)
+    lazy = eager.chunk({"spectrum": chunks["spectrum"], "wavelength": 13})
+    photometry = PHOT["o1"]
+    functions: list[Callable[[xr.Dataset], xr.Dataset]] = [
+        lambda ds: resample_collection(ds, np.linspace(1.0, 3.5, 12)),
+        lambda ds: collection_photometry(ds, [BOX]),
+        lambda ds: stack_collection(ds, "median", redshift=0.3),
+        lambda ds: stack_collection(ds),
+        lambda ds: calibrate_collection(ds, photometry, degree=0),
+    ]
+    for function in functions:
+        close(function(lazy), function(eager))
+    assert resample_collection(lazy).sizes["wavelength"] == GRID.size
+
+
 def test_bits_of_a_resampled_pixel() -> None:
     """OUTSIDE beyond the row; where nothing good is under a pixel, the bits of what is there."""
     ds = make(2)

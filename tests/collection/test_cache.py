@@ -328,3 +328,13 @@ def test_progress_is_reported(archive: Any, tmp_path: Path) -> None:
 
 def test_shard_constants_are_the_documented_ones() -> None:
     assert (pixels.CHUNK_ROWS, pixels.SHARD_ROWS) == (64, 1024)
+
+
+def test_threads_open_at_once(archive: Any, tmp_path: Path) -> None:
+    """Four threads of one process fill the same cache."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: same(archive, tmp_path), range(4)))
+    info = cache.info(tmp_path)
+    assert info["spectra"] == sum(s["rows"] for s in info["stores"]) == len(archive.sources)
