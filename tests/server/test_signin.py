@@ -16,6 +16,7 @@ from campfire.server.accounts import Accounts
 from campfire.testing import served
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
+# No certificates to load: everything is on loopback.
 PLAIN = httpx.Client(verify=False, limits=httpx.Limits(max_keepalive_connections=0))
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
