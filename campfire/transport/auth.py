@@ -13,7 +13,7 @@ from campfire.config import origin
 from campfire.errors import AuthenticationError, CampfireError, CampfireWarning
 from campfire.transport import routes
 from campfire.transport.credentials import Credentials, CredentialStore
-from campfire.transport.problems import OAuthError, oauth_code
+from campfire.transport.problems import OAuthError, json_object, oauth_code
 
 if TYPE_CHECKING:
     from campfire.transport.http import Http
@@ -35,12 +35,7 @@ def post_oauth(http: Http, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """
     response = http.send("POST", path, json=body)
     if response.status_code == 200:
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = None
-        if isinstance(answer, dict):
-            return answer
+        return json_object(response, "POST", path)
     error = oauth_code(response, path, http.base_url + path)
     raise error or http.fail(response, "POST", path)
 
@@ -208,7 +203,7 @@ def save_login(http: Http, login: Credentials, store: CredentialStore | None = N
     response = http.send("GET", routes.WHOAMI, token=login.bearer)
     if response.status_code != 200:
         raise http.fail(response, "GET", routes.WHOAMI)
-    who: dict[str, Any] = response.json()
+    who = json_object(response, "GET", routes.WHOAMI)
     email = who.get("email")
     login = replace(login, user_email=email if isinstance(email, str) else None)
     store = store or CredentialStore()

@@ -13,7 +13,7 @@ from campfire.errors import APIError, AuthenticationError, CampfireError, NotFou
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["OAuthError", "bare_url", "failure", "oauth_code", "printable"]
+__all__ = ["OAuthError", "bare_url", "failure", "json_object", "oauth_code", "printable"]
 
 _LONGEST = 300
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
@@ -52,6 +52,26 @@ def bare_url(url: str) -> str:
     """
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def json_object(response: requests.Response, method: str, path: str) -> dict[str, Any]:
+    """Return the JSON object of a successful answer.
+
+    Raises
+    ------
+    APIError
+        If it is none: a captive portal or a gateway may speak for the service.
+    """
+    body = _body(response)
+    if not isinstance(body, dict):
+        kind = printable(response.headers.get("Content-Type", "nothing"))
+        raise APIError(
+            f"{method} {path} answered {kind}, not a JSON object",
+            hint="is base_url a CAMPFIRE service, with its /api/v1?",
+            status=response.status_code,
+            url=bare_url(response.url or path),
+        )
+    return body
 
 
 def _body(response: requests.Response) -> Any:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from campfire.errors import APIError
-from campfire.transport.problems import bare_url, printable
+from campfire.transport.problems import json_object
 
 if TYPE_CHECKING:
     import requests
@@ -82,19 +80,7 @@ class Session:
             Also if the answer is no JSON object: a captive portal or a gateway may speak for the service.
         """
         response = self.request("GET", path, params=params, timeout=timeout, anonymous=anonymous)
-        try:
-            body = json.loads(response.content)
-        except (ValueError, RecursionError):
-            body = None
-        if not isinstance(body, dict):
-            kind = printable(response.headers.get("Content-Type", "nothing"))
-            raise APIError(
-                f"GET {path} answered {kind}, not a JSON object",
-                hint="is base_url a CAMPFIRE service, with its /api/v1?",
-                status=response.status_code,
-                url=bare_url(response.url or path),
-            )
-        return body
+        return json_object(response, "GET", path)
 
     def get_bytes(self, path: str, params: Mapping[str, Any] | None = None, *, accept: str) -> bytes:
         """Return the bytes a path answers with."""

@@ -375,11 +375,13 @@ WHO = {"user_id": "u", "email": "me@x.org", "full_name": None, "is_admin": False
 
 
 def test_a_key_is_checked_with_the_service_before_it_is_kept(stub: Stub) -> None:
-    stub.on("/api/v1/auth/whoami", Reply(401, {"error": "invalid"}), Reply(200, WHO))
+    stub.on("/api/v1/auth/whoami", Reply(401, {"error": "invalid"}), Reply(200, "<html>"), Reply(200, WHO))
     for bad in ("pk_x", "", "sk_", "sk_with space"):
         with pytest.raises(AuthenticationError):
             login_with_key(http_of(stub), bad)
     with pytest.raises(AuthenticationError):
+        login_with_key(http_of(stub), "sk_live_x")
+    with pytest.raises(APIError, match="not a JSON object"):
         login_with_key(http_of(stub), "sk_live_x")
     assert CredentialStore().load(origin(stub.url)) is None
     assert login_with_key(http_of(stub), " sk_live_x\n")["email"] == "me@x.org"
