@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +12,13 @@ from campfire.client.collections import CollectionMethods
 from campfire.client.lockfile import FileVersion, Lock, LockedSpectrum, package_versions
 from campfire.client.lockinputs import spectrum_names
 from campfire.client.lockreport import Change, LockReport, SpectrumCheck, changes_table, file_version
+from campfire.client.planning import record_for
 from campfire.client.report import DownloadReport, FileEntry
 from campfire.config import origin
 from campfire.errors import DownloadError, ValidationError
 from campfire.query import Query
 from campfire.store.files import check, expected_path, hash_file
-from campfire.store.records import records_of
+from campfire.store.records import put_records, records_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -121,8 +123,9 @@ class LockMethods(CollectionMethods):
     def reproduce(self, path: PathInput, *, progress: ProgressCallback | None = None) -> DownloadReport:
         """Bring exactly the files of a lock file to this disk.
 
-        A file of which the archive has another version now is not fetched, and a file here that is as it was
-        locked is never replaced by a newer one.
+        A file here that is as it was locked is never replaced by a newer one. A locked version that
+        ``download(keep_old=True)`` set aside is put back, and the file in its place set aside instead. Of the
+        others only those are fetched that the archive still has as they were locked.
 
         Parameters
         ----------
@@ -134,7 +137,7 @@ class LockMethods(CollectionMethods):
         Returns
         -------
         DownloadReport
-            Counts, and ``.files``: every locked spectrum, downloaded or here already.
+            Counts, and ``.files``: every locked spectrum, ``downloaded``, or ``skipped``: here already.
 
         Raises
         ------
@@ -147,6 +150,8 @@ class LockMethods(CollectionMethods):
         lock = Lock.read(path)
         self._context.needed_catalog("reproduce()")
         before = self._compare(path, lock)
+        if self._put_back(before):
+            before = self._compare(path, lock)
         wanted = [
             check.locked.spectrum_id
             for check in before.spectra
@@ -240,6 +245,23 @@ class LockMethods(CollectionMethods):
         }
         return LockReport(str(path), lock, tuple(checks), versions, origin(self.base_url))
 
+    def _put_back(self, report: LockReport) -> bool:
+        """Put locked versions that were set aside into their places; returns whether there were any.
+
+        What is in such a place is set aside in turn; where it is not the archive's file, it stays.
+        """
+        records = []
+        for found in report.spectra:
+            if found.kept is None or (found.disk == "changed" and found.on_disk != found.in_archive):
+                continue
+            _exchange(found)
+            name, target = found.locked.spectrum_id, Path(found.path)
+            records.append(record_for(self._context.paths, name, target, found.locked.file_hash, ours=True))
+        book = self._context.record_book()
+        if book is not None:
+            put_records(book, records)
+        return bool(records)
+
     def _place(self, entry: LockedSpectrum, row: Row | None) -> Path:
         """Return where the file is, or belongs: by the catalogue, else by the lock file."""
         former = expected_path(self._context.paths, asdict(entry))
@@ -295,8 +317,40 @@ def _checked(
 
 def _kept(place: Path, digest: str) -> str | None:
     """Return the file set aside by a download that replaced the locked version, if it is still that."""
-    aside = place.with_name(f"{place.name}.{digest.partition(':')[2][:12]}.old")
+    aside = _aside(place, digest)
     return str(aside) if aside.is_file() and hash_file(aside) == digest else None
+
+
+def _exchange(found: SpectrumCheck) -> None:
+    """Copy the version kept aside into the place of the file, which is set aside."""
+    from campfire.transport.partial import Wanted, lock_for, part_path, publish
+
+    entry, target = found.locked, Path(found.path)
+    wanted = Wanted(
+        entry.spectrum_id,
+        entry.observation,
+        entry.fits_path,
+        target,
+        entry.file_hash,
+        overwrite=found.on_disk is not None,
+        aside=None if found.on_disk is None else _aside(target, found.on_disk.file_hash),
+    )
+    part, guard = part_path(wanted, None), lock_for(wanted)
+    try:
+        with guard:
+            try:
+                shutil.copyfile(str(found.kept), part)
+                publish(part, wanted)
+            finally:
+                part.unlink(missing_ok=True)
+                Path(guard.lock_file).unlink(missing_ok=True)
+    except OSError as err:
+        raise DownloadError(f"cannot put {found.kept} back: {err}", path=target) from err
+
+
+def _aside(place: Path, digest: str) -> Path:
+    """Return where a download keeps the version of a file that it replaces."""
+    return place.with_name(f"{place.name}.{digest.partition(':')[2][:12]}.old")
 
 
 def _demand(report: LockReport, fetched: DownloadReport) -> None:

@@ -361,15 +361,34 @@ def test_an_archive_that_moves_on(own_service: Service, tmp_path: Path) -> None:
         assert len(cf.changes()) == 0
         assert cf.changes().dtype.names == changes.dtype.names
 
-        # Now the locked version is not in its place any more, but kept beside.
-        with pytest.raises(DownloadError, match=f"1 of {len(table)} files .*{renewed}.*v9") as caught:
-            cf.reproduce(path)
-        assert isinstance(caught.value.report, LockReport)
-        (wrong,) = [check for check in caught.value.report.spectra if check.disk != "same"]
+        # Now the locked version is not in its place any more, but kept beside: it is put back, and gone from.
+        place = Path(before[renewed]["local_path"])
+        report = cf.check_lock(path)
+        (wrong,) = [check for check in report.spectra if check.disk != "same"]
+        assert wrong.on_disk == wrong.in_archive == changed.in_archive
         assert wrong.kept is not None
         assert hash_file(wrong.kept) == wrong.locked.file_hash
-        assert "kept as" in str(wrong)
-        assert cf.changes()["spectrum_id"].tolist() == []
+        assert "kept as" in str(report)
+        assert cf.reproduce(path)["skipped"] == len(table)
+        assert hash_file(place) == wrong.locked.file_hash
+        names = {p.name: hash_file(p) for p in place.parent.iterdir() if p.name.startswith((place.name, "."))}
+        newer = changed.in_archive.file_hash
+        assert set(names.values()) == {wrong.locked.file_hash, newer}
+        assert len(names) == 3
+        assert cf.verify()["changed"] == []
+        assert cf.changes()["spectrum_id"].tolist() == [renewed]
+        assert cf.download(stale_only=True)["downloaded"] == 1
+        assert hash_file(place) == newer
+        place.unlink()
+        assert cf.reproduce(path)["downloaded"] == 0
+        assert hash_file(place) == wrong.locked.file_hash
+
+        # A file that is neither the archive's nor the locked one is somebody's, and stays.
+        place.write_bytes(b"mine")
+        with pytest.raises(DownloadError, match=f"1 of {len(table)} files .*{renewed}.*kept as") as caught:
+            cf.reproduce(path)
+        assert isinstance(caught.value.report, LockReport)
+        assert place.read_bytes() == b"mine"
 
     # Somebody else, with nothing: gets what can be had, and is told exactly what not.
     with Campfire(own_service.url, tmp_path / "other", token="any") as cf:
