@@ -192,7 +192,7 @@ class CollectionMethods(FileMethods):
 
     def _hashes(self, paths: dict[str, str]) -> dict[str, str]:
         """Return the hash of every file as it is now: recorded where that still holds, else computed."""
-        book = self._context.record_book()
+        book = self._context.known_files()
         records = {} if book is None else records_of(book, list(paths))
         hashes: dict[str, str] = {}
         fresh: list[FileRecord] = []
@@ -204,7 +204,7 @@ class CollectionMethods(FileMethods):
             hashes[name] = hash_file(path)
             if record is None and Path(path).is_relative_to(self._context.paths.products):
                 fresh.append(record_for(self._context.paths, name, Path(path), hashes[name], ours=False))
-        if book is not None:
+        if book is not None and not book.read_only:
             put_records(book, fresh)
         return hashes
 

@@ -94,6 +94,11 @@ class Context:
                 self._book = self._catalog or Catalog(self.paths.database)
             return self._book
 
+    def known_files(self) -> Catalog | None:
+        """Return where files on this disk are noted, for reading; None where nothing ever was."""
+        catalog = self.catalog()
+        return catalog or (self.new_catalog() if self.paths.database.exists() else None)
+
     def record_book(self) -> Catalog | None:
         """Return where files on this disk are noted, or None where nothing can be written."""
         try:

@@ -75,7 +75,7 @@ def run_download(
     DownloadError
         If there is no space, or everything that had to be fetched failed (with ``report``).
     """
-    book = context.record_book()
+    book = context.known_files()
     records = {} if book is None else records_of(book, [str(row["spectrum_id"]) for row in rows])
     plan = plan_files(context.paths, rows, records, replace_local=replace_local)
     entries = {str(item.row["spectrum_id"]): _entry(item) for item in plan}

@@ -335,7 +335,7 @@ class FileMethods(ClientBase):
         DownloadError
             If nothing of what was to be repaired could be fetched.
         """
-        book = self._context.new_catalog() if self._context.paths.database.exists() else None
+        book = self._context.known_files()
         verification, states = verify_files(self._context.paths, book)
         broken = [name for name, state in states.items() if state in ("missing", "truncated", "changed")]
         if not (repair and broken and book is not None):

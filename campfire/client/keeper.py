@@ -94,7 +94,7 @@ class FileKeeper:
                     f"no spectrum {spectrum_id!r} in the local catalogue of {catalog.last_synced}",
                     hint="check the id, or call sync() if it is new",
                 )
-        book = catalog or (self._context.new_catalog() if self._context.paths.database.exists() else None)
+        book = self._context.known_files()
         record = None if book is None else records_of(book, [spectrum_id]).get(spectrum_id)
         if row is not None:
             path = expected_path(self._context.paths, row)

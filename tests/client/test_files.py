@@ -344,6 +344,33 @@ def test_unknown_spectra(service: Service, tmp_path: Path, synced: bool) -> None
                 cf.open_spectrum(bad)  # type: ignore[arg-type]
 
 
+def test_single_downloads_are_answered_with_a_hint(cf: Campfire, caplog: pytest.LogCaptureFixture) -> None:
+    """Statement: after several single downloads a hint names the call that fetches many at once."""
+    names = [str(n) for n in cf.query_spectra()["spectrum_id"]]
+    for name in names[:4]:
+        cf.open_spectrum(name)
+    assert not caplog.records
+    for name in names[4:]:
+        cf.open_spectrum(name)
+    assert [r.name for r in caplog.records] == ["campfire"]
+    assert "download(spectrum_ids=" in caplog.text
+
+
+def test_a_mirror_that_cannot_be_written(cf: Campfire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statement: a read-only mirror is queried, opened and collected like any other."""
+    cf.download(everything=True)
+    cf.close()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **kw: mode != os.W_OK and access(path, mode, **kw))
+    with Campfire(cf.base_url, cf.data_dir) as mirror:
+        assert mirror._context.needed_catalog("test").read_only
+        names = [str(n) for n in mirror.query_spectra(gratings=["PRISM"])["spectrum_id"]]
+        assert mirror.open_spectrum(names[0]).fnu.size
+        assert mirror.open_collection(names, cache=False)["PRISM"].sizes["spectrum"] == len(names)
+        assert mirror.download(everything=True)["downloaded"] == 0
+        assert mirror.verify()["missing"] == []
+
+
 def test_a_truncated_download_is_fetched_again(cf: Campfire) -> None:
     name = str(cf.query_spectra()["spectrum_id"][0])
     path = Path(str(cf.open_spectrum(name).fits_path))
