@@ -1,13 +1,14 @@
-"""File names of spectrum products, and what they tell."""
+"""Names of spectrum products and what they tell, and names of objects."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import PurePath
 
-__all__ = ["GRATINGS", "ProductName", "parse_product_name", "spectrum_name"]
+__all__ = ["GRATINGS", "ProductName", "object_name", "parse_product_name", "spectrum_name"]
 
 GRATINGS = ("PRISM", "G140M", "G235M", "G395M", "G140H", "G235H", "G395H")
 """Dispersers of NIRSpec, in order of resolution and wavelength."""
@@ -83,3 +84,35 @@ def spectrum_name(filename: str) -> str:
     """
     name = PurePath(filename).name
     return _SUFFIX.sub("", name) or name
+
+
+def object_name(ra: float, dec: float, taken: Collection[str] = ()) -> str:
+    """Return the name of an object at a position: ``JHHMMSS.ss+DDMMSS.s``, rounded.
+
+    Parameters
+    ----------
+    ra, dec
+        degrees.
+    taken
+        Names that others have: ``_1``, ``_2`` ... is added.
+
+    Examples
+    --------
+    >>> object_name(150.00512, 2.25011)
+    'J100001.23+021500.4'
+    >>> object_name(359.9999999, -0.0000001, {"J000000.00-000000.0"})
+    'J000000.00-000000.0_1'
+    """
+    centiseconds = round(ra % 360.0 * 24000.0) % 8640000
+    tenths = round(abs(dec) * 36000.0)
+    hours, left = divmod(centiseconds, 360000)
+    minutes, left = divmod(left, 6000)
+    degrees, dec_left = divmod(tenths, 36000)
+    arcmin, dec_left = divmod(dec_left, 600)
+    sign = "-" if dec < 0 else "+"
+    name = f"J{hours:02d}{minutes:02d}{left / 100:05.2f}{sign}{degrees:02d}{arcmin:02d}{dec_left / 10:04.1f}"
+    number, free = 0, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free

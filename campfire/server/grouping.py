@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from campfire.typing import FloatArray
 
-__all__ = ["FIELD_CENTRES", "group_positions", "mean_position", "nearest", "object_name", "place_field"]
+__all__ = ["FIELD_CENTRES", "group_positions", "mean_position", "nearest", "place_field"]
 
 FIELD_CENTRES = {
     "cosmos": (150.12, 2.27),
@@ -112,38 +111,6 @@ def nearest(
         found, np.degrees(2.0 * np.arcsin(np.where(found, chord, 0.0) / 2.0)) * 3600.0, np.nan
     )
     return np.where(found, index, -1).astype(np.int64), distance
-
-
-def object_name(ra: float, dec: float, taken: Collection[str] = ()) -> str:
-    """Return the name of an object at a position: ``JHHMMSS.ss+DDMMSS.s``, rounded.
-
-    Parameters
-    ----------
-    ra, dec
-        degrees.
-    taken
-        Names that others have: ``_1``, ``_2`` ... is added.
-
-    Examples
-    --------
-    >>> object_name(150.00512, 2.25011)
-    'J100001.23+021500.4'
-    >>> object_name(359.9999999, -0.0000001, {"J000000.00-000000.0"})
-    'J000000.00-000000.0_1'
-    """
-    centiseconds = round(ra % 360.0 * 24000.0) % 8640000
-    tenths = round(abs(dec) * 36000.0)
-    hours, left = divmod(centiseconds, 360000)
-    minutes, left = divmod(left, 6000)
-    degrees, dec_left = divmod(tenths, 36000)
-    arcmin, dec_left = divmod(dec_left, 600)
-    sign = "-" if dec < 0 else "+"
-    name = f"J{hours:02d}{minutes:02d}{left / 100:05.2f}{sign}{degrees:02d}{arcmin:02d}{dec_left / 10:04.1f}"
-    number, free = 0, name
-    while free in taken:
-        number += 1
-        free = f"{name}_{number}"
-    return free
 
 
 def place_field(ra: float, dec: float) -> str | None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from campfire.server.grouping import group_positions, mean_position, object_name
+from campfire.formats.names import object_name
+from campfire.server.grouping import group_positions, mean_position
 from campfire.typing import Row
 
 __all__ = ["Objects", "arrange", "best_redshift"]

@@ -10,6 +10,7 @@ import numpy as np
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
 from campfire.formats.fits import product_facts
+from campfire.formats.names import object_name
 from campfire.formats.products import write_product
 from campfire.formats.zfit import write_zfit
 from campfire.simulate.continuum import DENSE_WAVE
@@ -28,7 +29,6 @@ from campfire.simulate.survey import (
     PROGRAMS,
     Field,
     Observation,
-    centroid_name,
     day,
     place_objects,
     product_stem,
@@ -275,7 +275,7 @@ def _name_objects(records: list[ObjectRecord]) -> None:
         shifts = [(row["ra"] - first + 180.0) % 360.0 - 180.0 for row in record.targets]
         record.ra = float((first + np.mean(shifts)) % 360.0)
         record.dec = float(np.mean([row["dec"] for row in record.targets]))
-    names = unique_names([centroid_name(record.ra, record.dec) for record in records])
+    names = unique_names([object_name(record.ra, record.dec) for record in records])
     for record, name in zip(records, names, strict=True):
         record.object_id = name
 

@@ -10,6 +10,7 @@ import numpy as np
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
 from campfire.flags import DQFlags
+from campfire.formats.names import object_name
 from campfire.simulate.instrument import GRATINGS
 from campfire.simulate.mishaps import UNNAMED_BIT
 from campfire.simulate.photometry import photometry_value
@@ -21,7 +22,6 @@ from campfire.simulate.survey import (
     Field,
     Observation,
     Program,
-    centroid_name,
     product_stem,
     timestamp,
 )
@@ -292,7 +292,7 @@ def make_catalogue(root: PathInput, *, objects: int = 33_000, seed: int = 0) -> 
     fields = rng.choice(len(_FIELDS), objects, p=_SHARE / _SHARE.sum())
     ra, dec = _positions(fields, rng)
     redshifts = rng.gamma(2.4, 1.5, objects).clip(0.0, 13.5)
-    object_ids = unique_names([centroid_name(*at) for at in zip(ra.tolist(), dec.tolist(), strict=True)])
+    object_ids = unique_names([object_name(*at) for at in zip(ra.tolist(), dec.tolist(), strict=True)])
     tables = Tables(programs=program_rows(_PROGRAMS))
     members = _members(fields, redshifts, plans, rng)
     tables.spectra = _spectra(members, redshifts, object_ids, rng)

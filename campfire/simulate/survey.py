@@ -22,7 +22,6 @@ __all__ = [
     "Observation",
     "Program",
     "Tag",
-    "centroid_name",
     "day",
     "place_objects",
     "product_stem",
@@ -175,28 +174,6 @@ def day(date: str) -> float:
     18.0
     """
     return (datetime.fromisoformat(date) - _EPOCH) / timedelta(hours=1)
-
-
-def _sexagesimal(value: float, decimals: int) -> str:
-    """Write ``value`` (hours or degrees) as HHMMSS.s, cut after ``decimals``, never rounded up."""
-    scale = 10**decimals
-    # A whisker is added so that 12.34 stored as 12.339999... keeps its last digit.
-    units = int(abs(value) * 3600 * scale + 1e-6)
-    seconds, part = divmod(units, scale)
-    minutes, second = divmod(seconds, 60)
-    whole, minute = divmod(minutes, 60)
-    return f"{whole:02d}{minute:02d}{second:02d}.{part:0{decimals}d}"
-
-
-def centroid_name(ra: float, dec: float) -> str:
-    """Return the object id of a position (degrees).
-
-    Examples
-    --------
-    >>> centroid_name(214.89225, 52.87742)
-    'J141934.14+525238.7'
-    """
-    return f"J{_sexagesimal(ra / 15.0, 2)}{'-' if dec < 0 else '+'}{_sexagesimal(dec, 1)}"
 
 
 def product_stem(observation: str, grating: str, source_id: int) -> str:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campfire.server.grouping import group_positions, mean_position, nearest, object_name, place_field
+from campfire.formats.names import object_name
+from campfire.server.grouping import group_positions, mean_position, nearest, place_field
 
 RADIUS = 0.3
 CENTRES = [(0.0, 0.0), (150.1, 2.2), (189.2, 62.2), (359.99999, -5.0), (10.0, 89.9999)]

@@ -14,10 +14,11 @@ import pytest
 from campfire.config import DataPaths
 from campfire.errors import NotFoundError, ValidationError
 from campfire.flags import DQFlags
+from campfire.formats.names import object_name
 from campfire.query import Query
 from campfire.simulate.archive import make_archive
 from campfire.simulate.records import unique_names
-from campfire.simulate.survey import centroid_name, place_objects, timestamp
+from campfire.simulate.survey import place_objects, timestamp
 from campfire.simulate.truth import Truth
 from campfire.store.catalog import Catalog
 
@@ -210,7 +211,7 @@ def test_names_are_those_of_positions_and_members(
 ) -> None:
     for row in objects:
         assert re.fullmatch(r"J\d{6}\.\d\d[+-]\d{6}\.\d(_\d+)?", row["object_id"])
-        assert row["object_id"].split("_")[0] == centroid_name(row["ra"], row["dec"])
+        assert row["object_id"].split("_")[0] == object_name(row["ra"], row["dec"])
         assert 0.0 <= row["ra"] < 360.0
     for spectrum in spectra:
         source = int(spectrum["target_id"].rpartition("_")[2])
@@ -312,8 +313,8 @@ def test_what_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_small_things() -> None:
     assert unique_names(["a", "a", "b", "a"]) == ["a", "a_1", "b", "a_2"]
     assert timestamp(0.25, zone=False, digits=3) == "2026-01-05T06:15:00.000"
-    assert centroid_name(359.9999999, -0.5) == "J235959.99-003000.0"
-    assert centroid_name(15.0 * (1 + 2 / 60 + 3.45 / 3600), 12.5) == "J010203.45+123000.0"
+    assert object_name(359.9999999, -0.5) == "J000000.00-003000.0"
+    assert object_name(15.0 * (1 + 2 / 60 + 3.45 / 3600), 12.5) == "J010203.45+123000.0"
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 9, 50])
