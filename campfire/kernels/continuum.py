@@ -6,7 +6,7 @@ The model is the flux of *curve times spectrum* in every band. With a Chebyshev 
 
 Both sides have errors. The covariance of the residuals is
 :math:`V(c) = \Sigma_p + W m \Sigma_s m W^T`, photometry and spectrum, and the minimum of
-:math:`r^T V^{-1}(c)\, r` is found by iterating its normal equations. Leaving out that V depends on c, as a
+:math:`r^T V^{-1}(c)\, r` is found by damped Newton steps. Leaving out that V depends on c, as a
 plain weighted fit does, biases the curve low by about 1 / (S/N of the spectrum in a band)^2 (Fuller 1987,
 *Measurement Error Models*, ch. 2).
 """
@@ -37,6 +37,7 @@ MULTIPLIER_RANGE = (0.1, 50.0)
 """Curves are cut to this range, and ``CurveFit.clipped`` says where."""
 
 _ROUNDS = 100
+_HALVINGS = 30
 _CONVERGED = 1e-10
 
 
@@ -174,27 +175,45 @@ def _basis(wavelength: FloatArray, pivots: Sequence[float], degree: int) -> Floa
 def _solve(
     design: FloatArray, observed: FloatArray, photometric: FloatArray, noise: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Minimise r' V(c)^-1 r; returns c, its derivative by the photometry, and V."""
-    n = design.shape[1]
-    coefficients = np.zeros(n)
+    """Minimise r' V(c)^-1 r; returns c, its derivative by the photometry, and V.
+
+    Half the gradient is -(A' u + G c) with u = V^-1 r and G_kl = u' N_kl u, where V = S + sum c_k c_l N_kl.
+    Newton's step with A' V^-1 A - G for the second derivative is the one that removes the bias; where that is
+    not positive, far from the minimum or with hardly any signal, A' V^-1 A alone still leads downhill.
+    """
+
+    def state(at: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        covariance = photometric + np.einsum("k,l,klbc->bc", at, at, noise)
+        inverse = np.linalg.inv(covariance)
+        residual = observed - design @ at
+        return float(residual @ inverse @ residual), inverse, covariance
+
+    coefficients = np.zeros(design.shape[1])
+    # start from the constant that matches the mean level, whose noise is of the right size
+    power = np.vdot(design[:, 0], design[:, 0])
+    coefficients[0] = np.vdot(design[:, 0], observed) / max(power, np.finfo(float).tiny)
     try:
-        # start from the curve that matches the mean level, whose noise is the right size
-        power = np.vdot(design[:, 0], design[:, 0])
-        coefficients[0] = np.vdot(design[:, 0], observed) / max(power, np.finfo(float).tiny)
+        chi2, inverse, covariance = state(coefficients)
         for _ in range(_ROUNDS):
-            covariance = photometric + np.einsum("k,l,klbc->bc", coefficients, coefficients, noise)
-            inverse = np.linalg.inv(covariance)
             pull = inverse @ (observed - design @ coefficients)
             normal = design.T @ inverse @ design
-            corrected = normal - np.einsum("b,klbc,c->kl", pull, noise, pull)
-            # far from the minimum the correction can outweigh the data; then a plain step is taken
-            if np.linalg.eigvalsh(corrected)[0] <= 1e-3 * np.linalg.eigvalsh(normal)[0]:
-                corrected = normal
-            gain = np.linalg.solve(corrected, design.T @ inverse)
-            change = gain @ observed - coefficients
-            coefficients = coefficients + change
-            if np.abs(change).max() <= _CONVERGED * np.abs(coefficients).max():
+            correction = np.einsum("b,klbc,c->kl", pull, noise, pull)
+            curvature = normal - correction
+            if np.linalg.eigvalsh(curvature)[0] <= 1e-3 * np.linalg.eigvalsh(normal)[0]:
+                curvature = normal
+            step = np.linalg.solve(curvature, design.T @ pull + correction @ coefficients)
+            if np.abs(step).max() <= _CONVERGED * np.abs(coefficients).max():
                 break
+            for _ in range(_HALVINGS):
+                trial = state(coefficients + step)
+                if trial[0] <= chi2:
+                    break
+                step = step / 2
+            else:
+                break  # no way down that rounding can see
+            coefficients = coefficients + step
+            chi2, inverse, covariance = trial
+        gain = np.linalg.solve(curvature, design.T @ inverse)
     except np.linalg.LinAlgError as err:
         raise ValidationError(
             "the spectrum has no signal in these bands that could fix a calibration curve",
