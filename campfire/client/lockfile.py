@@ -186,7 +186,9 @@ class Lock:
             raise ValidationError(f"{target} is a folder", hint="name a file, e.g. paper.lock")
         if target.exists() and not overwrite:
             raise ValidationError(
-                f"{target} exists already", hint="pass overwrite=True, or choose another name", path=target
+                f"{target} exists already",
+                hint="pass overwrite=True (--overwrite), or choose another name",
+                path=target,
             )
         try:
             with replacing(target) as temporary:

@@ -264,8 +264,11 @@ class LockMethods(CollectionMethods):
 
     def _place(self, entry: LockedSpectrum, row: Row | None) -> Path:
         """Return where the file is, or belongs: by the catalogue, else by the lock file."""
-        former = expected_path(self._context.paths, asdict(entry))
-        place = former if row is None else expected_path(self._context.paths, row)
+        names = {"observation": entry.observation, "fits_path": entry.fits_path}
+        former = expected_path(self._context.paths, names)
+        if row is None or all(row[key] == value for key, value in names.items()):
+            return former
+        place = expected_path(self._context.paths, row)
         return former if former.is_file() and not place.is_file() else place
 
 

@@ -443,6 +443,23 @@ def test_a_file_that_was_altered_here(here: Campfire, tmp_path: Path) -> None:
         assert "version unknown" in str(check)
 
 
+def test_a_file_that_has_another_name_by_now(here: Campfire, tmp_path: Path) -> None:
+    """Statement: a file at the place of the catalogue counts, else one where the lock file says it was."""
+    lock = here.lock(tmp_path / "a.lock")
+    moved = [replace(entry, observation="elsewhere") for entry in lock.spectra]
+    Lock.of(moved, lock.archive, None).write(tmp_path / "b.lock")
+    assert here.check_lock(tmp_path / "b.lock").ok
+    with Campfire(here.base_url, tmp_path / "mirror", token="any") as cf:
+        cf.sync()
+        former = cf.data_dir / "products" / "elsewhere" / moved[0].fits_path.rpartition("/")[2]
+        former.parent.mkdir(parents=True)
+        path = {c.locked.spectrum_id: c.path for c in here.check_lock(tmp_path / "a.lock").spectra}
+        shutil.copy(path[moved[0].spectrum_id], former)
+        report = cf.check_lock(tmp_path / "b.lock")
+        assert report.counts == {"same": 1, "changed": 0, "missing": len(lock) - 1, "gone": 0}
+        assert report.spectra[0].path == str(former)
+
+
 def test_packages_and_services_that_differ_are_named(here: Campfire, tmp_path: Path) -> None:
     """Statement: other versions of packages are reported, and alone do not make the spectra differ."""
     lock = here.lock(tmp_path / "a.lock")
