@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypedDict
 
+from campfire.client.planning import in_threads
 from campfire.config import DataPaths
 from campfire.store.catalog import Catalog
 from campfire.store.files import FileRecord, State, check
@@ -38,11 +38,10 @@ def verify_files(paths: DataPaths, book: Catalog | None) -> tuple[Verification, 
     records = {name: record for name, record in known.items() if record.origin == "download"}
     places = {name: paths.products / record.path for name, record in records.items()}
 
-    def state(item: tuple[str, FileRecord]) -> State:
-        return check(places[item[0]], item[1])
+    def state(record: FileRecord) -> State:
+        return check(places[record.spectrum_id], record)
 
-    with ThreadPoolExecutor(8) as pool:
-        states = dict(zip(records, pool.map(state, records.items()), strict=True))
+    states = dict(zip(records, in_threads(state, list(records.values())), strict=True))
     by_state: dict[str, list[str]] = {"missing": [], "changed": [], "truncated": []}
     for name, found in states.items():
         if found in by_state:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
@@ -13,7 +15,11 @@ from campfire.store.files import FileRecord, check, decide, expected_path, hash_
 from campfire.transport.partial import Wanted
 from campfire.typing import Row
 
-__all__ = ["Planned", "plan_files", "record_for"]
+__all__ = ["Planned", "in_threads", "plan_files", "record_for"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+_THREADS, _CHUNK = 8, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +111,14 @@ def plan_files(
     def _final(row: Row, path: Path, action: str, reason: str, found: FileRecord | None) -> Planned:
         return Planned(row, path, "replace" if action == "local" and replace_local else action, reason, found)
 
-    with ThreadPoolExecutor(8) as pool:  # hashing releases the interpreter lock
-        return list(pool.map(one, rows, chunksize=64))
+    return in_threads(one, rows)
+
+
+def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Apply a function to items in a few threads, in chunks: most take microseconds, a hash milliseconds."""
+
+    def some(start: int) -> list[R]:
+        return [function(item) for item in items[start : start + _CHUNK]]
+
+    with ThreadPoolExecutor(_THREADS) as pool:  # hashing releases the interpreter lock
+        return list(chain.from_iterable(pool.map(some, range(0, len(items), _CHUNK))))
