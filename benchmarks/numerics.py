@@ -40,7 +40,7 @@ def prism_grids(n: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
 
 def report(name: str, ours: float, theirs: float, goal: str, per: int = 1) -> None:
     times = f"{1e6 * ours / per:8.1f} us {1e6 * theirs / per:9.1f} us {theirs / ours:7.1f}x"
-    print(f"{name:<62} {times}{f'   goal {goal}' if goal else ''}")
+    print(f"{name:<62} {times}" + (f"   goal {goal}" if goal else ""))
 
 
 def main() -> None:
