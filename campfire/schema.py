@@ -206,8 +206,8 @@ def validate(ds: xr.Dataset) -> tuple[str, ...]:
             raise ValidationError(
                 f"{name!r} has dimensions {tuple(variable.dims)}", hint=f"expected {state}, as 'fnu' has"
             )
-        kind = "u" if name == "dq" else "f"
-        if variable.dtype.kind != kind:
+        kinds = "ui" if name == "dq" else "f"  # netCDF-3 has no unsigned bytes: its bits come back signed
+        if variable.dtype.kind not in kinds:
             wanted = "uint8" if name == "dq" else "float"
             raise ValidationError(f"{name!r} is {variable.dtype}", hint=f"expected {wanted}")
         units = variable.attrs.get("units")

@@ -56,7 +56,7 @@ class DatasetAccessor:
 
         return collection_spectra(self._ds)
 
-    def good(self, ignore: int | str | Iterable[str] = 0) -> xr.DataArray:
+    def good(self, ignore: functions.Ignored = 0) -> xr.DataArray:
         """Return where pixels are good; see :func:`campfire.accessors.functions.good_pixels`."""
         return functions.good_pixels(self._ds, ignore)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from campfire.models import Photometry
     from campfire.typing import BandpassLike
 
-__all__ = ["calibrate", "good_pixels", "is_collection", "resample", "synthetic_photometry", "to_restframe"]
+Ignored: TypeAlias = int | str | Iterable[int | str]
+
+__all__ = [
+    "Ignored",
+    "calibrate",
+    "good_pixels",
+    "is_collection",
+    "resample",
+    "synthetic_photometry",
+    "to_restframe",
+]
 
 
 def is_collection(ds: xr.Dataset) -> bool:
@@ -41,7 +51,7 @@ def is_collection(ds: xr.Dataset) -> bool:
     return schema.validate(ds) != schema.SPECTRUM
 
 
-def good_pixels(ds: xr.Dataset, ignore: int | str | Iterable[str] = 0) -> xr.DataArray:
+def good_pixels(ds: xr.Dataset, ignore: Ignored = 0) -> xr.DataArray:
     """Return where pixels are good: no bit of ``dq`` is set, but for those ignored.
 
     Parameters
@@ -49,7 +59,8 @@ def good_pixels(ds: xr.Dataset, ignore: int | str | Iterable[str] = 0) -> xr.Dat
     ds
         One spectrum, or a collection; lazy stays lazy.
     ignore
-        Bits that do not matter: a mask, a name of :class:`campfire.schema.PixelDQ` in any case, or several.
+        Bits that do not matter: a mask, a name of :class:`campfire.schema.PixelDQ` in any case, or several
+        of either.
 
     Returns
     -------
@@ -75,19 +86,21 @@ def good_pixels(ds: xr.Dataset, ignore: int | str | Iterable[str] = 0) -> xr.Dat
     return good.rename("good")
 
 
-def _bits(ignore: int | str | Iterable[str]) -> int:
-    if isinstance(ignore, int | np.integer) and not isinstance(ignore, bool):
-        if not 0 <= ignore <= 0xFF:
-            raise ValidationError(f"ignore={ignore} is not a mask of pixel bits", hint="0 to 255, or names")
-        return int(ignore)
-    names: list[Any] = (
-        list(ignore) if isinstance(ignore, Iterable) and not isinstance(ignore, str) else [ignore]
-    )
+def _bits(ignore: Ignored) -> int:
+    several = isinstance(ignore, Iterable) and not isinstance(ignore, str)
+    items: Any = ignore if several else [ignore]
+    return reduce(or_, map(_bit, items), 0)
+
+
+def _bit(item: Any) -> int:
     known = PixelDQ.__members__
-    unknown = [name for name in names if not isinstance(name, str) or name.upper() not in known]
-    if unknown:
-        raise ValidationError(f"unknown pixel bits {unknown}", hint=f"one of {', '.join(known)}")
-    return reduce(or_, (known[name.upper()].value for name in names), 0)
+    if isinstance(item, str) and item.upper() in known:
+        return known[item.upper()].value
+    if isinstance(item, int | np.integer) and not isinstance(item, bool):
+        if not 0 <= item <= 0xFF:
+            raise ValidationError(f"ignore={item} is not a mask of pixel bits", hint="0 to 255, or names")
+        return int(item)
+    raise ValidationError(f"unknown pixel bit {item!r}", hint=f"one of {', '.join(known)}")
 
 
 def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
@@ -121,9 +134,12 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
     (array([1., 2.]), array([1.5, 2. ]))
     """
     _require_one(ds)
-    if not np.ndim(z) == 0 or not np.isfinite(z) or not z > -1:
+    try:
+        stretch = np.nan if np.ndim(z) else 1.0 + float(z)
+    except (TypeError, ValueError):  # text, several numbers, a Quantity with a unit
+        stretch = np.nan
+    if not (np.isfinite(stretch) and stretch > 0):
         raise ValidationError(f"z={z!r}", hint="pass one number above -1")
-    stretch = 1.0 + float(z)
     powers = {"fnu": -1, "fnu_err": -1, "flam": 1, "flam_err": 1, "fnu_cov": -2}
     scaled = {name: ds[name] * stretch**power for name, power in powers.items() if name in ds.variables}
     wavelength = ds["wavelength"] / stretch

@@ -25,7 +25,7 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.formats.names import spectrum_name
-from campfire.formats.quantities import UNITS, apply_missing, unit_factor
+from campfire.formats.quantities import UNITS, apply_missing, unit_factor, unusable_pixels
 from campfire.typing import Extraction
 
 if TYPE_CHECKING:
@@ -205,19 +205,15 @@ def read_columns(
     fnu_err = _quantity(fits, table, roles["fnu_err"], "fnu", rows)
     header = fits.layout(table.hdu).header
     exact = header.get("CMPFRRAW") is True
-    if exact:
-        no_data = np.zeros(fnu.shape, dtype=bool)
-        unusable = ~(np.isfinite(fnu) & (fnu_err > 0) & (fnu_err < np.inf))
-    else:
-        no_data, unusable = apply_missing(fnu, fnu_err)
+    unusable = unusable_pixels(fnu, fnu_err) if exact else apply_missing(fnu, fnu_err)
     more: dict[str, FloatArray] = {}
     # written by campfire for other readers, computed from fnu: not a measurement of its own
     if flam and header.get("FLAMORIG") != "computed":
-        for role, missing in (("flam", no_data), ("flam_err", unusable)):
+        for role in ("flam", "flam_err"):
             if role in roles:
                 more[role] = _quantity(fits, table, roles[role], "flam", rows)
                 if not exact:
-                    more[role][missing] = np.nan
+                    more[role][unusable] = np.nan
     flagged = _flagged(fits, table, rows)
     if flagged is None:
         return Pixels(wave, fnu, fnu_err, unusable, more)

@@ -226,9 +226,9 @@ def _table_of(fields: SpectrumFields) -> Any:
     columns = {"wave": wave, "fnu": fnu, "fnu_err": fnu_err, "flam": flam, "flam_err": flam_err}
     _same_length(columns)
     usual = {name: values.copy() for name, values in columns.items()}
-    no_data, bad = apply_missing(usual["fnu"], usual["fnu_err"])
-    usual["flam"][no_data] = np.nan
-    usual["flam_err"][bad] = np.nan
+    unusable = apply_missing(usual["fnu"], usual["fnu_err"])
+    usual["flam"][unusable] = np.nan
+    usual["flam_err"][unusable] = np.nan
     exact = all(_same(columns[name], usual[name]) for name in columns)
     cards: dict[str, Any] = {}
     if not exact:
@@ -246,8 +246,7 @@ def _table_of(fields: SpectrumFields) -> Any:
             raise ValidationError(
                 f"mask is {mask.dtype} of shape {mask.shape}", hint=f"booleans of {wave.shape}"
             )
-        bad = ~(np.isfinite(fnu) & (fnu_err > 0) & (fnu_err < np.inf))
-        if (mask & ~bad).any():
+        if (mask & ~unusable).any():
             rows.append(("mask", mask, None))
     return table_hdu("SPEC1D", rows, header=fits_header(cards))
 

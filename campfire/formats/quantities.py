@@ -10,7 +10,7 @@ from campfire.errors import ValidationError
 from campfire.typing import BoolArray, FloatArray
 from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT
 
-__all__ = ["UNITS", "apply_missing", "unit_factor"]
+__all__ = ["UNITS", "apply_missing", "unit_factor", "unusable_pixels"]
 
 UNITS = {"wavelength": WAVE_UNIT, "fnu": FNU_UNIT, "flam": FLAM_UNIT}
 """The unit every quantity has once read."""
@@ -68,28 +68,33 @@ def unit_factor(kind: str, unit: str) -> float:
         raise ValidationError(f"{unit!r} is not a unit", hint=hint) from err
 
 
-def apply_missing(fnu: FloatArray, fnu_err: FloatArray) -> tuple[BoolArray, BoolArray]:
+def unusable_pixels(fnu: FloatArray, fnu_err: FloatArray) -> BoolArray:
+    """Return where the flux is not finite, or the error is not a finite number above zero."""
+    unusable: BoolArray = ~(np.isfinite(fnu) & (fnu_err > 0) & (fnu_err < np.inf))
+    return unusable
+
+
+def apply_missing(fnu: FloatArray, fnu_err: FloatArray) -> BoolArray:
     """Set pixels without data to NaN in place, in flux and in error, however the file says it.
 
-    A pixel has no data where its flux is not finite, or exactly zero with an unusable error (NaN, infinite,
-    or not above zero: the 0 with error 0 of boxcar columns, the 0 with error NaN of the JWST pipeline). Where
-    only the error is unusable, the flux stays and the error becomes NaN.
+    A pixel has no data where its flux or its error is NaN or infinite, or the error is not above zero (the
+    0 with error 0 of boxcar columns, the 0 with error NaN of the JWST pipeline). A value whose error is
+    unusable is no measurement either: nothing can be weighted by it.
 
     Returns
     -------
-    no_data, bad_error : numpy.ndarray of bool
-        The two kinds of pixel; a pixel is to be masked where either is set.
+    numpy.ndarray of bool
+        The pixels without data, to be masked.
 
     Examples
     --------
     >>> flux, error = np.array([1.0, 0.0, 2.0]), np.array([0.1, 0.0, np.inf])
-    >>> no_data, bad_error = apply_missing(flux, error)
+    >>> apply_missing(flux, error)
+    array([False,  True,  True])
     >>> flux, error
-    (array([ 1., nan,  2.]), array([0.1, nan, nan]))
+    (array([ 1., nan, nan]), array([0.1, nan, nan]))
     """
-    bad_error = ~((fnu_err > 0) & (fnu_err < np.inf))
-    no_data = ~np.isfinite(fnu) | ((fnu == 0) & bad_error)
-    bad_error |= no_data
-    fnu[no_data] = np.nan
-    fnu_err[bad_error] = np.nan
-    return no_data, bad_error
+    missing = unusable_pixels(fnu, fnu_err)
+    fnu[missing] = np.nan
+    fnu_err[missing] = np.nan
+    return missing

@@ -12,6 +12,7 @@ import numpy as np
 
 from campfire.bands import find_band
 from campfire.errors import NotFoundError, ValidationError
+from campfire.models.spectrum import filled
 from campfire.units import FNU_UNIT, to_microjansky, to_micron
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class Photometry:
         photo_z_err_lo: float | None = None,
         photo_z_err_hi: float | None = None,
     ) -> None:
+        if isinstance(bands, str):
+            raise ValidationError(f"bands is the text {bands!r}", hint="pass a list of names")
         self.bands = [str(name) for name in bands]
         if flux_unit not in (FNU_UNIT, "µJy", "μJy"):
             raise ValidationError(f"flux_unit is {flux_unit!r}", hint="convert to 'uJy', or pass a Quantity")
@@ -256,9 +259,9 @@ def _number(value: Any) -> float | None:
 
 
 def _numbers(values: Any) -> Any:
-    """Return numbers with NaN for None; Quantities and arrays as they are."""
+    """Return numbers with NaN for None and for what is masked; Quantities and arrays as they are."""
     if not isinstance(values, Sequence):
-        return values
+        return filled(values)
     try:
         return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
     except (TypeError, ValueError) as err:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     QuantityLike: TypeAlias = ArrayLike | Quantity
 
-__all__ = ["SpectrumData"]
+__all__ = ["SpectrumData", "filled"]
 
 FluxUnit: TypeAlias = Literal["fnu", "flam", "flambda"]
 
@@ -121,9 +121,9 @@ class SpectrumData:
             ("flam_units", flam_units, FLAM_UNIT),
         ):
             _check_unit(name, str(text), unit)
-        self.wavelength = _vector("wavelength", to_micron(_filled(wavelength)))
-        self.fnu = self._pixels("fnu", to_microjansky(_filled(fnu), wavelength))
-        self.fnu_err = self._pixels("fnu_err", to_microjansky(_filled(fnu_err), wavelength))
+        self.wavelength = _vector("wavelength", to_micron(filled(wavelength)))
+        self.fnu = self._pixels("fnu", to_microjansky(filled(fnu), wavelength))
+        self.fnu_err = self._pixels("fnu_err", to_microjansky(filled(fnu_err), wavelength))
         self.header = plain_header(header)
         self.grating = str(grating)
         self.spectrum_id = str(spectrum_id)
@@ -134,7 +134,7 @@ class SpectrumData:
         self.fits_path = None if fits_path is None else os.fspath(fits_path)
         self.fnu_units, self.flam_units, self.wave_units = str(fnu_units), str(flam_units), str(wave_units)
         self.mask = normalise_mask(self.fnu, self.fnu_err, mask)
-        self.redshift = None if redshift is None or np.isnan(redshift) else float(redshift)
+        self.redshift = _redshift(redshift)
         self.covariance = None
         if covariance is not None and len(self):
             from campfire.convert.covariance import as_covariance
@@ -153,7 +153,7 @@ class SpectrumData:
     def _density(self, name: str, given: Any, source: FloatArray) -> FloatArray:
         if given is None:
             return fnu_to_flam(source, self.wavelength)
-        return self._pixels(name, to_flam(_filled(given), self.wavelength))
+        return self._pixels(name, to_flam(filled(given), self.wavelength))
 
     @classmethod
     def from_fits(
@@ -386,7 +386,15 @@ def _check_unit(name: str, text: str, unit: str) -> None:
     )
 
 
-def _filled(values: Any) -> Any:
+def _redshift(value: Any) -> float | None:
+    try:
+        number = np.nan if value is None else float(value)
+    except (TypeError, ValueError) as err:
+        raise ValidationError(f"redshift is {value!r}", hint="pass one number, or None") from err
+    return None if np.isnan(number) else number
+
+
+def filled(values: Any) -> Any:
     """Turn masked values into NaN; anything else is as it was."""
     if isinstance(values, np.ma.MaskedArray):
         values = values if values.dtype.kind == "f" else values.astype(np.float64)

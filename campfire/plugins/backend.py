@@ -22,6 +22,8 @@ from campfire.convert import to_dataset
 from campfire.errors import ValidationError
 from campfire.formats.cards import CARD
 from campfire.formats.fits import peek_spectrum, read_spectrum
+from campfire.formats.layouts import find_table
+from campfire.formats.raw import RawFits
 from campfire.formats.tree import FileArray, read_tree
 from campfire.schema import SPECTRUM
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CampfireBackendEntrypoint"]
 
-_NAME = re.compile(r"(_spec|\.spec|_x1d)\.fits(\.gz)?$", re.IGNORECASE)
+_NAME = re.compile(r"\.fits(\.gz)?$", re.IGNORECASE)
 _SNIFFED = 64 * 1024  # further than the headers of the 1-D table in every layout
 _TABLES = (b"EXTNAME = 'SPEC1D", b"EXTNAME = 'EXTRACT1D")
 
@@ -167,20 +169,40 @@ class CampfireBackendEntrypoint(BackendEntrypoint):
         return xr.DataTree.from_dict(groups)
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Tell whether this looks like one of our files, by its name and the beginning of its content."""
+        """Tell whether this is one of our files, by its HDUs and columns, whatever it is called.
+
+        A damaged file that begins as ours is claimed too: opening it says what is wrong with it.
+        """
         if not isinstance(filename_or_obj, str | os.PathLike):
             return False
         path = os.fspath(filename_or_obj)
-        if not isinstance(path, str) or not _NAME.search(path):
+        if not isinstance(path, str) or not _NAME.search(path) or not _begins_as_ours(path):
             return False
         try:
-            with open(path, "rb") as file:
-                zipped = file.read(2) == b"\x1f\x8b"
-                file.seek(0)
-                with gzip.GzipFile(fileobj=file) if zipped else file as content:
-                    begin = content.read(_SNIFFED)
-        except (OSError, EOFError, ValueError, zlib.error):
-            return False
-        return begin.startswith(b"SIMPLE  =") and any(
-            begin[at : at + len(card)] == card for at in range(0, len(begin), CARD) for card in _TABLES
-        )
+            with RawFits(path) as file:
+                return _is_ours(file)
+        except ValidationError:
+            return True
+
+
+def _begins_as_ours(path: str) -> bool:
+    """Look for the header of the 1-D table, which spares unzipping or walking through foreign files."""
+    try:
+        with open(path, "rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) if zipped else file as content:
+                begin = content.read(_SNIFFED)
+    except (OSError, EOFError, ValueError, zlib.error):
+        return False
+    return begin.startswith(b"SIMPLE  =") and any(
+        begin[at : at + len(card)] == card for at in range(0, len(begin), CARD) for card in _TABLES
+    )
+
+
+def _is_ours(file: RawFits) -> bool:
+    try:
+        find_table(file)
+    except ValidationError:
+        return False
+    return True

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 import pytest
 import xarray as xr
@@ -88,9 +89,12 @@ def test_good_is_the_bit_formula(bits: list[int], ignore: int) -> None:
     names = [str(bit.name).lower() for bit in PixelDQ if bit & ignore]
     assert ds.campfire.good(names).values.tolist() == expected
     assert ds.chunk().campfire.good(names).chunks is not None
+    members = [bit for bit in PixelDQ if bit & ignore]
+    assert ds.campfire.good(members).values.tolist() == expected
+    assert ds.campfire.good(PixelDQ(ignore)).values.tolist() == expected
 
 
-@pytest.mark.parametrize("ignore", ["DEAD", ["CLIPPED", "x"], -1, 256, [3], 1.5])
+@pytest.mark.parametrize("ignore", ["DEAD", ["CLIPPED", "x"], -1, 256, [300], [True], None, 1.5])
 def test_unknown_bits_are_refused(ignore: Any) -> None:
     with pytest.raises(ValidationError):
         dataset().campfire.good(ignore)
@@ -130,7 +134,7 @@ def test_restframe_keeps_labels_dtype_laziness_and_says_so() -> None:
     xr.testing.assert_identical(rest.dq.drop_vars("wavelength"), ds.dq.drop_vars("wavelength"))
 
 
-@pytest.mark.parametrize("z", [-1.0, np.nan, np.inf, [1.0]])
+@pytest.mark.parametrize("z", [-1.0, np.nan, np.inf, [1.0], np.ones(1), "high", None, 1 * u.um])
 def test_restframe_refuses_other_redshifts(z: Any) -> None:
     with pytest.raises(ValidationError, match="z="):
         dataset().campfire.to_restframe(z)

@@ -7,7 +7,7 @@ import math
 import pickle
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -95,21 +95,22 @@ def test_dataset_and_pickle(spec: SpectrumData) -> None:
     xr.testing.assert_identical(SpectrumData.from_xarray(ds).to_xarray(), ds)
 
 
-@settings(max_examples=25)
-@given(spectra())
-def test_zarr(spec: SpectrumData) -> None:
+@settings(max_examples=30)
+@given(spectra(), st.sampled_from([2, 3]))
+def test_zarr(spec: SpectrumData, version: Literal[2, 3]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        spec.to_xarray().to_zarr(f"{folder}/a.zarr", consolidated=False, zarr_format=3)
+        spec.to_xarray().to_zarr(f"{folder}/a.zarr", consolidated=False, zarr_format=version)
         with xr.open_zarr(f"{folder}/a.zarr", consolidated=False) as ds:
             assert_identical(SpectrumData.from_xarray(ds), spec)
 
 
-@settings(max_examples=25)
-@given(spectra())
-def test_netcdf(spec: SpectrumData) -> None:
+@settings(max_examples=40)
+@given(spectra(), st.sampled_from(["h5netcdf", "scipy"]))
+def test_netcdf(spec: SpectrumData, engine: Literal["h5netcdf", "scipy"]) -> None:
+    """netCDF-4, and netCDF-3 in which the bits of the mask come back signed."""
     with tempfile.TemporaryDirectory() as folder:
-        spec.to_xarray().to_netcdf(f"{folder}/a.nc", engine="h5netcdf")
-        with xr.open_dataset(f"{folder}/a.nc", engine="h5netcdf") as ds:
+        spec.to_xarray().to_netcdf(f"{folder}/a.nc", engine=engine)
+        with xr.open_dataset(f"{folder}/a.nc", engine=engine) as ds:
             assert_identical(SpectrumData.from_xarray(ds), spec)
 
 

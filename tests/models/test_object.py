@@ -9,6 +9,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from campfire.bands import BANDS
 from campfire.errors import CampfireError, NotFoundError, ValidationError
@@ -184,9 +185,22 @@ def test_constructor_takes_quantities_and_checks_lengths() -> None:
     np.testing.assert_allclose([phot.flux[0], phot.flux_err[0], phot.wavelength[0]], [0.003, 0.001, 4.44])
     with pytest.raises(ValidationError, match=r"flux has shape \(2,\) for 1 bands"):
         Photometry(["a"], [1.0, 2.0], [1.0], [1.0])
+    with pytest.raises(ValidationError, match="bands is the text 'ab'"):
+        Photometry("ab", [1.0, 2.0], [1.0, 1.0], [1.0, 2.0])
     with pytest.raises(ValidationError, match="given twice: a"):
         Photometry(["a", "a"], [1.0, 2.0], [1.0, 1.0], [1.0, 2.0])
     assert phot != 3
+
+
+def test_masked_fluxes_are_not_measured() -> None:
+    """NaN where not measured, also for columns of a masked table."""
+    table = Table({"flux": [1.0, 2.0], "err": [1, 1]}, masked=True)
+    table["flux"].unit = "nJy"
+    table["flux"].mask = table["err"].mask = [False, True]
+    phot = Photometry(["a", "b"], table["flux"], table["err"], [1.0, 2.0])
+    np.testing.assert_array_equal(phot.flux, [0.001, np.nan])
+    np.testing.assert_array_equal(phot.flux_err, [1.0, np.nan])
+    assert phot.n_measured == 1
 
 
 class Allowed(HTMLParser):

@@ -244,12 +244,12 @@ def test_only_what_is_used_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("a_prism_clear_1_spec.fits", True),
         ("a_prism_clear_1.spec.fits", True),
         ("a_prism_clear_1.SPEC.fits.gz", True),
-        ("a_prism_clear_1.fits", False),
+        ("renamed.fits", True),
         ("a_spec.nc", False),
     ],
 )
 def test_only_files_of_our_layouts_are_claimed(tmp_path: Path, path: Path, name: str, expected: bool) -> None:
-    """By name and by content; an unknown file is left to other engines."""
+    """By content, whatever a FITS file is called; an unknown file is left to other engines."""
     engine = CampfireBackendEntrypoint()
     named = tmp_path / name
     named.write_bytes(gzip.compress(path.read_bytes()) if name.endswith("gz") else path.read_bytes())
@@ -271,6 +271,30 @@ def test_foreign_content_is_not_claimed(tmp_path: Path, content: bytes) -> None:
     image = tmp_path / "b_spec.fits"
     fits.PrimaryHDU(np.zeros((3, 3))).writeto(image, overwrite=True)
     assert not engine.guess_can_open(image)
+
+
+@pytest.mark.parametrize("name", ["a_spec.fits", "a.spec.fits.gz", "a_x1d.fits", "a.fits"])
+@pytest.mark.parametrize(
+    ("table", "columns", "copies"),
+    [("SPEC1D", ("loglam", "flux"), 1), ("EXTRACT1D", ("WAVELENGTH", "FLUX", "FLUX_ERROR"), 2)],
+)
+def test_tables_of_another_kind_are_not_claimed(
+    tmp_path: Path, name: str, table: str, columns: tuple[str, ...], copies: int
+) -> None:
+    """The engine claims only what it opens: neither other columns nor several spectra in one file."""
+    made = [fits.Column(name=c, format="D", array=np.ones(2)) for c in columns]
+    tables = [fits.BinTableHDU.from_columns(made, name=table, ver=i + 1) for i in range(copies)]
+    fits.HDUList([fits.PrimaryHDU(), *tables]).writeto(tmp_path / name)
+    assert not CampfireBackendEntrypoint().guess_can_open(tmp_path / name)
+    with pytest.raises(ValidationError):
+        xr.open_dataset(tmp_path / name, engine="campfire")
+
+
+def test_a_damaged_file_of_ours_is_claimed_and_named(path: Path) -> None:
+    """``xr.open_dataset(path)`` says that the file is cut short, not that no engine knows it."""
+    path.write_bytes(path.read_bytes()[:-2880])
+    with pytest.raises(ValidationError, match="cut short"):
+        xr.open_dataset(path)
 
 
 def test_what_it_cannot_open(tmp_path: Path, path: Path) -> None:
