@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -38,17 +39,18 @@ def url(accounts: Accounts, tmp_path: Path) -> Iterator[str]:
 
 
 def confirm(code: DeviceCode) -> None:
-    """Do what a person does in the browser."""
+    """Do what a person does in the browser: fill in the forms that are shown."""
     with requests.Session() as browser:
-        page = code.verification_uri_complete
-        browser.post(
-            f"{code.verification_uri}/sign-in",
-            data={"email": EMAIL, "password": PASSWORD, "code": code.user_code},
-        )
-        token = re.search(r'name="form_token" value="([^"]+)"', browser.get(page).text)
-        assert token
-        form = {"form_token": token[1], "code": code.user_code, "action": "authorize"}
-        assert browser.post(code.verification_uri, data=form).ok
+        page = browser.get(code.verification_uri_complete)
+        for answers in (
+            {"email": EMAIL, "password": PASSWORD, "code": code.user_code},
+            {"code": code.user_code, "action": "authorize"},
+        ):
+            action = re.search(r'<form[^>]* action="([^"]*)"', page.text)
+            address = urljoin(page.url, action[1]) if action else page.url
+            hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text))
+            page = browser.post(address, data=hidden | answers)
+            assert page.ok
 
 
 def test_browser_login_to_logout(url: str, tmp_path: Path) -> None:
