@@ -7,11 +7,15 @@ components.
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from campfire.errors import ValidationError
+from campfire.units import to_micron
+
+if TYPE_CHECKING:
+    from astropy.units import Quantity
 
 __all__ = ["EMISSION_LINES", "MEDIUM", "EmissionLine", "ObservedLine", "get_emission_lines"]
 
@@ -73,7 +77,7 @@ EMISSION_LINES: list[EmissionLine] = [
 
 
 def get_emission_lines(
-    redshift: float, wave_min: float | None = None, wave_max: float | None = None
+    redshift: float, wave_min: float | Quantity | None = None, wave_max: float | Quantity | None = None
 ) -> list[ObservedLine]:
     """List the emission lines as they are observed at a redshift.
 
@@ -82,7 +86,7 @@ def get_emission_lines(
     redshift
         Greater than -1.
     wave_min, wave_max
-        Observed range in microns; None leaves that side open.
+        Observed range in microns, or Quantities; None leaves that side open.
 
     Returns
     -------
@@ -101,8 +105,8 @@ def get_emission_lines(
     """
     if not (np.isfinite(redshift) and redshift > -1):
         raise ValidationError(f"redshift={redshift!r}", hint="pass a finite number above -1")
-    low = -np.inf if wave_min is None else float(wave_min)
-    high = np.inf if wave_max is None else float(wave_max)
+    low = -np.inf if wave_min is None else float(to_micron(wave_min))
+    high = np.inf if wave_max is None else float(to_micron(wave_max))
     if not low <= high:
         raise ValidationError(f"wave_min={wave_min!r} is above wave_max={wave_max!r}", hint="swap them")
     stretched = [(line, line["wave"] * (1.0 + float(redshift))) for line in EMISSION_LINES]

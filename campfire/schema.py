@@ -116,6 +116,13 @@ VARIABLES: dict[str, VariableSpec] = {
             },
             "uint8 bitmask of the pixel",
         ),
+        VariableSpec(
+            "resolving_power",
+            "coord",
+            "1",
+            {"long_name": "resolving power of the disperser, wavelength / FWHM"},
+            "of a uniformly lit shutter, for the known dispersers; not of spectra whose redshift is 0 (rest frame)",
+        ),
     )
 }
 
@@ -202,13 +209,15 @@ def validate(ds: xr.Dataset) -> tuple[str, ...]:
         if name not in ds.variables:
             continue
         variable = ds[name]
-        if name != "wavelength" and tuple(map(str, variable.dims)) != state:
+        like = "wavelength" if spec.kind == "coord" else "fnu"
+        if variable.dims != ds[like].dims:
             raise ValidationError(
-                f"{name!r} has dimensions {tuple(variable.dims)}", hint=f"expected {state}, as 'fnu' has"
+                f"{name!r} has dimensions {tuple(variable.dims)}",
+                hint=f"expected {tuple(ds[like].dims)}, as {like!r} has",
             )
         kinds = "ui" if name == "dq" else "f"  # netCDF-3 has no unsigned bytes: its bits come back signed
         if variable.dtype.kind not in kinds:
-            wanted = "uint8" if name == "dq" else "float"
+            wanted = "uint8; mask the fluxes alone, ds.fnu.where(...)" if name == "dq" else "float"
             raise ValidationError(f"{name!r} is {variable.dtype}", hint=f"expected {wanted}")
         units = variable.attrs.get("units")
         if spec.units and units is not None and not _same_unit(units, spec.units):

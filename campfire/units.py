@@ -46,8 +46,20 @@ FLAM_UNIT = "erg s-1 cm-2 angstrom-1"
 
 def _float_dtype(values: Any) -> np.dtype[Any]:
     """Dtype of the result: that of float input in native byte order, float64 for everything else."""
-    dtype = np.asarray(values).dtype
+    try:
+        dtype = np.asarray(values).dtype
+    except (TypeError, ValueError):  # ragged, or Quantities in a list: refused by the conversion that follows
+        return np.dtype(np.float64)
     return dtype.newbyteorder("=") if dtype.kind == "f" else np.dtype(np.float64)
+
+
+def _floats(values: Any) -> FloatArray:
+    try:
+        return np.asarray(values, dtype=_float_dtype(values))
+    except (TypeError, ValueError) as err:
+        raise ValidationError(
+            f"not numbers: {str(values)[:80]}", hint="pass an array of numbers, or one Quantity"
+        ) from err
 
 
 def fnu_to_flam(fnu: ArrayLike, wavelength: ArrayLike) -> FloatArray:
@@ -91,23 +103,23 @@ def flam_to_fnu(flam: ArrayLike, wavelength: ArrayLike) -> FloatArray:
 
 
 def convert_flux_units(
-    fnu: ArrayLike, wavelength: ArrayLike, to_unit: Literal["flambda", "flam", "fnu"] = "flambda"
+    fnu: Any, wavelength: Any, to_unit: Literal["flambda", "flam", "fnu"] = "flambda"
 ) -> FloatArray:
-    """Convert a flux density in microjansky to the unit asked for.
+    """Convert a flux density to the unit asked for.
 
     Parameters
     ----------
     fnu
-        Flux density, microjansky.
+        Flux density, microjansky or a Quantity in any f_nu or f_lambda unit.
     wavelength
-        Wavelength in microns.
+        Wavelength, microns or a Quantity of length, frequency or energy.
     to_unit
         ``"flambda"`` (or ``"flam"``) for erg s-1 cm-2 angstrom-1, ``"fnu"`` for microjansky.
 
     Raises
     ------
     ValidationError
-        For another unit name.
+        For another unit name, and for Quantities of other units.
 
     Examples
     --------
@@ -115,9 +127,9 @@ def convert_flux_units(
     2.0
     """
     if to_unit in ("flambda", "flam"):
-        return fnu_to_flam(fnu, wavelength)
+        return fnu_to_flam(to_microjansky(fnu, wavelength), to_micron(wavelength))
     if to_unit == "fnu":
-        return np.asarray(fnu, dtype=_float_dtype(fnu))
+        return to_microjansky(fnu, wavelength)
     raise ValidationError(f"unknown flux unit {to_unit!r}", hint="use 'flambda' or 'fnu'")
 
 
@@ -152,7 +164,7 @@ def to_micron(value: Any) -> FloatArray:
     """
     value = _opened(value)
     if not _is_quantity(value):
-        return np.asarray(value, dtype=_float_dtype(value))
+        return _floats(value)
     import astropy.units as u
 
     try:
@@ -199,7 +211,7 @@ def to_microjansky(value: Any, wavelength: Any = None) -> FloatArray:
     """
     value = _opened(value)
     if not _is_quantity(value):
-        return np.asarray(value, dtype=_float_dtype(value))
+        return _floats(value)
     return _convert_density(value, wavelength, FNU_UNIT, "f_nu")
 
 
@@ -216,5 +228,5 @@ def to_flam(value: Any, wavelength: Any = None) -> FloatArray:
     """
     value = _opened(value)
     if not _is_quantity(value):
-        return np.asarray(value, dtype=_float_dtype(value))
+        return _floats(value)
     return _convert_density(value, wavelength, FLAM_UNIT, "f_lambda")

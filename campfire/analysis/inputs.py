@@ -33,6 +33,7 @@ __all__ = [
     "as_lines",
     "as_spectra",
     "as_spectrum",
+    "as_window",
     "dense_covariance",
     "good_covariance",
     "symmetric",
@@ -176,3 +177,20 @@ def with_history(header: Mapping[str, Any], line: str, **cards: Any) -> dict[str
 def as_lines(card: Any) -> list[str]:
     """Return a card that may be absent, one, or repeated, as a list of text."""
     return [] if card is None else [str(line) for line in card] if isinstance(card, list) else [str(card)]
+
+
+def as_window(normalize: Any) -> tuple[float, float]:
+    """Return a range of wavelengths, (low, high) in microns or Quantities, as two numbers of microns.
+
+    Raises
+    ------
+    ValidationError
+        If it is not two wavelengths, low first.
+    """
+    try:
+        low, high = (float(to_micron(edge)) for edge in normalize)
+    except (TypeError, ValueError) as err:
+        raise ValidationError(f"normalize={normalize!r}", hint="pass (low, high) in microns") from err
+    if not 0 < low < high:
+        raise ValidationError(f"normalize={normalize!r}", hint="pass (low, high) in microns, low first")
+    return low, high

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from campfire.analysis.inputs import as_window
 from campfire.collection.blocks import check_collection, dask_array, flam_of, is_lazy, over_rows, steady
 from campfire.collection.gridding import common_grid
 from campfire.convert import append_history, dump_header
@@ -104,7 +105,7 @@ def stack_collection(
     if sigma_clip is not None and not sigma_clip > 0:
         raise ValidationError(f"sigma_clip={sigma_clip!r}", hint="pass a positive number, or None")
     shifts = _redshifts(ds, redshift)
-    window = _window(normalize)
+    window = None if normalize is None else as_window(normalize)
     centres = _grid(ds, grid, shifts)
     rows = over_rows(
         ds,
@@ -168,18 +169,6 @@ def _redshifts(ds: xr.Dataset, redshift: Any) -> FloatArray | None:
             hint="leave them out first: .campfire.select(redshift_range=(0, None))",
         )
     return values
-
-
-def _window(normalize: Any) -> tuple[float, float] | None:
-    if normalize is None:
-        return None
-    try:
-        low, high = (float(edge) for edge in normalize)
-    except (TypeError, ValueError) as err:
-        raise ValidationError(f"normalize={normalize!r}", hint="pass (low, high) in microns") from err
-    if not 0 < low < high:
-        raise ValidationError(f"normalize={normalize!r}", hint="pass (low, high) in microns, low first")
-    return low, high
 
 
 def _grid(ds: xr.Dataset, grid: ArrayLike | str | None, shifts: FloatArray | None) -> FloatArray:

@@ -12,7 +12,7 @@ from campfire.kernels.lines import LineFluxes, line_fluxes
 from campfire.kernels.lsf import GRATINGS, resolving_power
 from campfire.kernels.overlap import import_sparse
 from campfire.linelist import EMISSION_LINES, get_emission_lines
-from campfire.units import FLAM_UNIT, SPEED_OF_LIGHT, fnu_to_flam
+from campfire.units import FLAM_UNIT, SPEED_OF_LIGHT, fnu_to_flam, to_micron
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +50,8 @@ def measure_lines(
     spectra
         One spectrum, a collection, a list, a Dataset or a DataTree.
     lines
-        Names from :data:`EMISSION_LINES`, or rest wavelengths in microns (vacuum). By default all that fall
-        into one of the spectra.
+        Names from :data:`EMISSION_LINES`, or rest wavelengths in microns or Quantities (vacuum). By default
+        all that fall into one of the spectra.
     redshift
         One value a spectrum, or one for all; by default the redshift of each spectrum.
     width
@@ -147,15 +147,16 @@ def _table(
         high = max(entry.wavelength[-1] / (1 + z) for entry, z in zip(data, shifts, strict=True))
         return {name: wave for name, wave in known.items() if low < wave < high}
     table = {}
-    for line in [lines] if isinstance(lines, str | float | int) else lines:
+    for line in [lines] if np.ndim(lines) == 0 else lines:
         if isinstance(line, str):
             if line not in known:
                 raise ValidationError(f"no line {line!r}", hint=f"known: {', '.join(known)}; or pass microns")
             table[line] = known[line]
-        elif np.isfinite(line) and line > 0:
-            table[f"{float(line):g}"] = float(line)
         else:
-            raise ValidationError(f"no line at {line!r}", hint="pass a rest wavelength in microns")
+            wave = float(to_micron(line))
+            if not 0 < wave < np.inf:
+                raise ValidationError(f"no line at {line!r}", hint="pass a rest wavelength in microns")
+            table[f"{wave:g}"] = wave
     if not table:
         raise ValidationError("no lines", hint="pass names or rest wavelengths, or None for all")
     return table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from campfire.analysis.calibrate import CALIBRATED, CalibrationResult, calibrate_to_photometry
-from campfire.analysis.inputs import as_grid, as_lines, as_spectra
+from campfire.analysis.inputs import as_grid, as_lines, as_spectra, as_window
 from campfire.analysis.stacked import Stacked, combine
 from campfire.analysis.terms import Terms
 from campfire.errors import CampfireWarning, ValidationError
@@ -296,7 +296,8 @@ def _stack(
         terms = [entry.rest_frame(z) for entry, z in zip(terms, shifts, strict=True)]
     data = [entry.data for entry in inputs]
     if normalize is not None:
-        kept = _normalise(terms, data, normalize)
+        window = as_window(normalize)
+        kept = _normalise(terms, data, window)
         terms, data = [entry for _, entry in kept], [data[k] for k, _ in kept]
     if wavelength_grid is None:
         grid = max(terms, key=lambda entry: len(entry.wavelength)).wavelength
@@ -306,7 +307,7 @@ def _stack(
     cards: dict[str, Any] = {"NSTACK": len(data), "STACKMTH": method}
     cards["STACKFRM"] = "observed" if shifts is None else "rest"
     if normalize is not None:
-        cards["STACKNRM"] = f"{normalize[0]:g}-{normalize[1]:g} um"
+        cards["STACKNRM"] = f"{window[0]:g}-{window[1]:g} um"
     if sigma_clip is not None:
         cards["STACKCLP"] = float(sigma_clip)
     grating = "+".join(gratings)
@@ -345,12 +346,7 @@ def _redshifts(redshift: Any, n: int) -> FloatArray | None:
 def _normalise(
     terms: list[Terms], data: list[SpectrumData], window: tuple[float, float]
 ) -> list[tuple[int, Terms]]:
-    try:
-        low, high = (float(edge) for edge in window)
-    except (TypeError, ValueError) as err:
-        raise ValidationError(f"normalize={window!r}", hint="pass (low, high) in microns") from err
-    if not 0 < low < high:
-        raise ValidationError(f"normalize={window!r}", hint="pass (low, high) in microns, low first")
+    low, high = window
     kept = []
     for k, entry in enumerate(terms):
         level, weights = entry.mean(low, high)

@@ -17,6 +17,7 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.kernels.grids import good_pixels, pixel_edges
+from campfire.units import to_micron
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ class Bandpass:
     _bins: IntArray | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        wave = np.array(self.wavelength, dtype=np.float64)
+        wave = np.array(to_micron(self.wavelength), dtype=np.float64)
         curve = np.array(self.throughput, dtype=np.float64)
         problem = _problem(wave, curve)
         if problem:
