@@ -10,6 +10,7 @@ from campfire import schema
 from campfire.convert.covariance import banded, from_banded
 from campfire.convert.header import dump_header, load_header
 from campfire.errors import ValidationError
+from campfire.kernels.lsf import GRATINGS, resolving_power
 from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT, fnu_to_flam
 
 if TYPE_CHECKING:
@@ -17,12 +18,32 @@ if TYPE_CHECKING:
 
     from campfire.typing import FloatArray, SpectrumFields
 
-__all__ = ["append_history", "from_dataset", "text_scalar", "to_dataset"]
+__all__ = ["append_history", "from_dataset", "lsf_coordinate", "text_scalar", "to_dataset"]
 
 
 def text_scalar(text: str) -> np.ndarray[Any, Any]:
     """Return text as a 0-d array of variable-length strings, the one text dtype Zarr 3 takes unwarned."""
     return np.array(text, dtype=np.dtypes.StringDType())
+
+
+def lsf_coordinate(grating: str, wavelength: FloatArray, redshift: float | None = None) -> dict[str, Any]:
+    """Return the coordinate ``resolving_power`` of observed wavelengths, as ``name -> (dims, values, attrs)``.
+
+    Empty for a disperser without a table, and for a spectrum that is at redshift 0 exactly: in the rest frame
+    of a source (:func:`to_dataset` cannot know of which) the wavelengths are not those of the instrument.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lsf_coordinate("PRISM", np.array([1.2]))["resolving_power"][1]
+    array([31.])
+    >>> lsf_coordinate("G395M+PRISM", np.array([3.2]))
+    {}
+    """
+    if grating.upper() not in GRATINGS or redshift == 0:
+        return {}
+    values = resolving_power(grating, wavelength)
+    return {"resolving_power": (schema.SPECTRUM, values, schema.attrs_of("resolving_power"))}
 
 
 def to_dataset(fields: SpectrumFields) -> xr.Dataset:
@@ -82,6 +103,7 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
             "wavelength": variable("wavelength", wavelength, fields.get("wave_units", WAVE_UNIT)),
             "spectrum_id": ((), text_scalar(fields["spectrum_id"]), {"long_name": "spectrum id"}),
             "grating": ((), text_scalar(fields["grating"]), {"long_name": "NIRSpec disperser"}),
+            **lsf_coordinate(fields["grating"], wavelength, fields.get("redshift")),
         },
         attrs={"campfire_schema": schema.SCHEMA_VERSION, "fits_header": dump_header(fields["header"])},
     )

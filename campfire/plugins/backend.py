@@ -19,6 +19,7 @@ from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
 from campfire.convert import to_dataset
+from campfire.convert.dataset import lsf_coordinate
 from campfire.errors import ValidationError
 from campfire.formats.cards import CARD
 from campfire.formats.fits import peek_spectrum, read_spectrum
@@ -89,6 +90,8 @@ def _spectrum(path: str, extraction: str) -> xr.Dataset:
     }
     coords = {str(name): variable.variable for name, variable in empty.coords.items()}
     coords["wavelength"] = xr.Variable(SPECTRUM, wavelength, empty["wavelength"].attrs)
+    lsf = lsf_coordinate(fields["grating"], wavelength, fields.get("redshift"))
+    coords |= {name: xr.Variable(*variable) for name, variable in lsf.items()}
     return xr.Dataset(variables, coords, empty.attrs)
 
 
