@@ -192,6 +192,15 @@ def _loaded(spectra: Iterable[Spectrum]) -> SpectrumData | None:
     return None
 
 
+def _redshifts(spectra: SpectrumCollection) -> str:
+    """Redshift of the objects: one number for one object, else the range."""
+    known = [s.redshift for s in spectra if s.redshift is not None and np.isfinite(s.redshift)]
+    if not known:
+        return ""
+    low, high = _number(min(known), ".4f"), _number(max(known), ".4f")
+    return _facts(z=low if low == high else f"{low}–{high}")
+
+
 def collection_card(spectra: SpectrumCollection) -> str:
     """Return the card of a collection."""
     n = len(spectra)
@@ -199,6 +208,7 @@ def collection_card(spectra: SpectrumCollection) -> str:
     return _card(
         f"{n} spectrum" if n == 1 else f"{n} spectra",
         "collection",
+        _redshifts(spectra),
         _chips(spectra.gratings),
         "" if best is None else _sparkline(best),
         _rows(spectra) if n else "",

@@ -13,7 +13,7 @@ from astropy.table import Table
 
 from campfire.bands import BANDS
 from campfire.errors import CampfireError, NotFoundError, ValidationError
-from campfire.models import Band, Object, Photometry, SpectrumData
+from campfire.models import Band, Object, Photometry, Spectrum, SpectrumCollection, SpectrumData
 
 
 def record(**bands: Any) -> dict[str, Any]:
@@ -278,6 +278,10 @@ def test_cards_show_what_matters() -> None:
     html = obj._repr_html_()
     for text in ("ember_uds_p4_123456", "3.4210", "PRISM", "lrd", "<svg", "UVCANDELS"):
         assert text in html
+    for text in ("PRISM", "3.4210"):
+        assert text in obj.spectra._repr_html_()
+    two = SpectrumCollection([Spectrum(str(z), "J0", "PRISM", redshift=z) for z in (10.5, 2.0, 3.0)])
+    assert "2.0000–10.5000" in two._repr_html_()
     vars(obj.spectra[0])["data"] = SpectrumData([1, 2], [1, 2], [1, 1], {}, "PRISM", "a")
     assert obj.spectra._repr_html_().count("<polyline") == 1
     assert "no good pixels" in SpectrumData([1.0], [np.nan], [1.0], {}, "PRISM", "a")._repr_html_()

@@ -5,16 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, assert_type
 
+import astropy.units as u
 import numpy as np
 import xarray as xr
 from astropy.table import Table
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+import campfire
 from campfire import Band, Object, Photometry, Spectrum, SpectrumCollection, SpectrumData
 from campfire.accessors import functions
 from campfire.accessors.dataset import DatasetAccessor
-from campfire.typing import SpectrumFields
+from campfire.formats.fits import read_spectrum
+from campfire.schema import PixelDQ
+from campfire.typing import PathInput, SpectrumFields, SpectrumReader
 
 Floats = NDArray[np.floating[Any]]
 
@@ -100,3 +104,42 @@ def test_xarray_side(tmp_path: Path) -> None:
     assert_type(cf.to_restframe(1.0), xr.Dataset)
     spec.write(tmp_path / "a_prism_clear_1_spec.fits")
     assert_type(SpectrumData.from_fits(tmp_path / "a_prism_clear_1_spec.fits"), SpectrumData)
+
+
+def _read_text(path: PathInput) -> SpectrumFields:
+    wavelength, fnu, fnu_err = np.loadtxt(path, unpack=True)
+    return {
+        "wavelength": wavelength,
+        "fnu": fnu,
+        "fnu_err": fnu_err,
+        "header": {},
+        "grating": "PRISM",
+        "spectrum_id": Path(path).stem,
+    }
+
+
+def test_a_reader_of_another_layout(tmp_path: Path) -> None:
+    readers: list[SpectrumReader] = [_read_text, read_spectrum]
+    np.savetxt(tmp_path / "mine.txt", [[1.0, 2.0, 0.1], [1.5, 3.0, 0.1]])
+    spec = SpectrumData(**readers[0](tmp_path / "mine.txt"))
+    spec.write(tmp_path / "mine_spec.fits")
+    again = SpectrumData(**readers[1](tmp_path / "mine_spec.fits"))
+    assert_type(again, SpectrumData)
+    assert again.to_xarray().campfire.to_spectrum() == again
+    assert (again.spectrum_id, len(again)) == ("mine", 2)
+
+
+def test_quantities_and_bits(tmp_path: Path) -> None:
+    spec = SpectrumData([10000, 20000] * u.AA, [1, 2] * u.nJy, [1, 1] * u.nJy, {}, "PRISM", "a")
+    cf: DatasetAccessor = spec.to_xarray().campfire
+    assert_type(cf.good(), xr.DataArray)
+    assert_type(cf.good(ignore=PixelDQ.CLIPPED | PixelDQ.OUTSIDE), xr.DataArray)
+    assert_type(cf.good(ignore=[PixelDQ.CLIPPED, "OUTSIDE"]), xr.DataArray)
+    assert_type(cf.to_spectra(), list[SpectrumData])
+    spec.write(tmp_path / "a_prism_clear_1_spec.fits")
+    tree = xr.open_datatree(tmp_path / "a_prism_clear_1_spec.fits", engine="campfire")
+    assert_type(tree, xr.DataTree)
+    lines = campfire.get_emission_lines(2.0, wave_min=10000 * u.AA)
+    assert_type(lines[0]["observed_wave"], float)
+    flam = campfire.convert_flux_units(spec.fnu, spec.wavelength)
+    assert_type(flam, Floats)
