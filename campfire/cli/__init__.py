@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -52,6 +53,14 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. Click would end with 1 where the reader of a pipe (`| head`) has what it wants."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _forget_stdout()
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, verb.help) for name, verb in VERBS.items()])
@@ -100,8 +109,10 @@ def main(args: list[str] | None = None) -> int:
     0: done. 1: a :class:`~campfire.CampfireError`, or something asked for failed. 2: wrong usage. 130:
     interrupted.
     """
+    # https://no-color.org: present and not empty; click does not look for it.
+    color = False if os.environ.get("NO_COLOR") else None
     try:
-        result: Any = cli.main(args=args, prog_name="campfire", standalone_mode=False)
+        result: Any = cli.main(args=args, prog_name="campfire", standalone_mode=False, color=color)
     except click.exceptions.Exit as err:
         return err.exit_code
     except click.ClickException as err:
@@ -111,16 +122,27 @@ def main(args: list[str] | None = None) -> int:
         click.echo("\ninterrupted", err=True)
         return 130
     except CampfireError as err:
-        click.secho(f"✗ {err}", fg="red", err=True)
-        return 1
+        return _failed(err, color)
     except ImportError as err:
         # A missing extra says which; anything else is a fault of ours and keeps its traceback.
         if "pip install" not in str(err):
             raise
-        click.secho(f"✗ {err}", fg="red", err=True)
-        return 1
-    except BrokenPipeError:
-        # The reader of a pipe (`| head`) has what it wants.
-        sys.stderr.close()
-        return 0
+        return _failed(err, color)
+    except OSError as err:
+        # The machine says no: a full disk, no permission.
+        _forget_stdout()
+        return _failed(err, color)
     return result if isinstance(result, int) else 0
+
+
+def _failed(error: Exception, color: bool | None) -> int:
+    click.secho(f"✗ {error}", fg="red", err=True, color=color)
+    return 1
+
+
+def _forget_stdout() -> None:
+    """Let what is left in the buffer go nowhere: at exit Python would complain that it cannot be written."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return  # replaced by a test or a notebook: there is no file to write to

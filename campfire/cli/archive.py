@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 
 from campfire.cli.common import echo_json, echo_rows, json_option, note, progress_bar, success, warn
 from campfire.config import DataPaths
+from campfire.errors import ValidationError
 
 __all__ = ["demo_command", "index_command", "serve_command", "simulate_command", "user_command"]
 
@@ -113,10 +115,16 @@ def serve_command(
 
 @click.group("user", epilog="Example: campfire user add you@example.org --root ./archive")
 def user_command() -> None:
-    """Manage the accounts of a served archive."""
+    """Manage the accounts of a served archive.
+
+    Which one: --root, else CAMPFIRE_ROOT, else the folder you are in if it is an archive, else ~/campfire.
+    """
 
 
 def _resolve(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Path:
+    here = DataPaths(Path.cwd())
+    if not value and not os.environ.get("CAMPFIRE_ROOT") and here.database.is_file():
+        return here.root
     return DataPaths.resolve(value).root
 
 
@@ -125,11 +133,28 @@ _root = click.option(
     "--data-dir",
     callback=_resolve,
     default=None,
-    help="Root that is served [CAMPFIRE_ROOT, ~/campfire].",
+    help="Root that is served [CAMPFIRE_ROOT, the folder you are in, ~/campfire].",
 )
 
 
-@user_command.command("add")
+def _program_of(root: Path, slug: str) -> str:
+    """Return a slug as the catalogue writes it; any slug where there is no catalogue yet."""
+    from campfire.store.catalog import Catalog
+
+    database = DataPaths(root).database
+    if not database.is_file():
+        return slug
+    with Catalog(database, read_only=True) as catalog:
+        known = {str(row["slug"]).casefold(): str(row["slug"]) for row in catalog.programs()}
+    if slug.casefold() not in known:
+        raise ValidationError(
+            f"there is no program {slug!r} in {root}",
+            hint=f"known: {', '.join(sorted(known.values()))}; `campfire index` adds those of new products",
+        )
+    return known[slug.casefold()]
+
+
+@user_command.command("add", epilog="Example: campfire user add you@example.org --root ./archive")
 @click.argument("email")
 @_root
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
@@ -144,11 +169,11 @@ def user_add(email: str, root: Path, password_stdin: bool, name: str | None) -> 
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     with Accounts(root) as accounts:
         accounts.add_user(email, password, full_name=name)
-    success(f"{email} can sign in; give access with `campfire user grant {email} PROGRAM`")
+    success(f"{email} can sign in to {root}; `campfire user grant {email} PROGRAM` opens what is not public")
     return 0
 
 
-@user_command.command("key")
+@user_command.command("key", epilog="Example: campfire user key you@example.org --root ./archive")
 @click.argument("email")
 @_root
 def user_key(email: str, root: Path) -> int:
@@ -161,7 +186,7 @@ def user_key(email: str, root: Path) -> int:
     return 0
 
 
-@user_command.command("grant")
+@user_command.command("grant", epilog="Example: campfire user grant you@example.org a-program")
 @click.argument("email")
 @click.argument("program")
 @_root
@@ -170,12 +195,14 @@ def user_grant(email: str, program: str, root: Path) -> int:
     from campfire.server.accounts import Accounts
 
     with Accounts(root) as accounts:
+        accounts.user(email)
+        program = _program_of(root, program)
         accounts.grant(email, program)
-    success(f"{email} may read {program}")
+    success(f"{email} may read {program} in {root}")
     return 0
 
 
-@user_command.command("list")
+@user_command.command("list", epilog="Example: campfire user list --json")
 @_root
 @json_option
 def user_list(root: Path, as_json: bool) -> int:

@@ -137,31 +137,68 @@ def _text(value: Any) -> str:
     value = plain(value)
     if value is None:
         return "-"
+    text = ", ".join(map(_text, value)) if isinstance(value, list) else str(value)
+    # Names come from servers: neither tabs nor what moves the cursor may reach the terminal.
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+# What is worth reading of a number; without a terminal every digit is printed.
+_DIGITS = {"ra": 5, "dec": 5, "redshift": 4, "max_snr": 1, "signal_to_noise": 1, "exposure_time": 0}
+_DIGITS["distance_arcsec"] = 2
+
+
+def _shown(column: str, value: Any) -> str:
+    value = plain(value)
     if isinstance(value, float):
-        return f"{value:.6g}"
-    return ", ".join(map(_text, value)) if isinstance(value, list) else str(value)
+        return f"{value:.{_DIGITS[column]}f}" if column in _DIGITS else f"{value:.6g}"
+    return _text(value)
 
 
 def echo_rows(
     columns: Sequence[str], rows: Iterator[Mapping[str, Any]] | Sequence[Mapping[str, Any]]
 ) -> None:
-    """Print rows as a table as wide as the terminal; without a terminal as tab-separated text."""
+    """Print rows as a table no wider than the terminal; without a terminal as tab-separated text.
+
+    ``columns`` go from the most to the least important: those there is no room for are left out, and named
+    on stderr. Only the first is ever cut.
+    """
     if not sys.stdout.isatty():
         click.echo("\t".join(columns))
         for row in rows:
             click.echo("\t".join(_text(row.get(column)) for column in columns))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from shutil import get_terminal_size
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for row in rows:
-        # Text, not str: server-given brackets are no markup.
-        table.add_row(*(Text(_text(row.get(column))) for column in columns))
-    Console().print(table)
+    from rich.cells import cell_len, set_cell_size
+
+    room, gap = get_terminal_size().columns, 2
+    cells = [[_shown(column, row.get(column)) for column in columns] for row in rows]
+    widths: dict[int, int] = {}
+    left_out = []
+    for index, column in enumerate(columns):
+        # A name longer than its values goes on two lines.
+        width = max(*map(cell_len, column.split("_", 1)), *(cell_len(row[index]) for row in cells), 1)
+        if widths and width > room:
+            left_out.append(column)
+            continue
+        widths[index] = min(width, room)
+        room -= width + gap
+
+    def line(texts: Mapping[int, str]) -> str:
+        return (" " * gap).join(set_cell_size(texts[i], width) for i, width in widths.items()).rstrip()
+
+    heads = {
+        i: columns[i] if len(columns[i]) <= w else columns[i].replace("_", "\n", 1) for i, w in widths.items()
+    }
+    if any("\n" in head for head in heads.values()):
+        click.secho(
+            line({i: head.partition("\n")[0] if "\n" in head else "" for i, head in heads.items()}), bold=True
+        )
+    click.secho(line({i: head.rpartition("\n")[2] for i, head in heads.items()}), bold=True)
+    for texts in cells:
+        click.echo(line(dict(enumerate(texts))))
+    if left_out:
+        note(f"no room for {', '.join(left_out)}: make the terminal wider")
 
 
 @contextmanager

@@ -194,7 +194,7 @@ def cache_command() -> None:
 _data_dir = click.option("--data-dir", default=None, help="Data directory [CAMPFIRE_ROOT].")
 
 
-@cache_command.command("info")
+@cache_command.command("info", epilog="Example: campfire cache info --json")
 @_data_dir
 @json_option
 def cache_info(data_dir: str | None, as_json: bool) -> int:
@@ -210,7 +210,7 @@ def cache_info(data_dir: str | None, as_json: bool) -> int:
     return 0
 
 
-@cache_command.command("build")
+@cache_command.command("build", epilog="Example: campfire cache build")
 @_data_dir
 def cache_build(data_dir: str | None) -> int:
     """Read every downloaded spectrum into the cache, so that collections open at once."""
@@ -220,7 +220,7 @@ def cache_build(data_dir: str | None) -> int:
     return 0
 
 
-@cache_command.command("prune")
+@cache_command.command("prune", epilog="Example: campfire cache prune")
 @_data_dir
 def cache_prune(data_dir: str | None) -> int:
     """Delete stores of former layouts."""
@@ -231,7 +231,7 @@ def cache_prune(data_dir: str | None) -> int:
     return 0
 
 
-@cache_command.command("compact")
+@cache_command.command("compact", epilog="Example: campfire cache compact")
 @_data_dir
 def cache_compact(data_dir: str | None) -> int:
     """Rewrite the cache without rows of files that are no longer here."""

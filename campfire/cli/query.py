@@ -131,6 +131,8 @@ def _run(
     table: TableName, base_url: str | None, data_dir: str | None, output: str | None, options: dict[str, Any]
 ) -> int:
     options = {key: value for key, value in options.items() if value is not None and value != ()}
+    if table == "spectra" and options.get("sort") == "max_snr":
+        options["sort"] = "signal_to_noise"  # as --max-snr-range means the spectrum's own
     if "dq_flags" in options:
         options["dq_flags"] = parse_flag_text(options["dq_flags"])
     for name in ("programs", "redshift_quality"):

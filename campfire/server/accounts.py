@@ -27,6 +27,8 @@ ACCESS_SECONDS = 3600
 REFRESH_SECONDS = 90 * 86400
 SESSION_SECONDS = 900
 MIN_PASSWORD = 8
+GUEST = "00000000-0000-4000-8000-000000000000"
+_GUEST_ROW: Row = {"id": GUEST, "email": None, "full_name": "Guest", "is_admin": 0, "password_hash": None}
 # One check takes 64 MB on purpose: guesses from everywhere at once must not take all memory.
 _HASHING = threading.BoundedSemaphore(4)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -74,6 +76,9 @@ class Accounts:
     ----------
     root
         The data root that is served.
+    guests
+        Whoever signs in nameless where access is open is one guest. It stays in the file for the servers that
+        let guests in; for everyone else it is no account, and what it signed in with is worth nothing.
     clock
         Seconds since 1970; tests pass their own.
 
@@ -94,11 +99,12 @@ class Accounts:
     True
     """
 
-    def __init__(self, root: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, root: Path, *, guests: bool = False, clock: Callable[[], float] = time.time) -> None:
         folder = server_folder(root)
         if not Path(root).is_dir():
             raise NotFoundError(f"no folder {root}", hint="name the data root that is served", path=root)
         self.clock = clock
+        self._guests = guests
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.signer = Signer(load_secret(folder / "secret"))
@@ -107,6 +113,10 @@ class Accounts:
             raise ValidationError(
                 f"accounts cannot be kept in {folder}: {err}", hint="serving needs a folder it can write to"
             ) from err
+        if guests:
+            with self.store.transaction():
+                if self.store.find("users", id=GUEST) is None:
+                    self.store.insert("users", {**_GUEST_ROW, "created_at": clock()})
 
     def __enter__(self) -> Accounts:
         return self
@@ -149,8 +159,12 @@ class Accounts:
         return _user(row)
 
     def users(self) -> list[User]:
-        """Return every account, oldest first."""
-        return [_user(row) for row in self.store.select("users")]
+        """Return every account, oldest first; the guest is none."""
+        return [_user(row) for row in self.store.select("users") if row["id"] != GUEST]
+
+    def guest(self) -> User | None:
+        """Return the guest, where there is one."""
+        return self._user_by_id(GUEST)
 
     def user(self, email: str) -> User:
         """Return the account of an address.
@@ -282,6 +296,8 @@ class Accounts:
         return self._user_by_id(claims["sub"])
 
     def _user_by_id(self, user_id: str) -> User | None:
+        if user_id == GUEST and not self._guests:
+            return None
         row = self.store.find("users", id=user_id)
         return None if row is None else _user(row)
 

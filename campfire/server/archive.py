@@ -24,8 +24,6 @@ from campfire.store.serving.served import ServedCatalogue
 __all__ = ["Archive", "Caller", "CallerDep", "PersonDep", "ServedDep", "origin_of"]
 
 API = "/api/v1"
-GUEST = "00000000-0000-4000-8000-000000000000"
-_GUEST_ROW = {"id": GUEST, "email": None, "full_name": "Guest", "is_admin": 0, "password_hash": None}
 
 
 class Archive:
@@ -62,18 +60,12 @@ class Archive:
         self.open_access = open_access
         self.fixed = fixed
         self.base_url = None if base_url is None else base_url.rstrip("/").removesuffix(API)
-        self.accounts = Accounts(self.paths.root)
+        self.accounts = Accounts(self.paths.root, guests=open_access)
         self.devices = Devices(self.accounts)
         self.failures = Failures()
         self.catalogue = ServedCatalogue(self.paths.database, fixed=fixed)
         self.files = FileShelf(self.paths, self.accounts.signer)
         self.cutouts = CutoutMaker(self.paths.imaging, server_folder(self.paths.root) / "cutouts")
-        with self.accounts.store.transaction():
-            guest = self.accounts.store.find("users", id=GUEST)
-            if open_access and guest is None:
-                self.accounts.store.insert("users", {**_GUEST_ROW, "created_at": self.accounts.clock()})
-            elif guest is not None and not open_access:
-                self.accounts.store.delete("users", id=GUEST)  # and with it every sign-in made without one
 
     def close(self) -> None:
         """Close the files held open."""
@@ -82,10 +74,7 @@ class Archive:
 
     def guest(self) -> User | None:
         """Return whom an unknown token stands for: nobody, unless access is open."""
-        if not self.open_access:
-            return None
-        row = self.accounts.store.find("users", id=GUEST)
-        return None if row is None else User(GUEST, None, row["full_name"], False, row["created_at"])
+        return self.accounts.guest()
 
     def programs_of(self, user: User) -> frozenset[str]:
         """Return the slugs of the programs an account can read: public, or granted."""

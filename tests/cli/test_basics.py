@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
+import termios
+from pathlib import Path
 
 import click
 import numpy as np
@@ -20,6 +25,13 @@ from campfire.errors import ValidationError
 from campfire.flags import DQFlags, FlagQuery
 
 ALL = np.arange(512)
+GROUPS = ("cache", "query", "user")
+
+
+def _verbs(group: str) -> list[str]:
+    command = cli.get_command(click.Context(cli), group)
+    assert isinstance(command, click.Group)
+    return command.list_commands(click.Context(command))
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -28,6 +40,12 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
     assert result.exit_code == 0, result.output
     assert "Example" in result.output
     assert f"campfire {verb}" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("words", [(group, verb) for group in GROUPS for verb in _verbs(group)])
+def test_every_verb_of_a_group_has_help_with_an_example(words: tuple[str, str]) -> None:
+    result = CliRunner().invoke(cli, [*words, "--help"])
+    assert "Example: campfire " + " ".join(words) in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("args", [["nonsense"], ["sync", "--nonsense"], ["query", "galaxies"], ["simulate"]])
@@ -119,3 +137,108 @@ def test_json_holds_null_for_what_is_unknown() -> None:
 def test_without_a_terminal_rows_are_tab_separated(capsys: pytest.CaptureFixture[str]) -> None:
     echo_rows(["a", "b"], [{"a": 1.25, "b": ["x", "y"]}, {"a": None, "b": "[red]"}])
     assert capsys.readouterr().out == "a\tb\n1.25\tx, y\n-\t[red]\n"
+
+
+def _in_a_terminal(*args: str, columns: int = 80, **env: str) -> tuple[int, str]:
+    """Run Python in a terminal of its own and return how it ended and what it showed."""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, columns))
+    clean = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "NO_COLOR")}
+    with subprocess.Popen(
+        [sys.executable, *args], stdin=slave, stdout=slave, stderr=slave, env=clean | env
+    ) as process:
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: everybody has closed the other end
+            while block := os.read(master, 65536):
+                shown += block
+        code = process.wait(timeout=60)
+    os.close(master)
+    return code, shown.decode()
+
+
+TABLE = """
+from campfire.cli.common import echo_rows
+row = {"object_id": "J100018.89+022119.8", "ra": 150.0787012, "max_snr": 4.23, "tags": ["\x1b[2J" * 9]}
+echo_rows(["object_id", "ra", "max_snr", "tags"], [row])
+"""
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_tables_fit_the_terminal(columns: int) -> None:
+    """Statement: tables fit the terminal; names stay whole, and what there is no room for is said."""
+    code, shown = _in_a_terminal("-c", TABLE, columns=columns, NO_COLOR="1")
+    table = [line for line in click.unstyle(shown).splitlines() if not line.startswith("no room")]
+    assert code == 0
+    assert max(map(len, table)) <= columns
+    assert any("J100018.89+022119.8" in line for line in table)
+    assert "\x1b[2J" not in shown
+    assert ("150.07870" in shown) == (columns >= 40)
+    assert ("no room for" in shown) == (columns < 80)
+
+
+@pytest.mark.parametrize(("value", "colored"), [("", True), ("1", False)])
+def test_no_color(tmp_path: Path, value: str, colored: bool) -> None:
+    """Statement: NO_COLOR, where it is not empty, means no colour, also of errors."""
+    for verb in ("doctor", "whoami"):
+        root = str(tmp_path)
+        _, shown = _in_a_terminal(
+            "-m", "campfire", verb, NO_COLOR=value, CAMPFIRE_CONFIG_DIR=root, CAMPFIRE_ROOT=root
+        )
+        assert ("\x1b[3" in shown) == colored
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    """Statement: right exit codes, with `| head` too."""
+    # More than a pipe holds, so that the writer does notice.
+    many = f'{TABLE}\nfor _ in range(9000): echo_rows(["object_id", "ra", "max_snr"], [row])'
+    program = f"""
+import click, sys
+from campfire.cli import VERBS, cli, main
+@click.command("doctor")
+def talk():
+    exec({many!r})
+cli.add_command(talk)
+cli.get_command = lambda ctx, name: talk
+sys.exit(main(["doctor"]))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("object_id\tra\t")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "campfire", "doctor"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("campfire down", "download"), ("campfire download --gr", "--grating"), ("campfire user g", "grant")],
+)
+def test_the_shell_completes(words: str, offered: str) -> None:
+    """Statement: shell completion."""
+    env = os.environ | {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    run = subprocess.run(
+        [sys.executable, "-c", "from campfire.cli import main; main()"],
+        env=env | {"_CAMPFIRE_COMPLETE": "bash_complete"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert f"plain,{offered}" in run.stdout.splitlines()

@@ -140,14 +140,24 @@ def test_open_access_reads_everything_with_any_token(fresh_root: Path, http: htt
         assert http.get(f"{url}/objects").status_code == 401
 
 
-def test_a_guests_sign_in_ends_with_open_access(fresh_root: Path) -> None:
-    with served(fresh_root), Accounts(fresh_root) as accounts:
-        guest = next(user for user in accounts.users() if user.full_name == "Guest")
-        token = accounts.sign_in(guest.id).access_token
-        assert accounts.user_of(token) is not None
-    with served(fresh_root, open_access=False), Accounts(fresh_root) as accounts:
-        assert accounts.user_of(token) is None
+def test_a_guests_sign_in_is_worth_nothing_where_access_is_not_open(
+    fresh_root: Path, http: httpx.Client
+) -> None:
+    """Statement: per-program access; also when an open and a closed server share one root, in any order."""
+    with served(fresh_root) as open_url, Accounts(fresh_root, guests=True) as accounts:
+        guest = accounts.guest()
+        assert guest is not None
         assert guest not in accounts.users()
+        pair = accounts.sign_in(guest.id)
+        headers = {"Authorization": f"Bearer {pair.access_token}"}
+        renewal = {"grant_type": "refresh_token", "refresh_token": pair.refresh_token}
+        with served(fresh_root, open_access=False) as url:
+            assert http.get(f"{url}/objects", headers=headers).status_code == 401
+            refused = http.post(f"{url}/auth/refresh", json=renewal)
+            assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+            assert http.get(f"{open_url}/objects", headers=headers).status_code == 200
+            assert http.get(f"{open_url}/objects", headers={"Authorization": "Bearer x"}).status_code == 200
+        assert http.post(f"{open_url}/auth/refresh", json=renewal).status_code == 200
 
 
 def test_a_grant_and_a_new_row_are_seen_at_once(fresh_root: Path, http: httpx.Client) -> None:

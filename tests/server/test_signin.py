@@ -226,6 +226,9 @@ def test_an_unknown_code_is_said_so(browser: httpx.Client) -> None:
     answer = browser.post("/cli-auth", data={**fields, "action": "authorize"})
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
+    # Before anybody presses a button, too.
+    assert 'role="alert"' in browser.get("/cli-auth", params={"code": "BCDF-GHJK"}).text
+    assert 'role="alert"' not in browser.get("/cli-auth").text
 
 
 def test_open_access_asks_for_no_password(fresh_root: Path) -> None:

@@ -57,8 +57,16 @@ def _confirm(
 @router.get("/cli-auth")
 def show(request: Request, archive: ServedDep, code: str = "") -> Response:
     """Show the page a person was sent to by the device."""
-    user = _signed_in(request, archive)
-    return sign_in_page(code[:12]) if user is None else _confirm(request, archive, user, code[:12])
+    user, code = _signed_in(request, archive), code[:12]
+    if user is None:
+        return sign_in_page(code)
+    problem = None
+    if code:
+        try:
+            archive.devices.check(code)
+        except UserCodeError as err:
+            problem = f"{err.message.capitalize()}."
+    return _confirm(request, archive, user, code, problem=problem)
 
 
 @router.post("/cli-auth")
