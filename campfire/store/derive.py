@@ -20,6 +20,10 @@ _LINKS = (
     # A record whose object has another integer id now is found by its name.
     "UPDATE photometry SET object_pk = (SELECT o.id FROM objects o WHERE o.object_id = photometry.object_id)"
     " WHERE object_pk IS NULL OR object_pk NOT IN (SELECT id FROM objects)",
+    # It keeps the present name, so that it is found again should only the integer id change next.
+    "UPDATE photometry SET object_id = (SELECT o.object_id FROM objects o WHERE o.id = photometry.object_pk)"
+    " WHERE object_pk IS NOT NULL"
+    " AND object_id IS NOT (SELECT o.object_id FROM objects o WHERE o.id = photometry.object_pk)",
     "DELETE FROM memberships"
     " WHERE object_pk NOT IN (SELECT id FROM objects) OR tag_id NOT IN (SELECT id FROM tags)",
     "DELETE FROM object_names WHERE object_pk NOT IN (SELECT id FROM objects)",

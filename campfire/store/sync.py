@@ -11,6 +11,7 @@ rows committed late, programs granted or revoked) shows in the counts, and a ful
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -108,6 +109,20 @@ def _program_numbers(observations: Iterable[Row]) -> dict[str, list[int]]:
     return {slug: sorted(numbers) for slug, numbers in found.items()}
 
 
+def _spectra_announced(observations: Iterable[Row]) -> Counter[str]:
+    """Return how many spectra the service says each observation has."""
+    found: Counter[str] = Counter()
+    for row in observations:
+        if isinstance(row.get("spectrum_count"), int):
+            found[str(row["observation"])] += row["spectrum_count"]
+    return found
+
+
+def _spectra_held(writer: Writer) -> Counter[str]:
+    """Return how many spectra of each observation are in the catalogue."""
+    return Counter(dict(writer.execute("SELECT observation, count(*) FROM spectra GROUP BY observation")))
+
+
 def _first(pages: Iterable[Page]) -> Generator[Page, None, None]:
     """Make pages something that can be closed after the first of them."""
     yield from pages
@@ -140,11 +155,13 @@ class _Run:
                 self._pull(staged, table, incremental=incremental)
             with self.catalog.write(pack=True) as writer:
                 before = {table: writer.count(table) for table in (*TABLES, "tags")}
+                held, announced = _spectra_held(writer), _spectra_announced(self.catalog.observations())
                 if not incremental:
                     self._refuse_emptiness(staged, before)
                 new_tags = self._store(writer, staged, incremental=incremental)
                 if incremental:
                     self._compare(writer, staged, new_tags)
+                    self._compare_observations(held, _spectra_held(writer), announced)
                 self._complete(writer, staged, incremental=incremental)
 
     # --- fetching -------------------------------------------------------------------------------------------
@@ -193,8 +210,8 @@ class _Run:
 
     # --- storing --------------------------------------------------------------------------------------------
 
-    def _store(self, writer: Writer, staged: Staging, *, incremental: bool) -> list[int]:
-        """Write everything that came; return the tags that were not there before."""
+    def _store(self, writer: Writer, staged: Staging, *, incremental: bool) -> list[tuple[int, int]]:
+        """Write everything that came; return id and number of members of tags that were not there before."""
         known = {pk for (pk,) in writer.execute("SELECT id FROM tags")}
         names = {kind: self.metadata.get(kind) or [] for kind in ("fields", "gratings", "observations")}
         writer.set_meta("known_names", json.dumps(names))
@@ -220,16 +237,33 @@ class _Run:
             self.removed["photometry"] = writer.keep_only("photometry", staged.ids("photometry"))
         else:
             self.removed |= dict.fromkeys(TABLES, 0)
-        return [row["id"] for row in self.lists if row["id"] not in known and row.get("member_count")]
+        new = [row for row in self.lists if row["id"] not in known]
+        return [(row["id"], int(row.get("member_count") or 0)) for row in new]
 
-    def _compare(self, writer: Writer, staged: Staging, new_tags: list[int]) -> None:
+    def _compare(self, writer: Writer, staged: Staging, new_tags: list[tuple[int, int]]) -> None:
         for table in TABLES:
             # Without a count the service says nothing of what went, or has no access to look with.
             if writer.count(table) != staged.accessible.get(table):
                 raise _Disagreement
-        for tag in new_tags:  # it came into sight: its members did not change, so they were not sent
-            if writer.execute("SELECT 1 FROM memberships WHERE tag_id = ?", (tag,)).fetchone() is None:
+        for tag, members in new_tags:  # it came into sight: members that did not change were not sent
+            if self._members(writer, tag) < members:
                 raise _Disagreement
+
+    def _compare_observations(self, held: Counter[str], now: Counter[str], former: Counter[str]) -> None:
+        """Where rows go while as many old ones come, the totals agree; those of the observations need not.
+
+        An observation whose number of spectra the service has not changed says nothing: its counts may lag.
+        """
+        announced = _spectra_announced(self.observations)
+        for name in announced.keys() & former.keys():
+            change = announced[name] - former[name]
+            if change and change != now[name] - held[name]:
+                raise _Disagreement
+
+    @staticmethod
+    def _members(writer: Writer, tag: int) -> int:
+        found = writer.execute("SELECT count(*) FROM memberships WHERE tag_id = ?", (tag,)).fetchone()
+        return int(found[0])
 
     def _complete(self, writer: Writer, staged: Staging, *, incremental: bool) -> None:
         for table in TABLES:

@@ -11,7 +11,7 @@ from typing import Any
 from campfire.errors import ValidationError
 from campfire.store import packed
 from campfire.store.derive import derive, relink, watch
-from campfire.store.rows import STORED, join, object_tuples, plain_tuple
+from campfire.store.rows import STORED, join, object_tuples, plain_tuple, split
 from campfire.typing import Row
 
 __all__ = ["Writer"]
@@ -94,8 +94,13 @@ class Writer:
             return chunk
         slugs = {slug for (slug,) in self._db.execute("SELECT slug FROM tags")}
         marks = ",".join("?" * len(same))
-        sql = f"SELECT id, member_target_ids, tags FROM objects WHERE id IN ({marks})"
-        links = {pk: (members, tags) for pk, members, tags in self._db.execute(sql, list(same))}
+        # Not the tags as they were derived: a tag may have got another name, or number, just now.
+        sql = (
+            "SELECT id, member_target_ids, (SELECT group_concat(t.slug, ';') FROM memberships m"
+            " JOIN tags t ON t.id = m.tag_id WHERE m.object_pk = objects.id)"
+            f" FROM objects WHERE id IN ({marks})"
+        )
+        links = {pk: (members, join(split(tags))) for pk, members, tags in self._db.execute(sql, list(same))}
         changed = []
         for row in chunk:
             held = links.get(row["id"])

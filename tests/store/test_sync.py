@@ -179,6 +179,7 @@ class Service:
                 "program_name": slug,
                 "field": "uds",
                 "target_count": 1,
+                "spectrum_count": sum(row["program_slug"] == slug for row in self.spectra),
                 "pointings": [{"n_dithers": 3}],
             }
             for slug in self.programs
@@ -394,6 +395,23 @@ def shared_tag(service: Service) -> None:
     service.object(2)["lists"] = ["blagn"]
 
 
+def shared_tag_and_one_member_changed(service: Service) -> None:
+    service.lists.append(service.tag(3, "blagn", members=2))
+    for number in (2, 4):
+        service.object(number)["lists"] = ["blagn"]
+    service.touch(service.object(2))
+
+
+def renumber_tag(service: Service) -> None:
+    service.lists[0]["id"] += 100
+
+
+def one_went_an_old_one_came(service: Service) -> None:
+    service.spectra.remove(next(row for row in service.spectra if row["program_slug"] == service.programs[0]))
+    other = next(row for row in service.spectra if row["program_slug"] == service.programs[1])
+    service.spectra.append(other | {"id": 9000, "spectrum_id": "late", "grating": "G140M"})
+
+
 def delete_photometry(service: Service) -> None:
     del service.photometry[2]
 
@@ -423,6 +441,9 @@ def change_flags(service: Service) -> None:
         rename_tag,
         delete_tag,
         shared_tag,
+        shared_tag_and_one_member_changed,
+        renumber_tag,
+        one_went_an_old_one_came,
         delete_photometry,
         change_flags,
     ],
@@ -435,6 +456,21 @@ def test_every_change_is_found(
         service.later()
     change(service)
     synchronise(catalog, service)
+    assert state(catalog) == fresh(service, tmp_path)
+
+
+def test_photometry_follows_an_object_renamed_then_renumbered(
+    catalog: Catalog, service: Service, tmp_path: Path
+) -> None:
+    """Its records are bumped by neither, so they come no more; they stay with the object all the same."""
+    for changes in ({"object_id": "Jnew"}, {"id": 1005}):
+        service.later()
+        service.touch(service.object(5), **changes)
+        for row in service.photometry:
+            if row["id"] == 5:
+                row["object_id"] = "Jnew"
+        assert synchronise(catalog, service)["incremental"]
+    assert [row["id"] for row in catalog.photometry_of("Jnew")] == [5]
     assert state(catalog) == fresh(service, tmp_path)
 
 
