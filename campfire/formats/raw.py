@@ -71,7 +71,10 @@ class RawFits:
     """
 
     def __init__(self, path: PathInput) -> None:
-        self.path = Path(path)
+        try:
+            self.path = Path(path)
+        except TypeError as err:
+            raise ValidationError(f"{path!r} is not a path", hint="pass the path of a file") from err
         self.hdus: tuple[Hdu, ...] = ()
         self._file: BinaryIO | None = None
         self._first = b""

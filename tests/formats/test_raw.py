@@ -202,7 +202,8 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         assert isinstance(caught.value, LookupError)
         with pytest.raises(ValidationError):
             reader(tmp_path)
-    for name in ("with\0null", ""):
+    names: list[Any] = ["with\0null", "", None, 3]
+    for name in names:
         with pytest.raises(CampfireError):
             read_spectrum(name)
 

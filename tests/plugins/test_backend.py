@@ -196,8 +196,8 @@ def test_a_relative_path_survives_a_change_of_folder(path: Path, monkeypatch: py
 
 
 def test_many_open_datasets_hold_no_handle(tmp_path: Path) -> None:
-    """400 Datasets open at once, read from several threads: not one more open file."""
-    paths = [write(tmp_path / f"a_prism_clear_{i}_spec.fits", scale=i + 1) for i in range(20)] * 20
+    """1,000 Datasets open at once, read from several threads: not one more open file."""
+    paths = [write(tmp_path / f"a_prism_clear_{i}_spec.fits", scale=i + 1) for i in range(20)] * 50
     process = psutil.Process()
     before = process.num_fds()
     with ThreadPoolExecutor(4) as pool:
@@ -210,7 +210,9 @@ def test_many_open_datasets_hold_no_handle(tmp_path: Path) -> None:
 
 
 def test_opening_many_at_once(tmp_path: Path) -> None:
-    paths = [write(tmp_path / f"a_prism_clear_{i}_spec.fits", scale=i + 1) for i in range(3)]
+    paths = [write(tmp_path / f"a_prism_clear_{i}_spec.fits", scale=i + 1) for i in range(50)]
+    process = psutil.Process()
+    before = process.num_fds()
     stacked = xr.open_mfdataset(
         paths,
         engine="campfire",
@@ -222,6 +224,7 @@ def test_opening_many_at_once(tmp_path: Path) -> None:
         combine_attrs="drop",
     )
     assert stacked.fnu.dims == ("spectrum", "wavelength")
+    assert process.num_fds() <= before + 2
     np.testing.assert_array_equal(stacked.fnu[1], read_spectrum(paths[1])["fnu"])
 
 
