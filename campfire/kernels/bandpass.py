@@ -69,7 +69,8 @@ class Bandpass:
     throughput: FloatArray
     filter_id: str = ""
     source: str = "user"
-    # of every piece between nodes: where it begins, throughput there, slope, integral up to there
+    # of every piece between nodes, and of what is before and after them: the coefficients of 1, x and log x
+    # in the integral of T / x, as a fraction of the whole
     _table: FloatArray = field(init=False, repr=False)
     _total: float = field(init=False, repr=False)
     _bins: IntArray | None = field(init=False, repr=False)
@@ -93,11 +94,17 @@ class Bandpass:
                 f"the curve of band {self.name!r} has no throughput", hint="pass a curve above zero"
             )
         before = np.concatenate([[0.0], total[:-1]])
-        object.__setattr__(self, "_table", np.stack([wave[:-1], curve[:-1], slope, before]))
+        table = np.zeros((3, len(wave) + 1))
+        level = curve[:-1] - slope * wave[:-1]
+        table[:, 1:-1] = before - slope * wave[:-1] - level * np.log(wave[:-1]), slope, level
+        table /= total[-1]
+        table[0, -1] = 1.0
+        object.__setattr__(self, "_table", table)
         object.__setattr__(self, "_total", float(total[-1]))
         n_bins = int(min((wave[-1] - wave[0]) / np.diff(wave).min(), _MOST_BINS)) + 1
         low = wave[0] + (wave[-1] - wave[0]) / n_bins * np.arange(n_bins + 1)
-        bins = np.searchsorted(wave[1:-1], low, side="right").astype(np.intp)
+        bins = np.searchsorted(wave, low, side="right").astype(np.intp)
+        bins[0] = 0
         object.__setattr__(self, "_bins", bins if n_bins < _MOST_BINS else None)
 
     @classmethod
@@ -143,28 +150,30 @@ class Bandpass:
             0 at and below the blue end, 1 at and above the red end, same shape.
         """
         nodes = self.wavelength
-        at = np.clip(np.asarray(wavelength, dtype=np.float64), nodes[0], nodes[-1])
-        index = self._find(at)
-        start, value, slope, before = (np.take(row, index, mode="clip") for row in self._table)
-        step = _piece(start, value, slope, at - start)
-        step += before
-        step *= 1.0 / self._total
-        # exactly 1 from the red end on, whatever the rounding
-        step[at == nodes[-1]] = 1.0
-        return step
+        # a little below the first node is where nothing has been collected yet: exactly 0; and exactly 1 at
+        # the last
+        at = np.clip(np.asarray(wavelength, dtype=np.float64), np.nextafter(nodes[0], 0), nodes[-1])
+        with np.errstate(invalid="ignore"):  # NaN in any piece is NaN
+            index = self._find(at)
+        constant, slope, level = (np.take(row, index, mode="clip") for row in self._table)
+        level *= np.log(at)
+        slope *= at
+        level += slope
+        level += constant
+        return level
 
     def _find(self, at: FloatArray) -> IntArray:
-        """Return the piece between nodes each wavelength is in; as ``searchsorted``, but by a table.
+        """Return the number of nodes at or below each wavelength; as ``searchsorted``, but by a table.
 
         Curves are sampled almost evenly, so that no bin of the table holds more than one node; where they are
         not, the table would be too large.
         """
         nodes = self.wavelength
         if self._bins is None:
-            return np.minimum(np.searchsorted(nodes, at, side="right") - 1, len(nodes) - 2)
+            return np.searchsorted(nodes, at, side="right")
         scale = (len(self._bins) - 1) / (nodes[-1] - nodes[0])
         index = np.take(self._bins, ((at - nodes[0]) * scale).astype(np.intp), mode="clip")
-        index += at >= np.take(nodes, index + 1, mode="clip")
+        index += at >= np.take(nodes, index, mode="clip")
         return cast("IntArray", index)
 
 
@@ -329,9 +338,10 @@ def _ragged(
             continue
         part = slice(columns[0], columns[-1] + 1)
         cumulative = band.integral(edges[:, columns[0] : columns[-1] + 2])
-        weights = np.diff(cumulative, axis=1) * good[:, part]
+        weights = cumulative[:, 1:] - cumulative[:, :-1]
         total[0, :, k] = np.einsum("sp,sp->s", weights, values[:, part])
-        total[2, :, k] = weights.sum(axis=1)
+        used = good[:, part]
+        total[2, :, k] = (weights if used.all() else np.where(used, weights, 0.0)).sum(axis=1)
         weights *= weights
         total[1, :, k] = np.einsum("sp,sp->s", weights, variance[:, part])
     return total
