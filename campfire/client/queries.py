@@ -273,6 +273,7 @@ class QueryMethods(FileMethods):
         else:
             service = self._context.remote()
             spectra, photometry = service.spectra_of(row), service.photometry_of(row)
+            row = row | _photo_z(photometry)
         return Object.from_row(row, spectra, photometry, self._opener())
 
     def get_spectrum(self, spectrum_id: str, *, remote: bool = False) -> Row | None:
@@ -357,6 +358,13 @@ def _query(table: TableName, options: Any) -> Query:
     if isinstance(given.get("sort"), _Default):
         given.pop("sort")
     return Query.of(table, **given)
+
+
+def _photo_z(records: Sequence[Row]) -> Row:
+    """Return the photometric redshift of the record that stands for an object, as the catalogue derives it."""
+    names = ("photo_z", "photo_z_err_lo", "photo_z_err_hi")
+    known = next((record for record in records if record.get("photo_z") is not None), None)
+    return {} if known is None else {name: known.get(name) for name in names}
 
 
 def _check_id(name: object) -> None:
