@@ -35,6 +35,7 @@ _HOMES = {
     ),
     "campfire.units": ("convert_flux_units",),
     "campfire.linelist": ("EMISSION_LINES", "get_emission_lines"),
+    "campfire.analysis.lines": ("measure_lines",),
     "campfire.calibration": (
         "CalibrationResult",
         "StackResult",

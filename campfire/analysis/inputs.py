@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from campfire.errors import ValidationError
+from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.grids import check_grid
 from campfire.kernels.overlap import import_sparse
 from campfire.models import Spectrum, SpectrumCollection, SpectrumData
@@ -37,6 +38,7 @@ __all__ = [
     "dense_covariance",
     "good_covariance",
     "symmetric",
+    "warn_left_out",
     "with_history",
 ]
 
@@ -194,3 +196,16 @@ def as_window(normalize: Any) -> tuple[float, float]:
     if not 0 < low < high:
         raise ValidationError(f"normalize={normalize!r}", hint="pass (low, high) in microns, low first")
     return low, high
+
+
+def warn_left_out(
+    names: Sequence[str], total: int, window: tuple[float, float], *, stacklevel: int = 2
+) -> None:
+    """Warn that spectra without a level to normalise by are not in a stack."""
+    low, high = window
+    warnings.warn(
+        f"{len(names)} of {total} spectra are left out, without a positive mean flux at "
+        f"{low:g}-{high:g} um: {', '.join(names[:5])}{'...' if len(names) > 5 else ''}",
+        CampfireWarning,
+        stacklevel=stacklevel,
+    )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.analysis.inputs import as_window
+from campfire.analysis.inputs import as_window, warn_left_out
 from campfire.collection.blocks import check_collection, dask_array, flam_of, is_lazy, over_rows, steady
 from campfire.collection.gridding import common_grid
 from campfire.convert import append_history, dump_header
-from campfire.convert.dataset import text_scalar
+from campfire.convert.dataset import lsf_coordinate, text_scalar
 from campfire.errors import ValidationError
 from campfire.kernels.combine import Combiner, bootstrap, find_combiner
 from campfire.kernels.combine import sigma_clip as clip_columns
@@ -77,7 +77,7 @@ def stack_collection(
     normalize
         (low, high) in microns, in the frame of the stack: every spectrum is divided by its mean f_nu there,
         and the error of that mean goes into the stack. Rows that do not cover half of the range, or have no
-        positive mean there, do not count.
+        positive mean there, do not count, with a warning when values are computed.
     sigma_clip
         Reject values further than this many sigmas from the median of their pixel.
     object_id
@@ -88,9 +88,11 @@ def stack_collection(
     Returns
     -------
     xarray.Dataset
-        One spectrum, ``stack:<grating>:<n>spectra``, with the numbers of spectra behind (``n_used``) and
-        taken out of (``rejected``) every pixel. The covariance of its pixels is not attached, as
-        ``stack_spectra`` does for spectra in memory.
+        One spectrum, ``stack:<grating>:<n>spectra`` of n rows, with the numbers of spectra behind
+        (``n_used``) and taken out of (``rejected``) every pixel; its header lists the inputs. Errors are
+        right pixel by pixel, but resampling correlates neighbours, and their covariance is not attached (nor
+        is ``fnu_cov``): sums over pixels have larger errors than the pixels' errors in quadrature. For those
+        use :func:`campfire.stack_spectra`, which keeps the covariance; the history says so too.
 
     Raises
     ------
@@ -107,12 +109,14 @@ def stack_collection(
     shifts = _redshifts(ds, redshift)
     window = None if normalize is None else as_window(normalize)
     centres = _grid(ds, grid, shifts)
+    names = ds["spectrum_id"].values.tolist() if "spectrum_id" in ds.coords else list(map(str, range(n_rows)))
     rows = over_rows(
         ds,
-        partial(_stack_rows, grid=centres, window=window),
+        partial(_stack_rows, grid=centres, window=window, names=names),
         _ROWS,
         centres.size,
-        *([] if shifts is None else [shifts]),
+        np.arange(n_rows),
+        np.zeros(n_rows) if shifts is None else shifts,
     )
     way = _Way(method, sigma_clip, _frozen(rng))
     whole = combiner.whole_columns or sigma_clip is not None or rng is not None
@@ -128,6 +132,8 @@ def stack_collection(
         cards["STACKNRM"] = f"{window[0]:g}-{window[1]:g} um"
     if sigma_clip is not None:
         cards["STACKCLP"] = float(sigma_clip)
+    cards["HISTORY"] = [f"stack of {n_rows} spectra, {method}, resampled once, conserving flux"]
+    cards["HISTORY"] += [f"input: {name}" for name in names]
     return _dataset(ds, centres, result, cards, object_id)
 
 
@@ -188,10 +194,12 @@ def _stack_rows(
     fnu: NDArray[Any],
     fnu_err: NDArray[Any],
     dq: NDArray[Any],
-    redshift: FloatArray | None = None,
+    row: NDArray[Any],
+    redshift: FloatArray,
     *,
     grid: FloatArray,
     window: tuple[float, float] | None,
+    names: Sequence[str],
 ) -> dict[str, NDArray[Any]]:
     """Bring rows (numpy) into the frame and onto the grid of the stack."""
     wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
@@ -199,7 +207,7 @@ def _stack_rows(
     flux = np.where(good, fnu, 0.0).astype(np.float64)
     error = np.where(good, fnu_err, 0.0).astype(np.float64)
     wave = np.asarray(wavelength, dtype=np.float64)
-    if redshift is not None:
+    if redshift.any():
         factor = (1.0 / (1.0 + redshift))[:, None]
         wave, flux, error = np.atleast_2d(wave) * factor, flux * factor, error * factor
     if window is None:
@@ -207,6 +215,8 @@ def _stack_rows(
         return {"flux": out.flux, "error": out.error, "good": ~out.mask & (out.error > 0)}
     level, weights = _levels(wave, flux, good, *window)
     usable = level > 0
+    if not usable.all():
+        warn_left_out([names[k] for k in row[~usable]], len(row), window)
     level = np.where(usable, level, 1.0)[:, None]
     out = resample(wave, flux / level, error / level, grid, mask=~good)
     # f = s / N with N = w . s: df = ds / N - (s / N^2) (w . ds), as for single spectra
@@ -351,6 +361,7 @@ def _dataset(
         data,
         {
             "wavelength": (SPECTRUM, grid, attrs_of("wavelength")),
+            **lsf_coordinate(grating, grid, attrs.get("redshift")),
             "spectrum_id": ((), text_scalar(name)),
             "grating": ((), text_scalar(grating)),
         },
@@ -359,4 +370,5 @@ def _dataset(
     if "history" in ds.attrs:
         stacked.attrs["history"] = ds.attrs["history"]
     step = f"stacked {n_rows} spectra, {cards['STACKMTH']}, {cards['STACKFRM']} frame, resampled once"
-    return append_history(stacked, step)
+    stacked = append_history(stacked, step)
+    return append_history(stacked, "neighbouring pixels are correlated; their covariance is not kept")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from campfire.analysis.calibrate import CALIBRATED, CalibrationResult, calibrate_to_photometry
-from campfire.analysis.inputs import as_grid, as_lines, as_spectra, as_window
+from campfire.analysis.inputs import as_grid, as_lines, as_spectra, as_window, warn_left_out
 from campfire.analysis.stacked import Stacked, combine
 from campfire.analysis.terms import Terms
-from campfire.errors import CampfireWarning, ValidationError
+from campfire.errors import ValidationError
 from campfire.kernels.combine import find_combiner
 from campfire.models import SpectrumData
 
@@ -311,7 +310,7 @@ def _stack(
     if sigma_clip is not None:
         cards["STACKCLP"] = float(sigma_clip)
     grating = "+".join(gratings)
-    name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{len(data)}spectra"
+    name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{len(inputs)}spectra"
     spectrum = SpectrumData(
         grid,
         stacked.flux,
@@ -360,12 +359,7 @@ def _normalise(
     if len(kept) < len(terms):
         left = {k for k, _ in kept}
         names = [data[k].spectrum_id for k in range(len(terms)) if k not in left]
-        warnings.warn(
-            f"{len(names)} of {len(terms)} spectra are left out, without a positive mean flux at "
-            f"{low:g}-{high:g} um: {', '.join(names[:5])}{'...' if len(names) > 5 else ''}",
-            CampfireWarning,
-            stacklevel=4,
-        )
+        warn_left_out(names, len(terms), window, stacklevel=5)
     return kept
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from campfire.kernels.lsf import resolving_power
 from campfire.simulate.continuum import DENSE_EDGES, DENSE_WAVE
 from campfire.simulate.galaxies import FWHM_PER_SIGMA
 
@@ -41,8 +42,6 @@ class Grating:
         Wavelengths of the products, micron.
     step
         Pixel width in micron: one number, or knots (wavelength, width) for the prism.
-    resolution
-        Knots (wavelength, resolving power): approximate curves of our own for a uniformly lit shutter.
     depth
         One-sigma f_nu noise a pixel, microjansky, in the middle of the range after 10 000 s.
     noise_shape
@@ -56,14 +55,13 @@ class Grating:
     kind: Literal["prism", "medium", "high"]
     wave_range: tuple[float, float]
     step: tuple[tuple[float, float], ...]
-    resolution: tuple[tuple[float, float], ...]
     depth: float
     noise_shape: tuple[tuple[float, float], ...]
     gap: tuple[float, float] | None = None
 
     def resolving_power(self, wave: FloatArray) -> FloatArray:
         """Return R = wavelength / FWHM at wavelengths in micron."""
-        return np.asarray(np.interp(wave, *np.transpose(self.resolution)))
+        return resolving_power(self.name, wave)
 
     def noise(self, wave: FloatArray, exposure_time: float) -> FloatArray:
         """Return the one-sigma f_nu error a pixel of a faint source, microjansky."""
@@ -85,7 +83,6 @@ def _grating(
     kind: Literal["medium", "high"],
     wave_range: tuple[float, float],
     step: float,
-    resolution: tuple[float, float],
     depth: float,
     gap: tuple[float, float] | None = None,
 ) -> Grating:
@@ -96,7 +93,6 @@ def _grating(
         kind=kind,
         wave_range=wave_range,
         step=((low, step), (high, step)),
-        resolution=((low, resolution[0]), (high, resolution[1])),
         depth=depth,
         noise_shape=_wings(low, high),
         gap=gap,
@@ -126,23 +122,6 @@ GRATINGS: dict[str, Grating] = {
                 (5.00, 0.0077),
                 (5.60, 0.0069),
             ),
-            resolution=(
-                (0.50, 92.0),
-                (0.60, 70.0),
-                (0.70, 53.0),
-                (0.85, 40.0),
-                (1.00, 34.0),
-                (1.20, 31.0),
-                (1.50, 36.0),
-                (2.00, 54.0),
-                (2.50, 78.0),
-                (3.00, 109.0),
-                (3.50, 146.0),
-                (4.00, 188.0),
-                (4.50, 236.0),
-                (5.00, 290.0),
-                (5.60, 365.0),
-            ),
             depth=0.0115,
             noise_shape=(
                 (0.55, 7.0),
@@ -160,12 +139,12 @@ GRATINGS: dict[str, Grating] = {
                 (5.40, 11.0),
             ),
         ),
-        _grating("G140M", "F100LP", "medium", (0.97, 1.89), 0.00063, (700.0, 1360.0), 0.085),
-        _grating("G235M", "F170LP", "medium", (1.66, 3.17), 0.00106, (720.0, 1350.0), 0.080),
-        _grating("G395M", "F290LP", "medium", (2.87, 5.27), 0.00179, (740.0, 1370.0), 0.100),
-        _grating("G140H", "F100LP", "high", (0.97, 1.82), 0.000238, (1900.0, 3550.0), 0.16, (1.408, 1.461)),
-        _grating("G235H", "F170LP", "high", (1.66, 3.05), 0.000396, (1910.0, 3520.0), 0.15, (2.360, 2.446)),
-        _grating("G395H", "F290LP", "high", (2.87, 5.14), 0.000666, (1930.0, 3560.0), 0.19, (3.980, 4.120)),
+        _grating("G140M", "F100LP", "medium", (0.97, 1.89), 0.00063, 0.085),
+        _grating("G235M", "F170LP", "medium", (1.66, 3.17), 0.00106, 0.080),
+        _grating("G395M", "F290LP", "medium", (2.87, 5.27), 0.00179, 0.100),
+        _grating("G140H", "F100LP", "high", (0.97, 1.82), 0.000238, 0.16, (1.408, 1.461)),
+        _grating("G235H", "F170LP", "high", (1.66, 3.05), 0.000396, 0.15, (2.360, 2.446)),
+        _grating("G395H", "F290LP", "high", (2.87, 5.14), 0.000666, 0.19, (3.980, 4.120)),
     )
 }
 
