@@ -177,7 +177,7 @@ def draw_spectrum(
     limits = flux_limits(shown, error if error is None else np.asarray(error))
     if limits is not None:
         ax.set_ylim(*limits)
-    if wave.size:
+    if wave.size > 1:  # one pixel alone has no range
         ax.set_xlim(float(np.nanmin(wave)), float(np.nanmax(wave)))
     if redshift is not None and wave.size:
         mark_lines(ax, redshift, float(np.nanmin(wave)), float(np.nanmax(wave)))
@@ -377,7 +377,7 @@ def draw_stack(
         panels[1].set_xlabel("")
         for color, (wave, curve, curve_err) in zip(colors, curves, strict=False):
             _draw_curve(panels[2], wave, curve, curve_err, color=color)
-    if len(wavelength):
+    if len(wavelength) > 1:
         panels[0].set_xlim(float(np.nanmin(wavelength)), float(np.nanmax(wavelength)))
     return panels
 

@@ -44,7 +44,7 @@ def test_lines_are_marked_where_they_are_observed() -> None:
     assert {"Hα", "[OIII]₂"} <= names
 
 
-@pytest.mark.parametrize("flux", [np.full(5, np.nan), np.zeros(5), np.array([])])
+@pytest.mark.parametrize("flux", [np.full(5, np.nan), np.zeros(5), np.array([]), np.ones(1)])
 def test_nothing_to_draw_is_no_error(flux: np.ndarray) -> None:
     wave = np.arange(1.0, 1.0 + len(flux))
     ax = draw_spectrum(wave, flux, np.ones(len(flux)), redshift=1.0)
