@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -14,17 +14,20 @@ import numpy as np
 
 from campfire.client.wire import PARENT_COLUMNS, object_row, spectrum_row
 from campfire.columns import Columns
+from campfire.errors import ValidationError
 from campfire.query import Query, Vocabulary, finish
 from campfire.transport.api import PAGE
 
 if TYPE_CHECKING:
-    from campfire.transport.api import API
+    from campfire.transport.api import API, Metadata
     from campfire.typing import Page, Row
 
 __all__ = ["Answer", "RemoteCatalogue"]
 
 _FRESH = 300.0
-"""Seconds for which the service's vocabulary is believed; it says so itself."""
+"""Seconds for which the service's metadata are believed; it says so itself."""
+_FRESH_TAGS = 5.0
+"""The same for tags, of which it does not."""
 _LONGEST_LIST = 1500
 """Characters of a list of names in a URL above which asking for everything is better."""
 
@@ -57,26 +60,30 @@ class RemoteCatalogue:
         self._page = page
         self._locate = locate
         self._lock = threading.RLock()
-        self._words: tuple[float, Vocabulary] | None = None
+        self._said: tuple[float, Metadata] | None = None
+        self._tags: tuple[float, list[str]] | None = None
+        self._missed: set[str] = set()
         self._photometry: tuple[float, dict[str, list[str]]] | None = None
         self._programs: dict[str, tuple[str, ...]] | None = None
 
     # --- names -------------------------------------------------------------------------------------------
 
-    def vocabulary(self) -> Vocabulary:
-        """Names the service knows; tags are those the account may see."""
+    def vocabulary(self, *, anew: bool = False) -> Vocabulary:
+        """Names the service knows, ``anew`` or as it said lately; tags are those the account may see."""
         with self._lock:
-            if self._words is None or time.monotonic() - self._words[0] > _FRESH:
-                said = self._api.metadata()
-                words = Vocabulary(
-                    fields=tuple(said["fields"]),
-                    programs=tuple(str(p["slug"]) for p in said["programs"] if p.get("slug")),
-                    gratings=tuple(said["gratings"]),
-                    observations=tuple(said["observations"]),
-                    tags=tuple(str(t["slug"]) for t in self._api.sync_lists() if t.get("slug")),
-                )
-                self._words = (time.monotonic(), words)
-            return self._words[1]
+            now = time.monotonic()
+            if anew or self._said is None or now - self._said[0] > _FRESH:
+                self._said = (now, self._api.metadata())
+            if anew or self._tags is None or now - self._tags[0] > _FRESH_TAGS:
+                self._tags = (now, [str(t["slug"]) for t in self._api.sync_lists() if t.get("slug")])
+            said = self._said[1]
+            return Vocabulary(
+                fields=tuple(said["fields"]),
+                programs=tuple(str(p["slug"]) for p in said["programs"] if p.get("slug")),
+                gratings=tuple(said["gratings"]),
+                observations=tuple(said["observations"]),
+                tags=tuple(self._tags[1]),
+            )
 
     def resolved(self, query: Query) -> Query:
         """Return the query with all names as the service spells them.
@@ -86,17 +93,12 @@ class RemoteCatalogue:
         ValidationError
             For a name that the service does not know: there it would drop the whole filter.
         """
-        words = self.vocabulary()
-        if any(name.isdecimal() for name in query.get("programs") or ()):
-            words = Vocabulary(
-                words.fields,
-                words.programs,
-                words.gratings,
-                words.observations,
-                words.tags,
-                self._numbers(),
-            )
-        return query.resolved(words)
+        numbered = any(name.isdecimal() for name in query.get("programs") or ())
+        numbers = self._numbers() if numbered else {}
+        try:
+            return query.resolved(replace(self.vocabulary(), jwst_programs=numbers))
+        except ValidationError:  # it may be new
+            return query.resolved(replace(self.vocabulary(anew=True), jwst_programs=numbers))
 
     def _numbers(self) -> dict[str, tuple[str, ...]]:
         """JWST program numbers, which only the observations' pointings tell."""
@@ -117,12 +119,7 @@ class RemoteCatalogue:
     def select(self, query: Query) -> Answer:
         """Return the rows of a resolved query, as the local catalogue would."""
         if query.inexact:
-            parents = self._parents(query)
-            rows = chain.from_iterable(page["rows"] for page in self._superset(query, parents))
-            columns = self._columns(query, _once(rows, query.table), parents)
-            whole = finish(query.replace(limit=None, offset=0), columns)
-            stop = None if query.limit is None else query.offset + query.limit
-            return Answer(self._shown(whole.take(slice(query.offset, stop))), len(whole))
+            return self._whole(query)
         page, start, skip = self._window(query)
         wanted = None if query.limit is None else skip + query.limit
         total, got = 0, []
@@ -132,7 +129,19 @@ class RemoteCatalogue:
             if wanted is not None and len(got) >= wanted:
                 break
         columns = self._columns(query, _once(got[:wanted], query.table), self._parents(query))
-        return Answer(self._shown(finish(query.replace(offset=skip), columns)), total)
+        kept = finish(query.replace(limit=None, offset=0), columns)
+        if len(kept) < len(got[:wanted]):
+            return self._whole(query)  # pages have shifted, or the service counts in rows that do not match
+        return Answer(self._shown(kept.take(slice(skip, wanted))), total)
+
+    def _whole(self, query: Query) -> Answer:
+        """Read every row that may match, and finish here."""
+        parents = self._parents(query)
+        rows = chain.from_iterable(page["rows"] for page in self._superset(query, parents))
+        columns = self._columns(query, _once(rows, query.table), parents)
+        whole = finish(query.replace(limit=None, offset=0), columns)
+        stop = None if query.limit is None else query.offset + query.limit
+        return Answer(self._shown(whole.take(slice(query.offset, stop))), len(whole))
 
     def iterate(self, query: Query) -> Iterator[Row]:
         """Yield the rows of a resolved query; pages are asked for as they are needed, where order allows."""
@@ -242,19 +251,27 @@ class RemoteCatalogue:
         """Return the photometric records of an object, the closest match first.
 
         The service can only be asked for all records: they are read once and kept for some minutes, as text.
+        An object that is said to have some and is not among them (renamed since) has them read anew.
         """
         if not row.get("has_photometry"):
             return []
+        name = str(row["object_id"])
         with self._lock:
-            if self._photometry is None or time.monotonic() - self._photometry[0] > _FRESH:
-                kept: dict[str, list[str]] = {}
-                for page in self._api.sync_photometry():
-                    for record in page["rows"]:
-                        text = json.dumps(record, separators=(",", ":"))
-                        kept.setdefault(str(record.get("object_id")), []).append(text)
-                self._photometry = (time.monotonic(), kept)
-            found = [json.loads(text) for text in self._photometry[1].get(str(row["object_id"]), [])]
+            kept = self._photometry
+            missed = kept is not None and name not in kept[1] and name not in self._missed
+            if kept is None or missed or time.monotonic() - kept[0] > _FRESH:
+                kept = self._photometry = (time.monotonic(), self._records())
+                self._missed = self._missed | {name} if missed else set()
+            found = [json.loads(text) for text in kept[1].get(name, [])]
         return sorted(found, key=_closeness)
+
+    def _records(self) -> dict[str, list[str]]:
+        kept: dict[str, list[str]] = {}
+        for page in self._api.sync_photometry():
+            for record in page["rows"]:
+                text = json.dumps(record, separators=(",", ":"))
+                kept.setdefault(str(record.get("object_id")), []).append(text)
+        return kept
 
     def spectra_of(self, row: Row) -> list[Row]:
         """Return the rows of all spectra of an object, by target and grating."""

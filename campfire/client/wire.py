@@ -31,6 +31,7 @@ def object_row(wire: Mapping[str, Any], visible: Collection[str]) -> Row:
     members = [m for m in wire.get("member_targets") or [] if isinstance(m, Mapping)]
     lists = [item for item in wire.get("lists") or [] if isinstance(item, Mapping)]
     row = {name: wire.get(name) for name in _OBJECT}
+    row["ra"] = None if row["ra"] is None else float(row["ra"]) % 360.0
     row["observations"] = sorted({str(m["observation"]) for m in members if m.get("observation")})
     row["member_target_ids"] = sorted({str(m["target_id"]) for m in members if m.get("target_id")})
     row["tags"] = sorted({str(item.get("slug")) for item in lists} & set(visible))

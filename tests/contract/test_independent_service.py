@@ -14,6 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,6 +22,7 @@ import numpy as np
 import pytest
 
 from campfire import Campfire
+from campfire.errors import ValidationError
 from campfire.flags import DQFlags
 
 Row = dict[str, Any]
@@ -389,12 +391,12 @@ def ordered(rows: list[Row], by: str, down: bool, objects: bool) -> list[Row]:
 
 
 class Service:
-    """The world on a real socket; ``asked`` are the requests so far, ``spoil`` may change an answer."""
+    """The world on a real socket; ``asked`` are the requests so far, ``drop`` a filter it does not know."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.asked: list[tuple[str, dict[str, str]]] = []
-        self.spoil: Callable[[str, dict[str, str], Any], Any] = lambda _path, _given, body: body
+        self.drop = ""
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -403,13 +405,11 @@ class Service:
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
                 path, given = parts.path.removeprefix("/api/v1"), dict(parse_qsl(parts.query))
-                service.asked.append((path, given))
-                body = service.spoil(path, given, answer(service.world, path, given))
-                status = 200 if body is not None else 404
-                if isinstance(body, tuple):
-                    status, body = body
-                content = body if isinstance(body, bytes) else json.dumps(body or {"error": "no"}).encode()
-                self.send_response(status)
+                service.asked.append((path, dict(given)))
+                given.pop(service.drop, None)
+                body = answer(service.world, path, given)
+                content = json.dumps(body or {"error": "no"}).encode()
+                self.send_response(200 if body is not None else 404)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -630,3 +630,33 @@ def test_leaving_an_iterator_early_asks_for_no_more(both: tuple[Service, Campfir
     asked = [path for path, _ in service.asked if path in ("/objects", "/spectra/list")]
     assert len(asked) == (1 if table == "objects" else 2)
     assert service.asked[0][1]["limit"] == "3"
+
+
+def test_remote_answers_follow_the_service(tmp_path: Path) -> None:
+    """``remote=True`` is what the service holds now: an object renamed, a tag made, between two questions."""
+    service = Service(World(objects=12))
+    world = service.world
+    with Campfire(service.url, tmp_path, token="any") as cf:
+        known = next(row for row in world.object_rows() if row["has_photometry"])
+        assert cf.get_object(known["object_id"], remote=True) is not None
+        world.objects[known["id"]]["object_id"] = "J0+new"
+        found = cf.get_object("J0+new", remote=True)
+        assert found is not None
+        assert found.photometry is not None
+        world.lists[9] = {"id": 9, "slug": "fresh", "name": "F", "owner": None, "members": {known["id"]}}
+        asked = cf.query_objects(tags=["FRESH"], remote=True)
+        assert asked["object_id"].tolist() == ["J0+new"]
+        assert "fresh" in asked["tags"][0]
+        with pytest.raises(ValidationError, match=r"unknown tag .freshh"):
+            cf.query_objects(tags=["freshh"], remote=True)
+    service.close()
+
+
+def test_rows_that_do_not_match_take_nobodys_place(tmp_path: Path) -> None:
+    """A service that drops a filter altogether still gives the right rows of a limited query."""
+    service = Service(World(objects=40))
+    service.drop = "has_photometry"
+    with Campfire(service.url, tmp_path, token="any") as cf:
+        asked: dict[str, Any] = {"has_photometry": False, "limit": 5, "offset": 1, "sort_dir": "asc"}
+        check(cf.query_objects(**asked, remote=True), expected(service.world, True, asked), remote=True)
+    service.close()
