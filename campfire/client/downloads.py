@@ -73,7 +73,7 @@ def run_download(
     Raises
     ------
     DownloadError
-        If there is no space, or everything that had to be fetched failed (with ``report``).
+        If there is no space, or all files failed (with ``report``).
     """
     book = context.known_files()
     records = {} if book is None else records_of(book, [str(row["spectrum_id"]) for row in rows])
@@ -170,7 +170,7 @@ def _judge(report: DownloadReport) -> None:
     if not failures:
         return
     first = f"{failures[0]['spectrum_id']}: {failures[0]['error']}"
-    if not report["downloaded"]:
+    if len(failures) == len(report.files):
         raise DownloadError(
             f"{len(failures)} of {len(report.files)} files failed, the first: {first}", report=report
         )

@@ -328,7 +328,7 @@ class FileMethods(ClientBase):
         -------
         dict
             ``ok`` (count), and lists of paths below ``products/``: ``missing``, ``changed``, ``truncated``,
-            and ``untracked`` (spectra that this client did not write and never used).
+            and ``untracked`` (spectra that this client did not write).
 
         Raises
         ------

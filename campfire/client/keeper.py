@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from campfire.client.planning import record_for
 from campfire.errors import CampfireWarning, NotFoundError
-from campfire.store.files import FileRecord, check, expected_path
+from campfire.store.files import FileRecord, check, expected_hash, expected_path
 from campfire.store.records import put_records, records_of
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class FileKeeper:
             str(row["observation"]),
             str(row["fits_path"]),
             target,
-            row.get("file_hash"),
+            expected_hash(row),
             row.get("file_size"),
             overwrite=overwrite,
         )
@@ -163,5 +163,5 @@ class FileKeeper:
             f"{record.spectrum_id}: the archive has a newer version of the file on this disk; "
             "download(stale_only=True) fetches it",
             CampfireWarning,
-            stacklevel=4,
+            stacklevel=5,  # the caller of open_spectrum()
         )

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
-from campfire.store.files import FileRecord, check, decide, expected_path, hash_file
+from campfire.store.files import FileRecord, check, decide, expected_hash, expected_path, hash_file
 from campfire.transport.partial import Wanted
 from campfire.typing import Row
 
@@ -82,14 +82,18 @@ def plan_files(
     """
 
     def one(row: Row) -> Planned:
-        spectrum_id, server_hash = str(row["spectrum_id"]), row.get("file_hash")
+        spectrum_id = str(row["spectrum_id"])
         try:
-            path = expected_path(paths, row)
+            path, server_hash = expected_path(paths, row), expected_hash(row)
         except ValidationError as err:
             return Planned(row, None, "refuse", str(err))
         record, found = records.get(spectrum_id), None
         if record is not None:
             state = check(path, record)
+            if state == "changed" and server_hash is not None and hash_file(path) == server_hash:
+                # A run that was killed published it, and had no time to note it down.
+                found = record_for(paths, spectrum_id, path, server_hash, ours=True)
+                return Planned(row, path, "keep", "up to date", found)
         elif path.is_file():
             # A file with the archive's very content is the archive's, whoever put it there; the size spares
             # hashing most of the others.

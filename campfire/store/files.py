@@ -2,6 +2,7 @@
 
 =========================================================  ==============================================
 ``expected_path(paths, row) -> Path``                       where a spectrum's file belongs
+``expected_hash(row) -> str | None``                         the hash it has to have
 ``decide(...) -> Decision``                                 fetch, update, keep or leave a file (pure)
 ``check(path, record) -> State``                            size and time first, then the hash
 ``local_paths(paths, observations, fits_paths) -> list``    which of many files are there
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +23,22 @@ from typing import Any, Literal
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
 
-__all__ = ["Decision", "FileRecord", "check", "decide", "expected_path", "hash_file", "local_paths"]
+__all__ = [
+    "Decision",
+    "FileRecord",
+    "check",
+    "decide",
+    "expected_hash",
+    "expected_path",
+    "hash_file",
+    "local_paths",
+]
 
 MTIME_TOLERANCE = 1e-3
 """Seconds within which two modification times are the same (file systems round them differently)."""
 
 _FEW = 64
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 State = Literal["same", "touched", "changed", "truncated", "missing"]
 Action = Literal["fetch", "update", "keep", "local"]
@@ -67,6 +79,23 @@ def expected_path(paths: DataPaths, row: Mapping[str, Any]) -> Path:
     """
     name = str(row.get("fits_path") or "").rpartition("/")[2]
     return paths.product(str(row.get("observation") or ""), name)
+
+
+def expected_hash(row: Mapping[str, Any]) -> str | None:
+    """Return the hash that the file of a spectrum has to have, or None where the service does not say.
+
+    Raises
+    ------
+    ValidationError
+        If it is none: it comes from a server, names files that are under way, and nothing could match it.
+    """
+    found = row.get("file_hash")
+    if found is None or (isinstance(found, str) and _HASH.fullmatch(found)):
+        return found
+    raise ValidationError(
+        f"the catalogue's hash {str(found)[:80]!r} of {row.get('spectrum_id')} is not sha256:<64 hex digits>",
+        hint="nothing can be checked against it; tell the archive's operators",
+    )
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:

@@ -45,7 +45,9 @@ _REFUSED = frozenset({400, 401, 403, 404, 410})
 _MOST_RENEWALS = 4
 _MOST_WRONG = 6
 _SAME_WRONG = 3
+_PATIENCE = 30.0  # seconds in which at least _PROGRESS bytes have to come: a trickle is a stall, too
 _PROGRESS = 4096  # bytes kept for the next try; with fewer it counts as one more failure in a row
+_BELIEVED = 1 << 28  # an announced length up to this many bytes is allowed whatever the catalogue says
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -53,6 +55,9 @@ class Addresses(Protocol):
     """Gives the signed address of a file; see :class:`campfire.transport.signing.SignedAddresses`."""
 
     def __call__(self, observation: str, fits_path: str, *, renew: bool = False) -> str: ...
+
+    def hash_now(self, observation: str, fits_path: str) -> str | None:
+        """Return the hash that the service has for a file at this moment, or None if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,15 @@ class Outcome:
 
 
 class _Retry(Exception):
-    """One try failed, another may not: ``wait`` is what the service asked for."""
+    """One try failed, another may not; ``wait``: what the service asked for; ``silent``: nobody answered."""
 
-    def __init__(self, why: str, *, wait: float | None = None, crowd: bool = False) -> None:
+    def __init__(
+        self, why: str, *, wait: float | None = None, crowd: bool = False, silent: bool = False
+    ) -> None:
         super().__init__(why)
         self.wait = wait
         self.crowd = crowd
+        self.silent = silent
 
 
 class _Refused(Exception):
@@ -141,18 +149,23 @@ class Downloader:
         DownloadError
             If it cannot be had, or is not what the catalogue says.
         """
+        return self._fetch(_Transfer(wanted))
+
+    def _fetch(self, state: _Transfer) -> Outcome:
+        wanted = state.wanted
         with _DiskErrors(wanted):
             wanted.target.parent.mkdir(parents=True, exist_ok=True)
             guard = lock_for(wanted)
             with guard:
                 try:
-                    return self._locked(wanted)
+                    return self._locked(state)
                 finally:
                     # Unlinked while held: whoever still waits on this name looks at the target again.
                     Path(guard.lock_file).unlink(missing_ok=True)
 
-    def _locked(self, wanted: Wanted) -> Outcome:
-        state = _Transfer(wanted, part=self._resumable(wanted))
+    def _locked(self, state: _Transfer) -> Outcome:
+        wanted = state.wanted
+        state.part = self._resumable(wanted)
         # Somebody else may have fetched it while the lock was waited for.
         if wanted.file_hash and wanted.target.exists() and hash_file(wanted.target) == wanted.file_hash:
             self._discard(state)
@@ -162,8 +175,7 @@ class Downloader:
             # All of it came, and the process ended before it got its name.
             if hash_file(state.part) == wanted.file_hash:
                 size = _size(state.part)
-                _settle(state.part)
-                publish(state.part, wanted)
+                self._publish(state)
                 return Outcome(wanted, "downloaded", 0, size, str(wanted.file_hash))
             self._discard(state)
         while True:
@@ -178,24 +190,41 @@ class Downloader:
             except _Wrong as err:
                 self._discard(state)
                 state.wrong.append(err.found)
+                if (
+                    len(state.wrong) == 1
+                    and self._addresses.hash_now(wanted.observation, wanted.fits_path) == err.found
+                ):
+                    why = f"{wanted.spectrum_id}: the archive has a newer version than the catalogue knows"
+                    raise DownloadError(why, hint="run sync, then download again") from err
                 # The same bytes again and again are no accident: the archive holds something else.
                 if state.wrong.count(err.found) >= _SAME_WRONG or len(state.wrong) >= _MOST_WRONG:
                     raise DownloadError(str(err), hint="if the archive changed, run sync") from err
             except _Retry as err:
                 state.failures = 0 if state.kept - kept >= _PROGRESS else state.failures + 1
                 pause = self._retry.pause(state.failures, err.wait)
-                if err.crowd:
+                if pause > self._retry.deadline:
+                    self._pacing.close(f"the service asks for patience, {pause:.0f} s of it")
+                elif err.crowd:
                     self._pacing.slower(pause)
                 if state.failures >= self._retry.attempts or pause > self._retry.deadline:
+                    if err.silent:
+                        self._pacing.unreachable(str(err))
                     raise DownloadError(str(err), hint="what is here already is kept; try again") from err
                 self._pacing.pause(pause)
             else:
                 # Outside the place in the pool: the disk settles while the next transfer is under way.
-                assert state.part is not None
-                _settle(state.part)
-                publish(state.part, wanted)
+                self._publish(state)
                 self._pacing.fine()
                 return Outcome(wanted, "downloaded", state.transferred, size, digest)
+
+    def _publish(self, state: _Transfer) -> None:
+        assert state.part is not None
+        _settle(state.part)
+        try:
+            publish(state.part, state.wanted)
+        except DownloadError:
+            self._discard(state)  # the place is taken, so no later run has a use for it
+            raise
 
     def _resumable(self, wanted: Wanted) -> Path | None:
         """Return the partial file to go on with, and remove others of the same content."""
@@ -220,7 +249,12 @@ class Downloader:
     def _attempt(self, state: _Transfer) -> tuple[int, str]:
         """Go on with a file to its end; returns its size and hash."""
         wanted = state.wanted
-        url = self._addresses(wanted.observation, wanted.fits_path, renew=state.renewals > 0)
+        try:
+            url = self._addresses(wanted.observation, wanted.fits_path, renew=state.renewals > 0)
+        except APIError as err:  # tried several times already
+            if err.status is None:
+                self._pacing.unreachable(err.message)
+            raise
         have = _size(state.part) if state.part is not None else 0
         headers = {}
         if state.part is not None and have:
@@ -229,7 +263,7 @@ class Downloader:
             with self._http.file(url, headers) as response:
                 return self._receive(state, response, have)
         except APIError as err:
-            raise _Retry(err.message) from err
+            raise _Retry(err.message, silent=True) from err
 
     def _receive(self, state: _Transfer, response: requests.Response, have: int) -> tuple[int, str]:
         wanted, status = state.wanted, response.status_code
@@ -265,13 +299,16 @@ class Downloader:
         wanted, digest = state.wanted, hashlib.sha256()
         # An answer without end must not fill the disk; a size alone may be out of date, so there is slack.
         most = sys.maxsize if wanted.file_size is None else 2 * wanted.file_size + CHUNK
+        most = max(most, min(have + (response.raw.length_remaining or 0), _BELIEVED))
+        since, before = time.monotonic(), have
         with part.open("r+b" if have else "wb", buffering=0) as stream:
             if have:
                 while block := stream.read(CHUNK):
                     digest.update(block)
             try:
                 # Not iter_content: it drops what came of a block before the connection broke.
-                while block := response.raw.read(CHUNK, decode_content=False):
+                # And read1 returns what is there: nothing is lost in a buffer, and a trickle is seen.
+                while block := response.raw.read1(CHUNK, decode_content=False):
                     digest.update(block)
                     _write(stream, block)
                     have += len(block)
@@ -279,12 +316,18 @@ class Downloader:
                     self._pacing.check()
                     if have > most:
                         break
+                    if have - before >= _PROGRESS:
+                        since, before = time.monotonic(), have
+                    elif time.monotonic() - since > _PATIENCE:
+                        raise _Retry(f"{wanted.spectrum_id}: hardly anything comes")
             except (HTTPError, TimeoutError, ConnectionError):
                 raise _Retry(f"{wanted.spectrum_id}: the connection was lost") from None
             found = "sha256:" + digest.hexdigest()
             # The hash decides; the size, where there is no hash, or where the answer does not say its end.
             framed = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
             short = found != wanted.file_hash and have < (wanted.file_size or 0)
+            if not (framed or wanted.file_hash or wanted.file_size):
+                raise _Retry(f"{wanted.spectrum_id}: nothing says where the file ends")
             if short and not (framed and wanted.file_hash):
                 raise _Retry(f"{wanted.spectrum_id}: {have} of {wanted.file_size} bytes came")
             if wanted.file_hash not in (None, found) or (not wanted.file_hash and have > most):
@@ -307,11 +350,11 @@ class Downloader:
         def work() -> None:
             with suppress(queue.Empty):
                 while True:
-                    wanted = waiting.get_nowait()
+                    state = _Transfer(waiting.get_nowait())
                     try:
-                        results.put(self.fetch(wanted))
+                        results.put(self._fetch(state))
                     except CampfireError as err:
-                        results.put(Outcome(wanted, "failed", error=str(err)))
+                        results.put(Outcome(state.wanted, "failed", state.transferred, error=str(err)))
                     except Exception as err:
                         if isinstance(err, Stopped):
                             return

@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 import time
 
+from campfire.errors import DownloadError
+
 __all__ = ["Pacing", "Stopped"]
 
 _RECOVERY = 20
 """Files in a row without trouble after which one more may run at once."""
+_HOPELESS = 12
+"""Files in a row for which nobody answered, after which the others are not tried."""
 
 
 class Stopped(Exception):
@@ -30,6 +34,8 @@ class Pacing:
         self._not_before = 0.0
         self._calm = 0
         self._stop = False
+        self._unreachable = 0
+        self._closed: str | None = None
         self._changed = threading.Condition()
 
     def stop(self) -> None:
@@ -43,10 +49,26 @@ class Pacing:
         if self._stop:
             raise Stopped
 
+    def close(self, why: str) -> None:
+        """Start nothing more: whoever asks for a place gets a :class:`DownloadError` that says why."""
+        with self._changed:
+            self._closed = self._closed or why
+            self._changed.notify_all()
+
+    def unreachable(self, why: str) -> None:
+        """Count one file given up because nobody answered; thousands of them would take hours."""
+        self._unreachable += 1
+        if self._unreachable >= _HOPELESS:
+            self.close(why)
+
     def __enter__(self) -> None:
         with self._changed:
             while True:
                 self.check()
+                if self._closed is not None:
+                    raise DownloadError(
+                        f"not tried: {self._closed}", hint="what is here already is kept; try again later"
+                    )
                 wait = self._not_before - time.monotonic()
                 if self._busy < self._allowed and wait <= 0:
                     break
@@ -77,6 +99,7 @@ class Pacing:
     def fine(self) -> None:
         """Count one success."""
         with self._changed:
+            self._unreachable = 0
             self._calm += 1
             if self._calm >= _RECOVERY and self._allowed < self._most:
                 self._allowed += 1

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from campfire.errors import NotFoundError
+from campfire.errors import CampfireError, NotFoundError
 
 if TYPE_CHECKING:
     from campfire.transport.api import API
@@ -33,6 +33,7 @@ class SignedAddresses:
         self._api = api
         self._plan = Counter(observation for observation, _ in wanted)
         self._known: dict[str, str] = {}
+        self._hashes: dict[str, str] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._fetched: set[str] = set()
         self._lock = threading.Lock()
@@ -54,6 +55,15 @@ class SignedAddresses:
             url = self._known.get(fits_path)
         return url or self._api.file_url(fits_path)
 
+    def hash_now(self, observation: str, fits_path: str) -> str | None:
+        """Return the hash that the manifest has for a file, or None if there is none to be had."""
+        try:
+            self._load(observation)
+        except CampfireError:
+            return None
+        with self._lock:
+            return self._hashes.get(fits_path)
+
     def _load(self, observation: str) -> None:
         with self._lock:
             lock = self._locks.setdefault(observation, threading.Lock())
@@ -70,3 +80,5 @@ class SignedAddresses:
                     path, url = entry.get("fits_path"), entry.get("download_url")
                     if isinstance(path, str) and isinstance(url, str) and not url.startswith("#"):
                         self._known[path] = url
+                    if isinstance(path, str) and isinstance(entry.get("file_hash"), str):
+                        self._hashes[path] = entry["file_hash"]

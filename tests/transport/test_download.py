@@ -7,11 +7,13 @@ import hashlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -41,12 +43,26 @@ def digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+class Addresses:
+    """What signs addresses, and a manifest that says which hash a file has now."""
+
+    def __init__(self, sign: Callable[..., str], now: str | None = None) -> None:
+        self.sign, self.now = sign, now
+
+    def __call__(self, observation: str, fits_path: str, *, renew: bool = False) -> str:
+        return self.sign(observation, fits_path, renew=renew)
+
+    def hash_now(self, observation: str, fits_path: str) -> str | None:
+        return self.now
+
+
 class Storage:
     """Object storage with ranges and entity tags; ``faults`` are played before it behaves."""
 
     def __init__(self, stub: Stub, size: int = SIZE) -> None:
         self.stub, self.size, self.signed = stub, size, 0
         self.faults: list[Reply | str] = []
+        self.now: str | None = None
         self.lock = threading.Lock()
         stub.on("*", self.answer)
 
@@ -91,7 +107,7 @@ def storage() -> Iterator[Storage]:
 
 def downloader(storage: Storage, patience: float = 10.0, **options: Any) -> Downloader:
     http = Http(f"{storage.stub.url}/api/v1", file_timeout=(10.0, patience))
-    return Downloader(http, storage.sign, retry=QUICK, **options)
+    return Downloader(http, Addresses(storage.sign, storage.now), retry=QUICK, **options)
 
 
 def wanted(number: int, folder: Path, storage: Storage | None = None, **more: Any) -> Wanted:
@@ -209,6 +225,85 @@ def test_other_content_than_the_catalogue_says(storage: Storage, tmp_path: Path)
     assert files_in(tmp_path) == []
 
 
+def test_a_newer_version_is_told_after_one_fetch(storage: Storage, tmp_path: Path) -> None:
+    """Statement: where the manifest has another hash than the catalogue, nothing is fetched again."""
+    storage.now = digest(content(1))
+    with pytest.raises(DownloadError, match="newer version") as caught:
+        downloader(storage).fetch(wanted(1, tmp_path, file_hash=digest(b"as it was")))
+    assert "sync" in str(caught.value.hint)
+    assert storage.sent == 1
+    assert files_in(tmp_path) == []
+
+
+def test_a_wrong_size_in_the_catalogue_does_not_matter(storage: Storage, tmp_path: Path) -> None:
+    """Statement: the hash decides, also where the size is far off."""
+    for number, size in enumerate((10, 10 * SIZE)):
+        item = wanted(number, tmp_path, file_size=size)
+        assert downloader(storage).fetch(item).size == SIZE
+        assert storage.sent == number + 1
+
+
+def test_what_nothing_can_be_checked_against_is_not_published(tmp_path: Path) -> None:
+    """Statement: no hash, no size, and an answer that does not say its end: it may be half a file."""
+
+    def half(client: socket.socket) -> None:
+        with client:
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + bytes(1000))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    half(server.accept()[0])
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        addresses = Addresses(lambda *_, renew=False: f"{url}/x")
+        item = wanted(1, tmp_path, file_hash=None, file_size=None)
+        with pytest.raises(DownloadError, match="where the file ends"):
+            Downloader(Http(url), addresses, retry=QUICK).fetch(item)
+        server.shutdown(socket.SHUT_RDWR)
+    assert not item.target.exists()
+
+
+def test_a_trickle_is_a_stall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statement: an answer of a byte now and then is given up, and gone on with where it stopped."""
+    monkeypatch.setattr(download, "_PATIENCE", 0.1)
+    data, ranges = content(1, 10_000), []
+
+    def answer(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            asked = client.recv(65536).decode()
+            start = int(asked.partition("bytes=")[2].partition("-")[0] or 0)
+            ranges.append(start)
+            status = f"206 X\r\nContent-Range: bytes {start}-9999/10000" if start else "200 OK"
+            head = f'HTTP/1.1 {status}\r\nETag: "x"\r\nContent-Length: {10_000 - start}\r\n\r\n'
+            client.sendall(head.encode() + data[start : start + 5000])
+            for number in range(0 if start else 50):
+                time.sleep(0.02)
+                client.sendall(data[5000 + number : 5001 + number])
+            client.sendall(data[start + 5000 :])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    answer(server.accept()[0])
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        addresses = Addresses(lambda *_, renew=False: f"{url}/x")
+        item = wanted(1, tmp_path, file_hash=digest(data), file_size=10_000)
+        assert Downloader(Http(url), addresses, retry=QUICK).fetch(item).bytes == 10_000
+        server.shutdown(socket.SHUT_RDWR)
+    assert ranges[0] == 0
+    assert 5000 < ranges[1] < 5050
+    assert item.target.read_bytes() == data
+
+
 def test_expired_addresses_are_asked_for_again(storage: Storage, tmp_path: Path) -> None:
     asked: list[bool] = []
 
@@ -217,7 +312,7 @@ def test_expired_addresses_are_asked_for_again(storage: Storage, tmp_path: Path)
         return storage.sign(observation, fits_path)
 
     storage.faults = [Reply(403), Reply(400)]
-    Downloader(Http(f"{storage.stub.url}/api/v1"), sign, retry=QUICK).fetch(wanted(1, tmp_path))
+    Downloader(Http(f"{storage.stub.url}/api/v1"), Addresses(sign), retry=QUICK).fetch(wanted(1, tmp_path))
     assert asked == [False, True, True]
     storage.faults = [Reply(404)] * 9
     with pytest.raises(DownloadError, match="404"):
@@ -227,7 +322,8 @@ def test_expired_addresses_are_asked_for_again(storage: Storage, tmp_path: Path)
 
 @pytest.mark.parametrize("url", ["#download-placeholder-x", "http://store.example.org/x"])
 def test_addresses_that_are_refused(storage: Storage, tmp_path: Path, url: str) -> None:
-    service = Downloader(Http("https://archive.example.org/api/v1"), lambda *_, renew=False: url, retry=QUICK)
+    addresses = Addresses(lambda *_, renew=False: url)
+    service = Downloader(Http("https://archive.example.org/api/v1"), addresses, retry=QUICK)
     with pytest.raises(DownloadError):
         service.fetch(wanted(1, tmp_path))
     assert files_in(tmp_path) == []
@@ -280,6 +376,43 @@ def test_one_429_slows_the_whole_pool(tmp_path: Path) -> None:
     gaps = [b - a for a, b in pairwise(times)]
     assert max(gaps) >= 0.9
     assert gaps.index(max(gaps)) in range(5, 10)  # only those under way already came between
+
+
+def test_a_pause_of_hours_ends_the_batch(tmp_path: Path) -> None:
+    """Statement: a service that asks for more patience than the limit is not waited for, by any worker."""
+    with stub_server() as stub:
+        storage = Storage(stub)
+        stub.on("*", Reply(429, {}, {"Retry-After": "3600"}))
+        started = time.monotonic()
+        outcomes = fetch_all(storage, [wanted(n, tmp_path, storage) for n in range(40)])
+    assert time.monotonic() - started < 2
+    assert {o.state for o in outcomes} == {"failed"}
+    assert len(stub.asked) <= 8
+    assert all("3600 s" in str(o.error) or "429" in str(o.error) for o in outcomes)
+
+
+def test_storage_that_is_gone_is_not_tried_for_hours(tmp_path: Path) -> None:
+    """Statement: where nobody answers, the files after the first dozen are reported without a try."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    signed: list[str] = []
+
+    def sign(observation: str, fits_path: str, *, renew: bool = False) -> str:
+        signed.append(fits_path)
+        return f"{url}/{fits_path}"
+
+    outcomes: list[Outcome] = []
+    service = Downloader(Http(url), Addresses(sign), retry=QUICK)
+    service.fetch_all([wanted(n, tmp_path) for n in range(100)], outcomes.append)
+    assert {o.state for o in outcomes} == {"failed"}
+    assert len(set(signed)) < 30
+    assert "no connection" in str(outcomes[-1].error)
+
+
+def test_bytes_of_failed_files_count(storage: Storage, tmp_path: Path) -> None:
+    """Statement: the bytes of a report are those that came, also of files that failed."""
+    (outcome,) = fetch_all(storage, [wanted(1, tmp_path, file_hash=digest(b"no"))])
+    assert (outcome.state, outcome.bytes) == ("failed", 3 * SIZE)
 
 
 def test_pacing_halves_and_recovers() -> None:
@@ -380,7 +513,12 @@ url, folder, lines = sys.argv[1], Path(sys.argv[2]), sys.stdin.read().split()
 files = [Wanted(f"s{n}", "obs", n, folder / "obs" / f"s{n}_spec.fits", h, int(size))
          for n, h, size in (line.split(",") for line in lines)]
 print("ready", flush=True)
-service = Downloader(Http(url), lambda o, p, renew=False: f"{url}/{p}", workers=2)
+class Addresses:
+    def __call__(self, observation, fits_path, *, renew=False):
+        return f"{url}/{fits_path}"
+    def hash_now(self, observation, fits_path):
+        return None
+service = Downloader(Http(url), Addresses(), workers=2)
 service.fetch_all(files, lambda outcome: None)
 """
 
