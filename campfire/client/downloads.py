@@ -169,7 +169,8 @@ def _judge(report: DownloadReport) -> None:
     failures = report.failures
     if not failures:
         return
-    first = f"{failures[0]['spectrum_id']}: {failures[0]['error']}"
+    name, error = failures[0]["spectrum_id"], str(failures[0]["error"])
+    first = error if error.startswith(f"{name}:") else f"{name}: {error}"
     if len(failures) == len(report.files):
         raise DownloadError(
             f"{len(failures)} of {len(report.files)} files failed, the first: {first}", report=report

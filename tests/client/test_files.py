@@ -171,6 +171,8 @@ def test_some_fail(cf: Campfire, service: Service, monkeypatch: pytest.MonkeyPat
     assert report["failed"] == 1
     assert states(report)[victim] == "failed"
     assert "500" in str(report.failures[0]["error"])
+    with pytest.warns(CampfireWarning, match="1 of .* files failed"):  # the others are here already
+        assert cf.download(everything=True)["skipped"] == len(report.files) - 1
     service.fault = lambda path: (500, b"broken") if path.endswith(".fits") else None
     with pytest.raises(DownloadError) as caught:
         cf.download(spectrum_ids=[victim])
@@ -217,6 +219,22 @@ def test_names_of_a_server_never_lead_out(cf: Campfire, tmp_path: Path) -> None:
     assert all(name.startswith("mirror/products/") or name.startswith("mirror/meta/") for name in new)
     with pytest.raises(ValidationError):
         cf.open_spectrum("evil1")
+
+
+@pytest.mark.parametrize("digest", ["sha256:../../../../evil", "sha256:", "md5:abc", "x" * 300])
+def test_a_hash_that_is_none_is_refused(cf: Campfire, tmp_path: Path, digest: str) -> None:
+    """Statement: files under way are named by checked hashes; one bad row does not stop the others."""
+    names = [str(name) for name in cf.query_spectra()["spectrum_id"][:2]]
+    row = cf.get_spectrum(names[0])
+    assert row is not None
+    with Catalog(cf.data_dir / "meta" / "campfire.db") as catalog, catalog.write() as writer:
+        writer.put_spectra([row | {"file_hash": digest}])
+    with pytest.warns(CampfireWarning, match="is not sha256"):
+        report = cf.download(spectrum_ids=names)
+    assert states(report) == {names[0]: "failed", names[1]: "downloaded"}
+    with pytest.raises(ValidationError, match="is not sha256"):
+        cf.open_spectrum(names[0])
+    assert all(name.startswith("mirror/") for name in all_files(tmp_path))
 
 
 # --- what is not ours --------------------------------------------------------------------------------------
@@ -281,8 +299,9 @@ def test_staleness(own_service: Service, tmp_path: Path) -> None:
         result = cf.sync()
         assert result["stale_count"] == 1
         assert [row["spectrum_id"] for row in cf.stale_files()] == [names[0]]
-        with pytest.warns(CampfireWarning, match="download\\(stale_only=True\\)"):
+        with pytest.warns(CampfireWarning, match="download\\(stale_only=True\\)") as told:
             assert np.array_equal(cf.open_spectrum(names[0]).fnu, old.fnu, equal_nan=True)
+        assert [warning.filename for warning in told] == [__file__]
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             cf.open_spectrum(names[0])
@@ -295,6 +314,24 @@ def test_staleness(own_service: Service, tmp_path: Path) -> None:
         assert cf.sync()["stale_count"] == 0
         assert states(cf.download(stale_only=True)) == {}
         assert not np.array_equal(cf.open_spectrum(names[0]).fnu, old.fnu, equal_nan=True)
+
+
+def test_an_update_that_was_killed_before_it_was_noted(own_service: Service, tmp_path: Path) -> None:
+    """Statement: after kill -9 between the new file and its record, the file is neither local nor changed."""
+    with Campfire(own_service.url, tmp_path / "m", token="any") as cf:
+        cf.sync()
+        names = [str(n) for n in cf.query_spectra(gratings=["PRISM"])["spectrum_id"]][:2]
+        report = cf.download(spectrum_ids=names[0])
+        own_service.reprocess(names[0], names[1])
+        assert cf.sync()["stale_count"] == 1
+        row = cf.get_spectrum(names[0])
+        assert row is not None
+        path = Path(report.files[0]["path"])
+        path.unlink()
+        shutil.copyfile(own_service.path_of(row), path)  # published, and not recorded
+        assert cf.verify() == {"ok": 1, "missing": [], "changed": [], "truncated": [], "untracked": []}
+        assert states(cf.download(stale_only=True)) == {names[0]: "skipped"}
+        assert cf.stale_files() == []
 
 
 # --- opening -----------------------------------------------------------------------------------------------
