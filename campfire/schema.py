@@ -121,7 +121,7 @@ VARIABLES: dict[str, VariableSpec] = {
             "coord",
             "1",
             {"long_name": "resolving power of the disperser, wavelength / FWHM"},
-            "of a uniformly lit shutter, for the known dispersers; not of spectra whose redshift is 0 (rest frame)",
+            "for a uniformly lit shutter; of known dispersers, and not of spectra at redshift 0 (rest frame)",
         ),
     )
 }
@@ -209,11 +209,12 @@ def validate(ds: xr.Dataset) -> tuple[str, ...]:
         if name not in ds.variables:
             continue
         variable = ds[name]
-        like = "wavelength" if spec.kind == "coord" else "fnu"
-        if variable.dims != ds[like].dims:
+        fits = variable.dims == ds["fnu"].dims or (
+            spec.kind == "coord" and variable.dims == ds["wavelength"].dims
+        )
+        if not fits:
             raise ValidationError(
-                f"{name!r} has dimensions {tuple(variable.dims)}",
-                hint=f"expected {tuple(ds[like].dims)}, as {like!r} has",
+                f"{name!r} has dimensions {tuple(variable.dims)}", hint=f"expected {state}, as 'fnu' has"
             )
         kinds = "ui" if name == "dq" else "f"  # netCDF-3 has no unsigned bytes: its bits come back signed
         if variable.dtype.kind not in kinds:

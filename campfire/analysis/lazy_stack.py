@@ -370,5 +370,5 @@ def _dataset(
     if "history" in ds.attrs:
         stacked.attrs["history"] = ds.attrs["history"]
     step = f"stacked {n_rows} spectra, {cards['STACKMTH']}, {cards['STACKFRM']} frame, resampled once"
-    stacked = append_history(stacked, step)
-    return append_history(stacked, "neighbouring pixels are correlated; their covariance is not kept")
+    correlated = "neighbouring pixels are correlated, their covariance is not kept"
+    return append_history(stacked, f"{step}; {correlated}")

@@ -27,7 +27,7 @@ def text_scalar(text: str) -> np.ndarray[Any, Any]:
 
 
 def lsf_coordinate(grating: str, wavelength: FloatArray, redshift: float | None = None) -> dict[str, Any]:
-    """Return the coordinate ``resolving_power`` of observed wavelengths, as ``name -> (dims, values, attrs)``.
+    """Return the coordinate ``resolving_power`` of observed wavelengths: name -> (dims, values, attrs).
 
     Empty for a disperser without a table, and for a spectrum that is at redshift 0 exactly: in the rest frame
     of a source (:func:`to_dataset` cannot know of which) the wavelengths are not those of the instrument.

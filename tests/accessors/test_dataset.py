@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import campfire
 from campfire.accessors import functions, install
 from campfire.errors import ValidationError
+from campfire.kernels.lsf import resolving_power
 from campfire.models import Photometry, SpectrumData
 from campfire.schema import PixelDQ, validate
 from campfire.units import SPEED_OF_LIGHT
@@ -312,3 +313,20 @@ def _run(program: str) -> None:
     code = textwrap.dedent(program)
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_resolving_power_is_a_coordinate_that_stays_right() -> None:
+    """R(wavelength) of a known grating travels with a spectrum; in the rest frame it is the observed one."""
+    ds = spectrum().to_xarray()
+    np.testing.assert_array_equal(ds.resolving_power.values, resolving_power("PRISM", WAVE))
+    grid = np.linspace(1.0, 5.0, 60)
+    resampled = ds.campfire.resample(grid)
+    np.testing.assert_array_equal(resampled.resolving_power.values, resolving_power("PRISM", grid))
+    rest = ds.campfire.to_restframe(2.0)
+    np.testing.assert_array_equal(rest.resolving_power.values, resolving_power("PRISM", WAVE))
+    assert "resolving_power" not in rest.campfire.to_spectrum().to_xarray().coords
+    binned = rest.campfire.resample(grid / 3).resolving_power.values
+    np.testing.assert_allclose(binned, resolving_power("PRISM", grid), rtol=0.01)
+    assert "resolving_power" not in spectrum(grating="G395M+PRISM").to_xarray().coords
+    assert validate(rest) == validate(resampled) == ("wavelength",)
+    assert SpectrumData.from_xarray(ds).to_xarray().identical(ds)

@@ -27,9 +27,11 @@ from campfire.analysis.photometry import band_photometry
 from campfire.analysis.resample import resample_spectrum
 from campfire.analysis.stack import stack_spectra
 from campfire.collection.blocks import flam_of
+from campfire.convert.header import load_header
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.flags import DQFlags
 from campfire.kernels.bandpass import Bandpass
+from campfire.kernels.lsf import resolving_power
 from campfire.models import Photometry
 from campfire.schema import GRIDDED, NATIVE, PixelDQ, attrs_of, validate
 
@@ -397,6 +399,33 @@ def test_summary_and_picture() -> None:
     assert summary["redshift"] == (0.0, 0.4)
     axes = plot_collection(lazy)
     assert "9 PRISM spectra" in axes.get_title(loc="left") + axes.get_title() + axes.get_title(loc="right")
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_stack_lists_its_inputs_and_warns_of_rows_without_a_level(lazy: bool) -> None:
+    """Provenance: the header names the inputs; rows that cannot be normalised are named, never silent."""
+    ds = make(5)
+    ds.fnu.values[3] = -abs(ds.fnu.values[3])
+    opened = ds.chunk({"spectrum": 2}) if lazy else ds
+    whole = stack_collection(opened)
+    history = load_header(whole.attrs["fits_header"])["HISTORY"]
+    assert [line for line in history if line.startswith("input: ")] == [f"input: s{k}" for k in range(5)]
+    assert "covariance is not kept" in whole.attrs["history"]
+    with pytest.warns(CampfireWarning, match="1 of . spectra are left out.*: s3$"):
+        left = stack_collection(opened, normalize=(1.0, 2.0)).compute()
+    with pytest.warns(CampfireWarning, match="1 of 5 spectra are left out.*: s3$"):
+        single = stack_spectra(collection_spectra(ds), normalize=(1.0, 2.0))
+    np.testing.assert_allclose(left.fnu.values, single.fnu, rtol=1e-9)
+    assert left.spectrum_id.item() == single.spectrum_id == "stack:PRISM:5spectra"
+
+
+def test_resolving_power_travels_with_gridded_collections_and_stacks() -> None:
+    """R(wavelength) of the grating is a coordinate; a rest-frame stack, whose R is mixed, has none."""
+    gridded = resample_collection(MEMORY, GRID)
+    np.testing.assert_array_equal(gridded.resolving_power.values, resolving_power("PRISM", GRID))
+    stacked = stack_collection(MEMORY, grid=GRID)
+    np.testing.assert_array_equal(stacked.resolving_power.values, resolving_power("PRISM", GRID))
+    assert "resolving_power" not in stack_collection(MEMORY, grid=GRID, redshift=0.5).coords
 
 
 def test_to_spectra_and_back_through_stack_dataset() -> None:

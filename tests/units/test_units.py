@@ -88,3 +88,10 @@ def test_unit_texts_parse_in_astropy() -> None:
     for text in (WAVE_UNIT, FNU_UNIT, FLAM_UNIT):
         assert u.Unit(text)
     assert u.Unit(FLAM_UNIT) == u.erg / u.s / u.cm**2 / u.AA
+
+
+@pytest.mark.parametrize("value", ["text", ["a", "b"], [[1.0], [1.0, 2.0]]])
+def test_what_is_no_number_is_a_validation_error(value: object) -> None:
+    for convert in (to_micron, to_microjansky):
+        with pytest.raises(ValidationError, match="not numbers"):
+            convert(value)
