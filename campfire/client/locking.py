@@ -12,7 +12,7 @@ from campfire.client.collections import CollectionMethods
 from campfire.client.lockfile import FileVersion, Lock, LockedSpectrum, package_versions
 from campfire.client.lockinputs import spectrum_names
 from campfire.client.lockreport import Change, LockReport, SpectrumCheck, changes_table, file_version
-from campfire.client.planning import record_for
+from campfire.client.planning import in_threads, record_for
 from campfire.client.report import DownloadReport, FileEntry
 from campfire.config import origin
 from campfire.errors import DownloadError, ValidationError
@@ -87,7 +87,7 @@ class LockMethods(CollectionMethods):
         rows = {str(row["spectrum_id"]): row for row in columns}
         if not rows:
             raise ValidationError("there are no spectra to lock", hint="download some, or name some")
-        hashes = self._hashes({name: row["local_path"] for name, row in rows.items() if row["local_path"]})
+        hashes = _contents({name: row["local_path"] for name, row in rows.items() if row["local_path"]})
         unknown = [name for name, row in rows.items() if name not in hashes and not row["file_hash"]]
         if unknown:
             raise ValidationError(
@@ -103,8 +103,8 @@ class LockMethods(CollectionMethods):
     def check_lock(self, path: PathInput) -> LockReport:
         """Compare a lock file with the files on this disk, the catalogue and the packages; works offline.
 
-        Files are compared by their recorded hash where size and time are as recorded, else by their content.
-        The archive is compared as the last :meth:`sync` knew it.
+        Every file is read: neither its record nor the time of its last change is believed. The archive is
+        compared as the last :meth:`sync` knew it.
 
         Returns
         -------
@@ -231,7 +231,7 @@ class LockMethods(CollectionMethods):
             entry.spectrum_id: self._place(entry, rows.get(entry.spectrum_id)) for entry in lock.spectra
         }
         here = {name: str(place) for name, place in places.items() if place.is_file()}
-        hashes = self._hashes(here) if here else {}
+        hashes = _contents(here)
         catalogued = self.is_local
         checks = []
         for entry in lock.spectra:
@@ -270,6 +270,11 @@ class LockMethods(CollectionMethods):
             return former
         place = expected_path(self._context.paths, row)
         return former if former.is_file() and not place.is_file() else place
+
+
+def _contents(paths: Mapping[str, str]) -> dict[str, str]:
+    """Return the hash of every file, read now."""
+    return dict(zip(paths, in_threads(hash_file, list(paths.values())), strict=True))
 
 
 def _version_of(row: Mapping[str, Any]) -> FileVersion:

@@ -420,6 +420,21 @@ def test_check_lock_works_offline(archive: Path, tmp_path: Path) -> None:
         assert len(cf.changes()) == 0
 
 
+def test_a_file_that_rotted(here: Campfire, tmp_path: Path) -> None:
+    """Statement: another content is found where size and time are as recorded, too."""
+    shutil.copytree(here.data_dir, tmp_path / "mirror")
+    with Campfire(here.base_url, tmp_path / "mirror", token="any") as cf:
+        cf.lock(tmp_path / "a.lock")
+        row = cf.query_spectra()[0]
+        path = Path(str(row["local_path"]))
+        status, data = path.stat(), bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        (check,) = cf.check_lock(tmp_path / "a.lock").differences
+        assert (check.locked.spectrum_id, check.disk) == (str(row["spectrum_id"]), "changed")
+
+
 def test_a_file_that_was_altered_here(here: Campfire, tmp_path: Path) -> None:
     """Statement: another content at the place of a locked file is found, and never replaced by reproduce."""
     shutil.copytree(here.data_dir, tmp_path / "mirror")
