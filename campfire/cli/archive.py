@@ -81,6 +81,11 @@ def index_command(
     broken = report.get("broken") or []
     for entry in broken:
         warn(f"not indexed: {entry}")
+    if ignored := report["ignored"]:
+        warn(
+            f"{len(ignored)} files ignored, e.g. {ignored[0]}: products are named "
+            "OBSERVATION/OBSERVATION_GRATING_FILTER_SOURCE_spec.fits, in lowercase"
+        )
     return 1 if broken else 0
 
 

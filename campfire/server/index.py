@@ -36,6 +36,7 @@ class IndexReport(TypedDict):
     updated: list[str]
     removed: list[str]
     broken: list[str]
+    ignored: list[str]
     unchanged: int
     spectra: int
     objects: int
@@ -125,6 +126,7 @@ def index_root(
         "updated": sorted(plan.updated),
         "removed": sorted(plan.removed),
         "broken": [f"{path}: {why}" for path, why in sorted(plan.broken.items())],
+        "ignored": scanned.ignored,
         "unchanged": len(plan.spectra) - len(changed),
         "spectra": totals["spectra"],
         "objects": totals["objects"],

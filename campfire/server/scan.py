@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from campfire.store.files import FileRecord
 from campfire.store.serving.indexing import Indexed
 
 __all__ = ["Found", "Scanned", "scan"]
+
+_TEMPORARY = re.compile(r"_g\d+_spec\.fits$")  # of single groups: the pipeline leaves them behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """Products by spectrum id, and what could not be read: path below ``products/`` -> why."""
+    """Products by spectrum id; what could not be read: path below ``products/`` -> why; and paths whose names
+    are not those of products.
+    """
 
     found: dict[str, Found]
     broken: dict[str, str]
+    ignored: list[str]
 
 
 def scan(
@@ -55,7 +61,8 @@ def scan(
     note
         Called with how many of how many files were looked at.
     """
-    candidates = sorted(_candidates(paths.products), key=lambda item: item[1].spectrum_id)
+    ignored: list[str] = []
+    candidates = sorted(_candidates(paths.products, ignored), key=lambda item: item[1].spectrum_id)
     found: dict[str, Found] = {}
     broken: dict[str, str] = {}
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
@@ -68,11 +75,11 @@ def scan(
                 broken[str(path.relative_to(paths.products))] = f"{name.spectrum_id} is there twice"
             if note is not None:
                 note(count, len(candidates))
-    return Scanned(found, broken)
+    return Scanned(found, broken, ignored)
 
 
-def _candidates(products: Path) -> Iterator[tuple[Path, ProductName]]:
-    """Yield files that have exactly the name of a product of the folder's observation."""
+def _candidates(products: Path, ignored: list[str]) -> Iterator[tuple[Path, ProductName]]:
+    """Yield files that have exactly the name of a product of the folder's observation; note the others."""
     if not products.is_dir():
         return
     for folder in sorted(products.iterdir()):
@@ -82,6 +89,8 @@ def _candidates(products: Path) -> Iterator[tuple[Path, ProductName]]:
             name = parse_product_name(path)
             if name is not None and name.kind == "spec" and name.observation == folder.name:
                 yield path, name
+            elif not (path.name.startswith(".") or _TEMPORARY.search(path.name)):
+                ignored.append(f"{folder.name}/{path.name}")
 
 
 Problems = list[tuple[Path, str]]

@@ -161,6 +161,31 @@ def test_login_whoami_logout_with_accounts(archive: Path, tmp_path: Path) -> Non
         assert call("whoami", "--base-url", url).returncode == 1
 
 
+def test_accounts_are_those_of_the_folder_one_is_in(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Statement: --root, CAMPFIRE_ROOT, this folder, in that order; grants are for programs there are."""
+    from campfire.cli import main
+    from campfire.server.accounts import Accounts
+
+    root, email = tmp_path / "archive", "me@example.org"
+    shutil.copytree(archive / "meta", root / "meta")
+    monkeypatch.delenv("CAMPFIRE_ROOT", raising=False)
+    monkeypatch.chdir(root)
+    with Accounts(root) as accounts:
+        user = accounts.add_user(email)
+        assert main(["user", "grant", email, "GTO_Wide"]) == 0
+        assert accounts.grants_of(user.id) == {"gto_wide"}
+        capsys.readouterr()
+        assert main(["user", "grant", email, "gto_wild"]) == 1
+        assert "gto_wide" in capsys.readouterr().err
+        assert accounts.grants_of(user.id) == {"gto_wide"}
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("CAMPFIRE_ROOT", str(tmp_path / "other"))
+    assert main(["user", "key", email]) == 1
+    assert main(["user", "key", email, "--root", str(root)]) == 0
+
+
 def test_serve_prints_its_address_first_and_stops_gracefully(archive: Path) -> None:
     import signal
     from urllib.request import Request, urlopen
