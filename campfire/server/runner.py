@@ -121,10 +121,11 @@ def serve(
     app = create_app(path, open_access=open_access, fixed=fixed, base_url=base_url)
     try:
         _check_address(path, host, open_access)
-        with _listen(host, port) as sock, _stoppable(), _logging():
+        server = _server(app)
+        with _listen(host, port) as sock, _stoppable(server), _logging():
             if ready is not None:
                 ready(_url(sock, host))
-            _server(app).run(sockets=[sock])
+            server.run(sockets=[sock])
     finally:
         app.state.archive.close()
 
@@ -148,10 +149,14 @@ def _logging() -> Iterator[None]:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGINT and SIGTERM mean a graceful stop only: uvicorn sends them again when it has stopped."""
+def _stoppable(server: uvicorn.Server) -> Iterator[None]:
+    """Let SIGINT and SIGTERM mean a graceful stop only, from before uvicorn listens to them.
+
+    It sends them again when it has stopped.
+    """
 
     def stopped(number: int, frame: Any) -> None:
+        server.should_exit = True
         logging.getLogger(__name__).info("stopped by signal %d", number)
 
     if threading.current_thread() is not threading.main_thread():

@@ -157,3 +157,13 @@ def test_a_second_server_shares_the_secret(fresh_root: Path) -> None:
         moved = link.replace(one.removesuffix("/api/v1"), other.removesuffix("/api/v1"))
         assert moved != link
         assert client.get(moved).status_code == 200
+
+
+def test_a_signal_before_it_has_started_stops_it_too(template: Path) -> None:
+    """Statement: graceful stop; also of whoever read the address and sends the signal at once."""
+
+    def stop_at_once(url: str) -> None:
+        del url
+        signal.raise_signal(signal.SIGTERM)
+
+    serve(template, port=0, open_access=True, ready=stop_at_once)
