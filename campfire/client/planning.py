@@ -82,6 +82,13 @@ def plan_files(
     """
 
     def one(row: Row) -> Planned:
+        try:
+            return readable(row)
+        except OSError as err:  # somebody's file that may not be read, a folder in its place
+            path = expected_path(paths, row)
+            return Planned(row, path, "refuse", f"cannot read {path}: {err.strerror or err}")
+
+    def readable(row: Row) -> Planned:
         spectrum_id = str(row["spectrum_id"])
         try:
             path, server_hash = expected_path(paths, row), expected_hash(row)

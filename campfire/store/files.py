@@ -115,7 +115,7 @@ def check(path: Path, record: FileRecord) -> State:
     """
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return "missing"
     if status.st_size < record.size:
         return "truncated"

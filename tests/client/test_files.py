@@ -284,6 +284,24 @@ def test_the_archives_own_content_is_taken_over(cf: Campfire, service: Service) 
     assert cf.verify() == {"ok": 1, "missing": [], "changed": [], "truncated": [], "untracked": []}
 
 
+def test_what_is_in_the_way_stops_only_its_own_file(cf: Campfire) -> None:
+    """Statement: a folder or a file where another thing belongs fails those files, and is kept."""
+    report = cf.download(everything=True)
+    paths = {entry["spectrum_id"]: Path(entry["path"]) for entry in report.files}
+    (one, first), *rest = paths.items()
+    other = next(path for _, path in rest if path.parent != first.parent)
+    first.unlink()
+    first.mkdir()
+    shutil.rmtree(other.parent)
+    other.parent.write_text("of the user")
+    blocked = {name for name, path in rest if path.parent == other.parent}
+    with pytest.warns(CampfireWarning, match=f"{len(blocked) + 1} of .* files failed"):
+        report = cf.download(everything=True)
+    assert {name for name, state in states(report).items() if state == "failed"} == {one, *blocked}
+    assert first.is_dir()
+    assert other.parent.read_text() == "of the user"
+
+
 # --- staleness ---------------------------------------------------------------------------------------------
 
 
