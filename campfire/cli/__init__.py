@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
 
-from campfire.errors import CampfireError
+from campfire.errors import CampfireError, CampfireWarning
 
 __all__ = ["cli", "main"]
 
@@ -112,7 +115,8 @@ def main(args: list[str] | None = None) -> int:
     # https://no-color.org: present and not empty; click does not look for it.
     color = False if os.environ.get("NO_COLOR") else None
     try:
-        result: Any = cli.main(args=args, prog_name="campfire", standalone_mode=False, color=color)
+        with _warnings_in_one_line(color):
+            result: Any = cli.main(args=args, prog_name="campfire", standalone_mode=False, color=color)
     except click.exceptions.Exit as err:
         return err.exit_code
     except click.ClickException as err:
@@ -133,6 +137,22 @@ def main(args: list[str] | None = None) -> int:
         _forget_stdout()
         return _failed(err, color)
     return result if isinstance(result, int) else 0
+
+
+@contextmanager
+def _warnings_in_one_line(color: bool | None) -> Iterator[None]:
+    """Show our own warnings as the command line shows everything else, without file names and code."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def one_line(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, CampfireWarning):
+                click.secho(f"⚠ {message}", fg="yellow", err=True, color=color)
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = one_line
+        yield
 
 
 def _failed(error: Exception, color: bool | None) -> int:

@@ -361,7 +361,7 @@ def _query(table: TableName, options: Any) -> Query:
 
 
 def _photo_z(records: Sequence[Row]) -> Row:
-    """Return the photometric redshift of the record that stands for an object, as the catalogue derives it."""
+    """Return the photo-z of the record that stands for an object, as the catalogue derives it."""
     names = ("photo_z", "photo_z_err_lo", "photo_z_err_hi")
     known = next((record for record in records if record.get("photo_z") is not None), None)
     return {} if known is None else {name: known.get(name) for name in names}

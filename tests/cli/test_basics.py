@@ -242,3 +242,21 @@ def test_the_shell_completes(words: str, offered: str) -> None:
         timeout=60,
     )
     assert f"plain,{offered}" in run.stdout.splitlines()
+
+
+def test_warnings_take_one_line_without_file_names(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import warnings
+
+    from campfire.errors import CampfireWarning
+
+    @click.command()
+    def command() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("3 of 9 files failed", CampfireWarning, stacklevel=1)
+
+    monkeypatch.setattr("campfire.cli.cli", command)
+    assert main([]) == 0
+    assert capsys.readouterr().err == "⚠ 3 of 9 files failed\n"
