@@ -23,7 +23,8 @@ demo: $(STAMP)
 	MPLBACKEND=agg $(BIN)/campfire demo --root demo
 
 test: lint types
-	MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadfile
+	MPLBACKEND=agg $(BIN)/python -m pytest -q -n 2 --doctest-modules campfire
+	MPLBACKEND=agg $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
