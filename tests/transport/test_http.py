@@ -353,11 +353,11 @@ def test_at_most_ten_calls_at_once(stub: Stub) -> None:
             with lock:
                 busy += 1
                 most = max(most, busy)
-            time.sleep(0.005)
+            full.wait(timeout=30)  # only ten in their slots together get on
             with lock:
                 busy -= 1
 
-    limit = RateLimit(1000, 60.0, 10)
+    limit, full = RateLimit(1000, 60.0, 10), threading.Barrier(10)
     threads = [threading.Thread(target=counted, args=(limit,)) for _ in range(40)]
     for thread in threads:
         thread.start()
