@@ -259,7 +259,7 @@ def summarise(ds: xr.Dataset) -> dict[str, Any]:
         "pixels": pixel.shape[1],
         "state": "gridded" if state[1] == "wavelength" else "native",
         "lazy": pixel.chunks is not None,
-        "bytes": int(sum(v.nbytes for v in ds.variables.values() if len(v.dims) == 2)),
+        "bytes": int(sum(v.nbytes for v in ds.variables.values() if len(v.dims) > 1)),
     }
     if "redshift" in ds.coords:
         redshift = np.asarray(ds["redshift"].values, dtype=np.float64)

@@ -7,18 +7,24 @@ together read and work once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from campfire import schema
 from campfire.errors import ValidationError
+from campfire.kernels.lsf import GRATINGS, resolving_power
 from campfire.schema import PixelDQ
 from campfire.units import fnu_to_flam
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
     from numpy.typing import NDArray
+
+    from campfire.typing import FloatArray
 
 __all__ = [
     "RowFunction",
@@ -27,6 +33,7 @@ __all__ = [
     "flam_of",
     "is_lazy",
     "over_rows",
+    "power_coordinate",
     "row_arrays",
     "steady",
 ]
@@ -102,6 +109,58 @@ def flam_of(density: Any, wavelength: Any) -> Any:
         along[-wavelength.ndim :],
         dtype=density.dtype,
         meta=np.empty((0,) * density.ndim, dtype=density.dtype),
+    )
+
+
+def power_coordinate(gratings: Sequence[str], wavelength: Any, rows: Any = None) -> dict[str, Any]:
+    """Return the coordinate ``resolving_power`` of a collection: name -> (dims, values, attrs).
+
+    Parameters
+    ----------
+    gratings
+        One a row; all the same where the wavelengths are two-dimensional.
+    wavelength
+        Observed, microns: (spectrum, pixel), numpy or dask, or (wavelength,) numpy.
+    rows
+        Blocks of rows, where the values of rows of several gratings on one grid are to be lazy.
+
+    Returns
+    -------
+    dict
+        Empty where no disperser has a table. Values have the shape of ``wavelength`` and are lazy if it is,
+        NaN in the padding; for several gratings (spectrum, wavelength), NaN in rows without a table.
+
+    Examples
+    --------
+    >>> power_coordinate(["PRISM"], np.array([[1.2, np.nan]]))["resolving_power"][:2]
+    (('spectrum', 'pixel'), array([[31., nan]]))
+    """
+    names = list(dict.fromkeys(gratings))
+    known = [name.upper() in GRATINGS for name in names]
+    if not any(known):
+        return {}
+    attrs = schema.attrs_of("resolving_power")
+    if len(names) == 1:
+        dims = schema.SPECTRUM if wavelength.ndim == 1 else schema.NATIVE
+        power = partial(resolving_power, names[0])
+        if isinstance(wavelength, np.ndarray):
+            return {"resolving_power": (dims, power(wavelength), attrs)}
+        lazy = wavelength.map_blocks(power, dtype=np.float64, meta=np.empty((0, 0)))
+        return {"resolving_power": (dims, lazy, attrs)}
+    table = np.full((len(names), wavelength.size), np.nan)
+    for number in np.flatnonzero(known):
+        table[number] = resolving_power(names[number], wavelength)
+    code = np.array([names.index(name) for name in gratings])
+    values: Any = table[code] if rows is None else _taken(code, table, rows)
+    return {"resolving_power": (schema.GRIDDED, values, attrs)}
+
+
+def _taken(code: NDArray[Any], table: FloatArray, rows: Any) -> Any:
+    """Return ``table[code]`` in blocks of rows."""
+    lazy = dask_array().from_array(code, chunks=(rows,))
+    take = partial(np.take, table, axis=0)
+    return lazy.map_blocks(
+        take, new_axis=1, chunks=(rows, (table.shape[1],)), dtype=table.dtype, meta=np.empty((0, 0))
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from campfire.collection.blocks import dask_array, flam_of
+from campfire.collection.blocks import dask_array, flam_of, power_coordinate
 from campfire.collection.coords import row_coordinates, text_array
 from campfire.collection.pixels import FIELDS, field_dtypes
 from campfire.collection.reader import block_dtype, layouts_of, read_block, read_records, read_variable
@@ -72,7 +72,8 @@ def open_tree(
         One child a grating, in order of first appearance. Each holds ``fnu``, ``fnu_err`` (microjansky),
         ``flam``, ``flam_err`` (erg s-1 cm-2 angstrom-1, computed from f_nu with the exact speed of light),
         ``dq`` and ``n_pixels`` over (spectrum, pixel), with two-dimensional ``wavelength`` (microns), or over
-        (spectrum, wavelength) with a grid. Rows keep the order in which they were given. Beyond the
+        (spectrum, wavelength) with a grid; the coordinate ``resolving_power`` follows from wavelength and
+        grating, where that is a known one. Rows keep the order in which they were given. Beyond the
         ``n_pixels`` of a row everything is NaN, and ``OUTSIDE`` in ``dq``.
 
     Raises
@@ -205,6 +206,7 @@ def _group(
     coords = coords | {
         "wavelength": (NATIVE, fields["wavelength"], attrs_of("wavelength")),
         "grating": ((), text_array([grating]).reshape(()), {"long_name": "disperser"}),
+        **power_coordinate([grating], fields["wavelength"]),
     }
     extractions = {(s.file if isinstance(s, CacheRow) else s).extraction for s in sources}
     history = f"opened {len(sources)} {grating} spectra, {', '.join(sorted(extractions))} extraction"

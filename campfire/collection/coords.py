@@ -10,9 +10,10 @@ import numpy as np
 from campfire.columns import OBJECT_COLUMNS, SPECTRUM_COLUMNS
 
 if TYPE_CHECKING:
+    import xarray as xr
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["row_coordinates", "text_array"]
+__all__ = ["gratings_of", "row_coordinates", "text_array"]
 
 
 def text_array(values: Iterable[Any]) -> NDArray[Any]:
@@ -24,6 +25,12 @@ def text_array(values: Iterable[Any]) -> NDArray[Any]:
     ['PRISM', '']
     """
     return np.array(["" if v is None else str(v) for v in values], dtype=np.dtypes.StringDType())
+
+
+def gratings_of(ds: xr.Dataset) -> list[str]:
+    """Return the grating of every row: mostly one for all, one each where collections were joined."""
+    given = ds["grating"].values.tolist() if "grating" in ds.coords else ""
+    return given if isinstance(given, list) else [str(given)] * ds.sizes["spectrum"]
 
 
 def _joined(value: Any) -> str:

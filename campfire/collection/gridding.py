@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.collection.blocks import check_collection, flam_of, over_rows, steady
+from campfire.collection.blocks import check_collection, flam_of, over_rows, power_coordinate, steady
+from campfire.collection.coords import gratings_of
 from campfire.convert import append_history
-from campfire.convert.dataset import lsf_coordinate
 from campfire.errors import ValidationError
 from campfire.kernels.grids import check_grid, pixel_edges
 from campfire.kernels.pieces import cut
@@ -97,10 +97,8 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike) -> xr.Dataset:
     result = ds.drop_vars([name for name in ds.variables if set(ds[name].dims) & {"pixel", "wavelength"}])
     result = result.drop_vars("n_pixels", errors="ignore")
     wavelength_attrs = attrs_of("wavelength")
-    grating = str(ds["grating"].item()) if "grating" in ds.coords else ""
-    result = result.assign_coords(
-        wavelength=("wavelength", centres, wavelength_attrs), **lsf_coordinate(grating, centres)
-    )
+    power = power_coordinate(gratings_of(ds), centres, ds["fnu"].chunksizes.get("spectrum"))
+    result = result.assign_coords(wavelength=("wavelength", centres, wavelength_attrs), **power)
     result = result.assign({name: (GRIDDED, fields[name], attrs_of(name)) for name in GRID_OUTPUTS})
     result = result.assign(flam_variables(result))
     step = f"resampled onto {centres.size} pixels, {centres[0]:g} to {centres[-1]:g} um, flux conserving"

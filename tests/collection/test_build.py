@@ -20,6 +20,7 @@ from campfire.collection.build import open_tree
 from campfire.collection.sources import FileSource
 from campfire.errors import NotFoundError, ValidationError
 from campfire.formats.fits import read_spectrum
+from campfire.kernels.lsf import resolving_power
 from campfire.schema import NATIVE, PixelDQ, validate
 from campfire.units import fnu_to_flam
 
@@ -195,6 +196,59 @@ def test_goes_through_zarr_unwarned(archive: Any, tmp_path: Path) -> None:
         ds = back[grating].to_dataset().set_xindex("spectrum_id").compute()
         xr.testing.assert_equal(ds, node.to_dataset().compute())
         assert ds.object_id.dtype == np.dtypes.StringDType()
+
+
+@CACHES
+def test_resolving_power_of_rows_as_observed(archive: Any, tmp_path: Path, cached: bool) -> None:
+    """As lazy and chunked as the wavelengths, NaN in the padding; it outlives Zarr, selection, joining and
+    the way to single spectra and to one grid. Nothing is stored for it: it follows from what is."""
+    cache = tmp_path / "cache" if cached else None
+    tree = open_tree(archive.sources, archive.columns, cache_dir=cache, chunks=3)
+    for grating, node in tree.children.items():
+        ds = node.to_dataset()
+        power = ds.resolving_power
+        assert power.chunks == ds.wavelength.chunks is not None
+        assert power.dims == NATIVE
+        assert power.attrs["units"] == "1"
+        np.testing.assert_array_equal(power.values, resolving_power(grating, ds.wavelength.values))
+        np.testing.assert_array_equal(np.isnan(power.values), np.isnan(ds.wavelength.values))
+        assert np.isfinite(power.values).any()
+        part = ds.campfire.select(min_snr=4).isel(pixel=slice(5, 20))
+        np.testing.assert_array_equal(part.resolving_power, resolving_power(grating, part.wavelength))
+        joined = xr.concat([ds.isel(spectrum=[2]), ds.isel(spectrum=[0, 1])], dim="spectrum")
+        np.testing.assert_array_equal(joined.resolving_power, power.isel(spectrum=[2, 0, 1]))
+        grid = np.linspace(1.2, 4.8, 30)
+        gridded = ds.campfire.resample(grid)
+        np.testing.assert_array_equal(gridded.resolving_power, resolving_power(grating, grid))
+        for spectrum in ds.campfire.to_spectra()[1:3]:  # the first is at redshift 0
+            single = spectrum.to_xarray().resolving_power
+            np.testing.assert_array_equal(single, resolving_power(grating, spectrum.wavelength))
+    tree.to_zarr(tmp_path / "saved.zarr", zarr_format=3, consolidated=False)
+    with xr.open_datatree(tmp_path / "saved.zarr", engine="zarr", consolidated=False) as again:
+        for grating, node in tree.children.items():
+            assert "resolving_power" in again[grating].coords
+            np.testing.assert_array_equal(again[grating].resolving_power, node.resolving_power)
+    numpy = open_tree(archive.sources, archive.columns, cache_dir=cache, chunks=None)
+    assert isinstance(numpy["PRISM"].resolving_power.data, np.ndarray)
+
+
+def test_resolving_power_where_gratings_differ_or_are_not_known(archive: Any) -> None:
+    """Rows of several gratings on one grid have their own each; one without a table has none."""
+    grid = np.linspace(1.2, 4.8, 30)
+    for chunks in (2, None):
+        tree = open_tree(archive.sources, archive.columns, chunks=chunks, grid=grid)
+        rows = [tree[name].to_dataset().drop_vars("n_pixels", errors="ignore") for name in tree.children]
+        mixed = xr.concat(
+            rows, dim="spectrum", data_vars="all", coords="different", compat="equals", join="outer"
+        )
+        assert validate(mixed) == ("spectrum", "wavelength")
+        twice = mixed.campfire.resample(grid[2:-2])
+        for ds in (mixed, twice):
+            wanted = [resolving_power(name, ds.wavelength.values) for name in ds.grating.values.tolist()]
+            np.testing.assert_array_equal(ds.resolving_power.values, wanted)
+        assert (twice.resolving_power.chunks is None) == (chunks is None)
+    columns = archive.columns | {"grating": ["NEW"] * len(archive.sources)}
+    assert "resolving_power" not in open_tree(archive.sources, columns)["NEW"].coords
 
 
 def test_attributes_survive_json(archive: Any) -> None:
