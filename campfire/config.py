@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -125,7 +126,7 @@ def safe_component(text: str, what: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DataPaths:
     """The files below one data directory.
 
@@ -153,10 +154,15 @@ class DataPaths:
         """The catalogue (SQLite)."""
         return self.meta / "campfire.db"
 
-    @property
+    @cached_property  # asked for with every file
     def products(self) -> Path:
         """FITS files, one folder an observation; shared with the reduction pipeline."""
         return self.root / "products"
+
+    @property
+    def locks(self) -> Path:
+        """Locks between processes that fetch files at the same time."""
+        return self.root / ".locks"
 
     @property
     def imaging(self) -> Path:

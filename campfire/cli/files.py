@@ -37,7 +37,7 @@ PAGER_ROWS = 30
 @click.command(
     "download",
     epilog="Examples: campfire download --obs ember_uds_p4 ember_uds_p5 --grating PRISM; "
-    "campfire download --stale --yes; campfire download --program ember-uds --dry-run",
+    "campfire download --stale --yes; campfire download --lock paper.lock --dry-run",
 )
 @click.option("--obs", cls=ListOption, help="Observations.")
 @click.option("--program", cls=ListOption, help="Program slugs.")
@@ -45,6 +45,7 @@ PAGER_ROWS = 30
 @click.option("--grating", cls=ListOption, help="Gratings.")
 @click.option("--stale", is_flag=True, help="Only files that changed on the server.")
 @click.option("--all", "everything", is_flag=True, help="Everything.")
+@click.option("--lock", type=click.Path(dir_okay=False), help="Exactly the files of this lock file.")
 @click.option(
     "--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Parallel downloads."
 )
@@ -59,6 +60,7 @@ def download_command(
     grating: tuple[str, ...],
     stale: bool,
     everything: bool,
+    lock: str | None,
     workers: int,
     yes: bool,
     dry_run: bool,
@@ -82,9 +84,10 @@ def download_command(
             )
             if values
         }
-        if not (filters or stale or everything):
+        if not (filters or stale or everything or lock):
             return _list_observations(cf, as_json)
         options = filters | {"stale_only": stale, "everything": everything, "max_workers": workers}
+        options |= {"lock": lock}
         plan = cf.download(**options, dry_run=True)
         planned = [entry for entry in plan.files if entry["state"] == "planned"]
         size = sum(entry["bytes"] or 0 for entry in planned)
@@ -99,6 +102,8 @@ def download_command(
             try:
                 report: Any = cf.download(**options, progress=progress)
             except DownloadError as err:
+                if lock is not None and err.report is not None:
+                    return _not_as_locked(err, as_json)
                 if err.report is None:
                     raise
                 report = err.report
@@ -162,6 +167,16 @@ def _report(report: Any, as_json: bool, *, dry_run: bool) -> int:
             f"{len(failed)} of {len(report.files)} files failed; run the same command again to try them again"
         )
     return 1 if failed else 0
+
+
+def _not_as_locked(err: DownloadError, as_json: bool) -> int:
+    report: Any = err.report
+    if as_json:
+        echo_json(report.as_dict())
+    for check in report.differences:
+        click.secho(f"✗ {check.locked.spectrum_id}: {check}", fg="red", err=True)
+    warn(err.message)
+    return 1
 
 
 @click.command("verify", epilog="Example: campfire verify --repair")

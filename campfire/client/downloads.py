@@ -86,7 +86,7 @@ def run_download(
             for item in plan:
                 if item.found is not None:
                     recorder.note(item.found)
-            _tidy(plan, todo)
+            _tidy(context.paths.locks, plan, todo)
             if todo:
                 _check_space(context.paths.products, todo)
                 _fetch(context, todo, entries, recorder, workers, keep_old, progress)
@@ -98,13 +98,13 @@ def run_download(
     return report
 
 
-def _tidy(plan: list[Planned], todo: list[Planned]) -> None:
+def _tidy(locks: Path, plan: list[Planned], todo: list[Planned]) -> None:
     """Remove what crashed runs left in folders in which nothing is going to be fetched."""
     from campfire.transport.partial import sweep
 
     busy = {item.path.parent for item in todo if item.path is not None}
     for folder in {item.path.parent for item in plan if item.path is not None} - busy:
-        sweep(folder)
+        sweep(folder, locks)
 
 
 def _fetch(
@@ -137,7 +137,8 @@ def _fetch(
         if progress is not None:
             progress("download", done, len(files))
 
-    Downloader(context.http(), addresses, workers=workers).fetch_all(files, finished)
+    downloader = Downloader(context.http(), addresses, locks=context.paths.locks, workers=workers)
+    downloader.fetch_all(files, finished)
 
 
 def _entry(item: Planned) -> FileEntry:

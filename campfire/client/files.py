@@ -16,6 +16,7 @@ from campfire.client.checking import Verification, verify_files
 from campfire.client.downloads import run_download
 from campfire.client.kept import server_folder, write_whole
 from campfire.client.report import DownloadReport
+from campfire.client.reproducing import reproduce
 from campfire.errors import NotFoundError, ValidationError
 from campfire.query import Query, QueryOptions, did_you_mean
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from campfire.store.catalog import Catalog
     from campfire.typing import (
         Extraction,
+        PathInput,
         ProgressCallback,
         RedshiftFit,
         Row,
@@ -105,6 +107,7 @@ class FileMethods(ClientBase):
         *,
         spectrum_ids: Sequence[str] | str | None = None,
         everything: bool = False,
+        lock: PathInput | None = None,
         dry_run: bool = False,
         keep_old: bool = False,
         replace_local: bool = False,
@@ -125,6 +128,8 @@ class FileMethods(ClientBase):
             Files fetched at once, up to 32.
         everything
             All spectra, without a filter.
+        lock
+            Exactly the files of this lock file, and nothing else; see :meth:`Campfire.reproduce`.
         dry_run
             Change nothing; the report's files say what would be done.
         keep_old
@@ -146,13 +151,28 @@ class FileMethods(ClientBase):
         NotFoundError
             For an unknown spectrum id.
         DownloadError
-            If everything failed (with ``report``), or there is no space.
+            If everything failed (with ``report``), or there is no space; with ``lock``, if some files cannot
+            be had as they were locked (with the :class:`LockReport` as ``report``).
         """
         if not isinstance(max_workers, int) or not 1 <= max_workers <= _MOST_WORKERS:
             raise ValidationError(f"max_workers={max_workers!r}", hint=f"1 to {_MOST_WORKERS}")
+        named = [observations, programs, fields, gratings, spectrum_ids]
+        if lock is not None:
+            if any(value is not None for value in named) or stale_only or everything or replace_local:
+                raise ValidationError(
+                    "lock= says which files are wanted",
+                    hint="leave out filters, stale_only and replace_local",
+                )
+            return reproduce(
+                self._context,
+                lock,
+                workers=max_workers,
+                dry_run=dry_run,
+                keep_old=keep_old,
+                progress=progress,
+            )
         filters = QueryOptions(observations=observations, programs=programs, fields=fields, gratings=gratings)
-        given = [value for value in (*filters.values(), spectrum_ids) if value is not None]
-        if not (given or stale_only or everything):
+        if not (any(value is not None for value in named) or stale_only or everything):
             raise ValidationError(
                 "download() was given no filter",
                 hint="e.g. observations=[...], gratings=['PRISM'], or everything=True for all",

@@ -137,7 +137,9 @@ class FileKeeper:
             row.get("file_size"),
             overwrite=overwrite,
         )
-        outcome = Downloader(context.http(), SignedAddresses(context.api()), workers=1).fetch(wanted)
+        addresses = SignedAddresses(context.api())
+        downloader = Downloader(context.http(), addresses, locks=context.paths.locks, workers=1)
+        outcome = downloader.fetch(wanted)
         record = record_for(context.paths, spectrum_id, target, outcome.file_hash, ours=True)
         book = context.record_book()
         if book is not None:

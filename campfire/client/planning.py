@@ -59,7 +59,7 @@ def _tag(path: Path) -> str:
 def record_for(paths: DataPaths, spectrum_id: str, path: Path, digest: str, *, ours: bool) -> FileRecord:
     """Return the record of a file as it is on the disk now."""
     status = path.stat()
-    relative = path.relative_to(paths.products).as_posix()
+    relative = path.as_posix().removeprefix(f"{paths.products.as_posix()}/")
     origin = "download" if ours else "found"
     return FileRecord(spectrum_id, relative, digest, status.st_size, status.st_mtime, origin)  # type: ignore[arg-type]
 

@@ -126,13 +126,22 @@ class Downloader:
         Opens addresses, without credentials.
     addresses
         Gives them.
+    locks
+        Folder of the locks between processes, common to all that fetch into the same places.
     workers
         Files under way at once.
     """
 
     def __init__(
-        self, http: Http, addresses: Addresses, *, workers: int = 4, retry: RetryPolicy | None = None
+        self,
+        http: Http,
+        addresses: Addresses,
+        *,
+        locks: Path,
+        workers: int = 4,
+        retry: RetryPolicy | None = None,
     ) -> None:
+        self._locks = locks
         self._http = http
         self._addresses = addresses
         self._workers = workers
@@ -155,13 +164,8 @@ class Downloader:
         wanted = state.wanted
         with _DiskErrors(wanted):
             wanted.target.parent.mkdir(parents=True, exist_ok=True)
-            guard = lock_for(wanted)
-            with guard:
-                try:
-                    return self._locked(state)
-                finally:
-                    # Unlinked while held: whoever still waits on this name looks at the target again.
-                    Path(guard.lock_file).unlink(missing_ok=True)
+            with lock_for(key_of(wanted), self._locks):
+                return self._locked(state)
 
     def _locked(self, state: _Transfer) -> Outcome:
         wanted = state.wanted
@@ -212,7 +216,6 @@ class Downloader:
                     raise DownloadError(str(err), hint="what is here already is kept; try again") from err
                 self._pacing.pause(pause)
             else:
-                # Outside the place in the pool: the disk settles while the next transfer is under way.
                 self._publish(state)
                 self._pacing.fine()
                 return Outcome(wanted, "downloaded", state.transferred, size, digest)
@@ -233,7 +236,7 @@ class Downloader:
             if folder not in self._folders:
                 self._folders[folder] = leftovers(folder)
             found = self._folders[folder].pop(key_of(wanted), [])
-        parts = sorted((p for p in found if p.suffix == ".part"), key=lambda p: -_size(p))
+        parts = sorted(found, key=lambda p: -_size(p))
         usable = [p for p in parts if wanted.file_hash and tag_of(p) and _size(p)]
         for part in parts:
             if part not in usable[:1]:
@@ -340,8 +343,11 @@ class Downloader:
         A file that fails does not stop the others. On Ctrl-C the workers stop at once, and what came so
         far stays for the next run.
         """
-        for folder in {w.target.parent for w in files}:
-            sweep(folder, keep={key_of(w) for w in files if w.target.parent == folder})
+        folders: dict[Path, set[str]] = {}
+        for wanted in files:
+            folders.setdefault(wanted.target.parent, set()).add(key_of(wanted))
+        for folder, keys in folders.items():
+            sweep(folder, self._locks, keep=keys)
         waiting: queue.SimpleQueue[Wanted] = queue.SimpleQueue()
         results: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
         for wanted in files:
@@ -361,8 +367,7 @@ class Downloader:
                         results.put(err)
 
         # Daemons: a read that hangs must not keep the interpreter from ending after Ctrl-C.
-        # Twice as many as may transfer at once: the others wait for the disk.
-        count = min(2 * self._workers, len(files))
+        count = min(self._workers, len(files))
         threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
         try:
             for thread in threads:
@@ -377,7 +382,7 @@ class Downloader:
             end = time.monotonic() + 2.0
             for thread in threads:
                 thread.join(timeout=max(0.0, end - time.monotonic()))
-        for folder in {w.target.parent for w in files}:
+        for folder in folders:
             _sync_folder(folder)
 
 

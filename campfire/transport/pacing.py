@@ -33,20 +33,20 @@ class Pacing:
         self._busy = 0
         self._not_before = 0.0
         self._calm = 0
-        self._stop = False
+        self._stopped = threading.Event()
         self._unreachable = 0
         self._closed: str | None = None
         self._changed = threading.Condition()
 
     def stop(self) -> None:
         """Make every worker give up at its next step."""
+        self._stopped.set()
         with self._changed:
-            self._stop = True
             self._changed.notify_all()
 
     def check(self) -> None:
         """Raise :class:`Stopped` once :meth:`stop` was called."""
-        if self._stop:
+        if self._stopped.is_set():
             raise Stopped
 
     def close(self, why: str) -> None:
@@ -78,7 +78,7 @@ class Pacing:
     def __exit__(self, *exc: object) -> None:
         with self._changed:
             self._busy -= 1
-            self._changed.notify_all()
+            self._changed.notify()
 
     def slower(self, seconds: float) -> None:
         """Start nothing for some seconds, and from then on half as much at once."""
@@ -90,11 +90,8 @@ class Pacing:
 
     def pause(self, seconds: float) -> None:
         """Wait, unless stopped meanwhile."""
-        end = time.monotonic() + seconds
-        with self._changed:
-            while (left := end - time.monotonic()) > 0:
-                self.check()
-                self._changed.wait(left)
+        self._stopped.wait(seconds)
+        self.check()
 
     def fine(self) -> None:
         """Count one success."""
@@ -104,7 +101,7 @@ class Pacing:
             if self._calm >= _RECOVERY and self._allowed < self._most:
                 self._allowed += 1
                 self._calm = 0
-                self._changed.notify_all()
+                self._changed.notify()
 
     @property
     def allowed(self) -> int:

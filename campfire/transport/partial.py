@@ -6,7 +6,9 @@ import base64
 import binascii
 import hashlib
 import os
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ __all__ = ["Wanted", "hash_file", "key_of", "leftovers", "lock_for", "part_path"
 
 _BLOCK = 1 << 20
 _LONGEST_TAG = 96  # bytes of an entity tag that still fit into a file name
+_PART = re.compile(r"\.([0-9a-f]{32})\.[^.]+\.part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,13 @@ def hash_file(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def lock_for(wanted: Wanted) -> FileLock:
-    """Return the lock that keeps other threads and processes off the same content."""
-    return FileLock(wanted.target.with_name(f".{key_of(wanted)}.lock"), is_singleton=False)
+def lock_for(key: str, locks: Path) -> FileLock:
+    """Return the lock that keeps other threads and processes off the same content.
+
+    The locks are a few hundred files that stay, each for a share of all contents: a file a content would
+    have to be removed again, which is a race between those who wait for it, and slow on some file systems.
+    """
+    return FileLock(locks / f"{key[:2]}.lock", is_singleton=False)
 
 
 def part_path(wanted: Wanted, etag: str | None) -> Path:
@@ -84,29 +91,20 @@ def tag_of(part: Path) -> str | None:
         return None
 
 
-def _split(name: str) -> tuple[str, str] | None:
-    pieces = name.split(".")
-    if name.startswith(".") and pieces[-1] in {"part", "lock"} and len(pieces) in (3, 4):
-        key = pieces[1]
-        if len(key) == 32 and all(c in "0123456789abcdef" for c in key):
-            return key, pieces[-1]
-    return None
-
-
 def leftovers(folder: Path) -> dict[str, list[Path]]:
-    """Return the partial files and locks in a folder by key; nothing of anybody else's is in it."""
+    """Return the partial files in a folder by key; nothing of anybody else's is in it."""
     found: dict[str, list[Path]] = {}
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return found
     for name in names:
-        if parts := _split(name):
-            found.setdefault(parts[0], []).append(folder / name)
+        if match := _PART.fullmatch(name):
+            found.setdefault(match[1], []).append(folder / name)
     return found
 
 
-def sweep(folder: Path, keep: Iterable[str] = ()) -> int:
+def sweep(folder: Path, locks: Path, keep: Iterable[str] = ()) -> int:
     """Remove what crashed runs left in a folder, except for some keys; returns how many files went.
 
     What another process is working on is locked, and stays.
@@ -115,18 +113,10 @@ def sweep(folder: Path, keep: Iterable[str] = ()) -> int:
     for key, paths in leftovers(folder).items():
         if key in kept:
             continue
-        guard = FileLock(folder / f".{key}.lock", is_singleton=False)
-        try:
-            guard.acquire(timeout=0)
-        except (Timeout, OSError):
-            continue
-        try:
+        with suppress(Timeout, OSError), lock_for(key, locks).acquire(timeout=0):
             for path in paths:
                 path.unlink(missing_ok=True)
                 removed += 1
-        finally:
-            Path(guard.lock_file).unlink(missing_ok=True)
-            guard.release()
     return removed
 
 

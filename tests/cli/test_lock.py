@@ -118,6 +118,42 @@ def test_lock_check_reproduce(
     assert offline.json()["counts"]["same"] == len(entries) - 1
 
 
+def test_download_of_a_lock_file(
+    archive: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statement: download --lock plans and fetches exactly the locked files, or says what differs."""
+    root, file = tmp_path / "served", tmp_path / "paper.lock"
+    shutil.copytree(archive, root, ignore=shutil.ignore_patterns("imaging"))
+    monkeypatch.setenv("CAMPFIRE_API_KEY", "sk_live_secret")
+    monkeypatch.setenv("CAMPFIRE_ROOT", str(tmp_path / "mirror"))
+    with served(root, open_access=True) as url:
+        monkeypatch.setenv("CAMPFIRE_API_URL", url)
+        assert run("sync").code == 0
+        assert run("lock", file, "--field", "uds", "--grating", "PRISM").code == 0
+        names = [entry["spectrum_id"] for entry in json.loads(file.read_text())["spectra"]]
+        plan = run("download", "--lock", file, "--dry-run", "--json")
+        assert plan.code == 0, plan.err
+        assert plan.json()["planned"] == len(names)
+        assert not (tmp_path / "mirror" / "products").exists()
+        done = run("download", "--lock", file, "--yes", "--json")
+        assert (done.code, done.json()["downloaded"]) == (0, len(names)), done.err
+        assert run("lock", file, "--check").code == 0
+
+        assert run("download", "--lock", file, "--grating", "PRISM").code == 1
+        change(root, names[0], file_hash="sha256:" + "ab" * 32, reduction_version="v9", signal_to_noise=99.0)
+        assert run("download", "--lock", file, "--yes").code == 0  # what is here as locked stays
+        (gone,) = (tmp_path / "mirror" / "products").glob(f"*/{names[0]}_spec.fits")
+        gone.unlink()
+        assert f"✗ {names[0]}: locked" in run("download", "--lock", file, "--dry-run").err
+        (tmp_path / "mirror" / "products").rename(tmp_path / "mirror" / "former")
+        partly = run("download", "--lock", file, "--yes")
+        assert partly.code == 1
+        assert f"✗ {names[0]}: locked" in partly.err
+        assert "v9" in partly.err
+        there = sorted(path.name for path in (tmp_path / "mirror" / "products").rglob("*_spec.fits"))
+        assert there == sorted(f"{name}_spec.fits" for name in names[1:])
+
+
 def test_wrong_usage(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMPFIRE_ROOT", str(tmp_path))
     file = tmp_path / "a.lock"

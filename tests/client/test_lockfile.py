@@ -421,6 +421,28 @@ def test_check_lock_works_offline(archive: Path, tmp_path: Path) -> None:
         assert len(cf.changes()) == 0
 
 
+def test_download_of_a_lock_file(here: Campfire, tmp_path: Path) -> None:
+    """Statement: download(lock=) is reproduce; a dry run says what it would do, and takes no filter beside."""
+    shutil.copytree(here.data_dir, tmp_path / "mirror")
+    path = tmp_path / "a.lock"
+    with Campfire(here.base_url, tmp_path / "mirror", token="any") as cf:
+        table = cf.query_spectra(gratings=["PRISM"])
+        table = table[[bool(place) for place in table["local_path"]]]
+        cf.lock(path, table)
+        first = Path(str(table["local_path"][0]))
+        kept = first.with_name(f"{first.name}.{hash_file(first).partition(':')[2][:12]}.old")
+        first.rename(kept)
+        plan = cf.download(lock=path, dry_run=True)
+        assert (plan["planned"], plan["skipped"]) == (1, len(table) - 1)
+        assert not first.exists()
+        done = cf.download(lock=path)
+        assert (done["downloaded"], done["skipped"]) == (0, len(table))
+        assert cf.check_lock(path).ok
+        for beside in ({"gratings": "PRISM"}, {"stale_only": True}, {"everything": True}):
+            with pytest.raises(ValidationError, match="lock="):
+                cf.download(lock=path, **beside)  # type: ignore[arg-type]
+
+
 def test_a_file_that_rotted(here: Campfire, tmp_path: Path) -> None:
     """Statement: another content is found where size and time are as recorded, too."""
     shutil.copytree(here.data_dir, tmp_path / "mirror")

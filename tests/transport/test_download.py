@@ -59,8 +59,8 @@ class Addresses:
 class Storage:
     """Object storage with ranges and entity tags; ``faults`` are played before it behaves."""
 
-    def __init__(self, stub: Stub, size: int = SIZE) -> None:
-        self.stub, self.size, self.signed = stub, size, 0
+    def __init__(self, stub: Stub, locks: Path, size: int = SIZE) -> None:
+        self.stub, self.locks, self.size, self.signed = stub, locks, size, 0
         self.faults: list[Reply | str] = []
         self.now: str | None = None
         self.lock = threading.Lock()
@@ -100,14 +100,14 @@ class Storage:
 
 
 @pytest.fixture
-def storage() -> Iterator[Storage]:
+def storage(tmp_path: Path) -> Iterator[Storage]:
     with stub_server() as stub:
-        yield Storage(stub)
+        yield Storage(stub, tmp_path / ".locks")
 
 
 def downloader(storage: Storage, patience: float = 10.0, **options: Any) -> Downloader:
     http = Http(f"{storage.stub.url}/api/v1", file_timeout=(10.0, patience))
-    return Downloader(http, Addresses(storage.sign, storage.now), retry=QUICK, **options)
+    return Downloader(http, Addresses(storage.sign, storage.now), locks=storage.locks, retry=QUICK, **options)
 
 
 def wanted(number: int, folder: Path, storage: Storage | None = None, **more: Any) -> Wanted:
@@ -263,7 +263,7 @@ def test_what_nothing_can_be_checked_against_is_not_published(tmp_path: Path) ->
         addresses = Addresses(lambda *_, renew=False: f"{url}/x")
         item = wanted(1, tmp_path, file_hash=None, file_size=None)
         with pytest.raises(DownloadError, match="where the file ends"):
-            Downloader(Http(url), addresses, retry=QUICK).fetch(item)
+            Downloader(Http(url), addresses, locks=tmp_path / ".locks", retry=QUICK).fetch(item)
         server.shutdown(socket.SHUT_RDWR)
     assert not item.target.exists()
 
@@ -297,7 +297,10 @@ def test_a_trickle_is_a_stall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         addresses = Addresses(lambda *_, renew=False: f"{url}/x")
         item = wanted(1, tmp_path, file_hash=digest(data), file_size=10_000)
-        assert Downloader(Http(url), addresses, retry=QUICK).fetch(item).bytes == 10_000
+        assert (
+            Downloader(Http(url), addresses, locks=tmp_path / ".locks", retry=QUICK).fetch(item).bytes
+            == 10_000
+        )
         server.shutdown(socket.SHUT_RDWR)
     assert ranges[0] == 0
     assert 5000 < ranges[1] < 5050
@@ -312,7 +315,9 @@ def test_expired_addresses_are_asked_for_again(storage: Storage, tmp_path: Path)
         return storage.sign(observation, fits_path)
 
     storage.faults = [Reply(403), Reply(400)]
-    Downloader(Http(f"{storage.stub.url}/api/v1"), Addresses(sign), retry=QUICK).fetch(wanted(1, tmp_path))
+    Downloader(
+        Http(f"{storage.stub.url}/api/v1"), Addresses(sign), locks=tmp_path / ".locks", retry=QUICK
+    ).fetch(wanted(1, tmp_path))
     assert asked == [False, True, True]
     storage.faults = [Reply(404)] * 9
     with pytest.raises(DownloadError, match="404"):
@@ -323,7 +328,9 @@ def test_expired_addresses_are_asked_for_again(storage: Storage, tmp_path: Path)
 @pytest.mark.parametrize("url", ["#download-placeholder-x", "http://store.example.org/x"])
 def test_addresses_that_are_refused(storage: Storage, tmp_path: Path, url: str) -> None:
     addresses = Addresses(lambda *_, renew=False: url)
-    service = Downloader(Http("https://archive.example.org/api/v1"), addresses, retry=QUICK)
+    service = Downloader(
+        Http("https://archive.example.org/api/v1"), addresses, locks=tmp_path / ".locks", retry=QUICK
+    )
     with pytest.raises(DownloadError):
         service.fetch(wanted(1, tmp_path))
     assert files_in(tmp_path) == []
@@ -331,7 +338,7 @@ def test_addresses_that_are_refused(storage: Storage, tmp_path: Path, url: str) 
 
 def test_an_answer_without_end_is_cut_off(tmp_path: Path) -> None:
     with stub_server() as stub:
-        storage = Storage(stub, size=SIZE * 8)
+        storage = Storage(stub, tmp_path / ".locks", size=SIZE * 8)
         item = Wanted("s", "obs", "1", tmp_path / "obs" / "f", digest(b"a"), 1000)
         with pytest.raises(DownloadError):
             downloader(storage).fetch(item)
@@ -348,7 +355,7 @@ def fetch_all(storage: Storage, items: list[Wanted], workers: int = 4) -> list[O
 
 def test_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:
     with stub_server() as stub:
-        storage = Storage(stub, size=5000)
+        storage = Storage(stub, tmp_path / ".locks", size=5000)
         items = [wanted(n, tmp_path, storage) for n in range(30)]
         items[7] = wanted(7, tmp_path, storage, file_hash=digest(b"no"))
         outcomes = {o.wanted.spectrum_id: o for o in fetch_all(storage, items)}
@@ -361,7 +368,7 @@ def test_one_429_slows_the_whole_pool(tmp_path: Path) -> None:
     """Statement: after 429 nothing new starts until the service's time is over, in any worker."""
     times: list[float] = []
     with stub_server() as stub:
-        storage = Storage(stub, size=2000)
+        storage = Storage(stub, tmp_path / ".locks", size=2000)
         plain = storage.answer
 
         def noted(asked: Asked) -> Reply:
@@ -381,7 +388,7 @@ def test_one_429_slows_the_whole_pool(tmp_path: Path) -> None:
 def test_a_pause_of_hours_ends_the_batch(tmp_path: Path) -> None:
     """Statement: a service that asks for more patience than the limit is not waited for, by any worker."""
     with stub_server() as stub:
-        storage = Storage(stub)
+        storage = Storage(stub, tmp_path / ".locks")
         stub.on("*", Reply(429, {}, {"Retry-After": "3600"}))
         started = time.monotonic()
         outcomes = fetch_all(storage, [wanted(n, tmp_path, storage) for n in range(40)])
@@ -402,7 +409,7 @@ def test_storage_that_is_gone_is_not_tried_for_hours(tmp_path: Path) -> None:
         return f"{url}/{fits_path}"
 
     outcomes: list[Outcome] = []
-    service = Downloader(Http(url), Addresses(sign), retry=QUICK)
+    service = Downloader(Http(url), Addresses(sign), locks=tmp_path / ".locks", retry=QUICK)
     service.fetch_all([wanted(n, tmp_path) for n in range(100)], outcomes.append)
     assert {o.state for o in outcomes} == {"failed"}
     assert len(set(signed)) < 30
@@ -447,7 +454,6 @@ def test_leftovers_of_crashed_runs_are_swept(storage: Storage, tmp_path: Path) -
     item, old = wanted(1, tmp_path), wanted(99, tmp_path)
     item.target.parent.mkdir()
     part_path(old, '"tag"').write_bytes(b"old")
-    (item.target.parent / f".{key_of(old)}.lock").touch()
     mine = item.target.parent / ".notes.part"
     mine.write_text("of the user")
     fetch_all(storage, [item])
@@ -518,7 +524,7 @@ class Addresses:
         return f"{url}/{fits_path}"
     def hash_now(self, observation, fits_path):
         return None
-service = Downloader(Http(url), Addresses(), workers=2)
+service = Downloader(Http(url), Addresses(), locks=folder / ".locks", workers=2)
 service.fetch_all(files, lambda outcome: None)
 """
 
@@ -544,7 +550,7 @@ def test_kill_9_at_any_moment(tmp_path: Path, seed: int) -> None:
     """Statement: after kill -9 every published file is right, and less than a chunk a worker comes again."""
     rng = random.Random(seed)
     with stub_server() as stub:
-        storage = Storage(stub, size=1_000_000)
+        storage = Storage(stub, tmp_path / ".locks", size=1_000_000)
         items = [wanted(n, tmp_path, storage) for n in range(8)]
         process = _start(storage, items)
         while len(stub.asked) < rng.randint(1, 6) and process.poll() is None:
@@ -569,7 +575,7 @@ def test_kill_9_at_any_moment(tmp_path: Path, seed: int) -> None:
 
 def test_ctrl_c_leaves_no_half_files(tmp_path: Path) -> None:
     with stub_server() as stub:
-        storage = Storage(stub)
+        storage = Storage(stub, tmp_path / ".locks")
         items = [wanted(n, tmp_path, storage) for n in range(40)]
         process = _start(storage, items)
         while len(stub.asked) < 5:
