@@ -98,6 +98,7 @@ class DataTreeAccessor:
         sigma_clip: float | None = None,
         *,
         rng: int | np.random.Generator | None = None,
+        match_resolution: bool = False,
     ) -> xr.DataTree:
         """Stack every grating; see :func:`campfire.analysis.lazy_stack.stack_collection`.
 
@@ -106,8 +107,9 @@ class DataTreeAccessor:
         """
         from campfire.analysis.lazy_stack import stack_collection
 
+        options: dict[str, Any] = {"rng": rng, "match_resolution": match_resolution}
         return self._each(
-            stack_collection, method, grid, redshift, normalize, sigma_clip, rng=rng, skip_empty=True
+            stack_collection, method, grid, redshift, normalize, sigma_clip, **options, skip_empty=True
         )
 
     def select(

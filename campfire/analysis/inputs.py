@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
+from campfire.collection.correlation import flat_covariance, row_covariance
+from campfire.convert.covariance import from_banded
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.grids import check_grid
 from campfire.kernels.overlap import import_sparse
@@ -101,23 +103,25 @@ def _rows(ds: xr.Dataset) -> Iterator[SpectrumData]:
         return
     ds = ds.compute()
     shared = ds["wavelength"].ndim == 1
+    correlated = flat_covariance(ds)
     for k in range(ds.sizes["spectrum"]):
         row = ds.isel(spectrum=k)
         wave = np.asarray(ds["wavelength"].values if shared else row["wavelength"].values)
         keep = np.isfinite(wave)
         redshift = _scalar(row, "redshift")
-        yield as_spectrum(
-            SpectrumData(
-                wave[keep],
-                row["fnu"].values[keep],
-                row["fnu_err"].values[keep],
-                {},
-                str(_scalar(row, "grating") or ds.attrs.get("grating", "")),
-                str(_scalar(row, "spectrum_id") or ""),
-                mask=row["dq"].values[keep] != 0 if "dq" in row else None,
-                redshift=None if redshift is None else float(redshift),
-            )
+        data = SpectrumData(
+            wave[keep],
+            row["fnu"].values[keep],
+            row["fnu_err"].values[keep],
+            {},
+            str(_scalar(row, "grating") or ds.attrs.get("grating", "")),
+            str(_scalar(row, "spectrum_id") or ""),
+            mask=row["dq"].values[keep] != 0 if "dq" in row else None,
+            redshift=None if redshift is None else float(redshift),
         )
+        if correlated is not None:
+            data.covariance = from_banded(row_covariance(correlated[k : k + 1], ~data.mask[None])[0])
+        yield as_spectrum(data)
 
 
 def _scalar(row: xr.Dataset, name: str) -> Any:

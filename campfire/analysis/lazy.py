@@ -14,11 +14,13 @@ import numpy as np
 from campfire.analysis.inputs import as_spectra
 from campfire.analysis.photometry import resolve_bands
 from campfire.collection.blocks import check_collection, over_rows, steady
+from campfire.collection.correlation import flat_covariance, row_covariance, weighted_variance
 from campfire.collection.gridding import common_grid, resample_dataset
 from campfire.convert import append_history
 from campfire.errors import ValidationError
 from campfire.flags import parse_flags, parse_quality
-from campfire.kernels.bandpass import MIN_COVERAGE, Bandpass, band_fluxes
+from campfire.kernels.bandpass import MIN_COVERAGE, Bandpass, band_fluxes, band_weights
+from campfire.kernels.grids import good_pixels
 from campfire.units import FNU_UNIT, WAVE_UNIT
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def resample_collection(ds: xr.Dataset, grid: ArrayLike | str = "common") -> xr.
     Parameters
     ----------
     ds
-        A collection; one resampled before is smoothed again, so go back to the native one.
+        A collection; one resampled before is smoothed and correlated again, so go back to the native one.
     grid
         Pixel centres in microns (or a Quantity), ascending, shape (m,); ``"common"`` takes the wavelengths of
         the row with most pixels.
@@ -53,7 +55,8 @@ def resample_collection(ds: xr.Dataset, grid: ArrayLike | str = "common") -> xr.
     Returns
     -------
     xarray.Dataset
-        Dimensions (spectrum, wavelength), float64; lazy if ``ds`` is.
+        Dimensions (spectrum, wavelength), float64; lazy if ``ds`` is. ``fnu_cov`` (spectrum, wavelength, lag)
+        is the covariance of pixels i and i + lag, microjansky squared.
 
     Raises
     ------
@@ -70,13 +73,24 @@ def _photometry_rows(
     fnu: NDArray[Any],
     fnu_err: NDArray[Any],
     dq: NDArray[Any],
+    correlated: NDArray[Any] | None = None,
     *,
     bands: Sequence[Bandpass],
     min_coverage: float,
 ) -> dict[str, NDArray[Any]]:
     wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
     result = band_fluxes(wavelength, fnu, fnu_err, bands, mask=dq != 0, min_coverage=min_coverage)
-    return {"flux": result.flux, "flux_err": result.error, "coverage": result.coverage}
+    error = result.error
+    if correlated is not None:
+        good = good_pixels(fnu, fnu_err, dq != 0)
+        covariance = row_covariance(correlated, good)
+        variance = np.stack(
+            [weighted_variance(covariance, good * weights) for weights in band_weights(wavelength, bands)],
+            axis=1,
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error = np.where(np.isnan(error), np.nan, np.sqrt(np.maximum(variance, 0.0)) / result.coverage)
+    return {"flux": result.flux, "flux_err": error, "coverage": result.coverage}
 
 
 def collection_photometry(
@@ -90,8 +104,7 @@ def collection_photometry(
     Parameters
     ----------
     ds
-        A collection; better native than gridded, since resampled pixels are correlated and their errors are
-        taken as independent here.
+        A collection; one on a grid with the covariance of its pixels (``fnu_cov``), which is used.
     bands
         Names of bands, or objects with ``name``, ``wavelength`` (um) and ``throughput``.
     min_coverage
@@ -112,7 +125,8 @@ def collection_photometry(
     curves = resolve_bands(bands)
     function = partial(_photometry_rows, bands=curves, min_coverage=min_coverage)
     kinds = {name: np.dtype(np.float64) for name in ("flux", "flux_err", "coverage")}
-    values = over_rows(ds, function, kinds, len(curves))
+    correlated = flat_covariance(ds)
+    values = over_rows(ds, function, kinds, len(curves), *([] if correlated is None else [correlated]))
     text = np.dtypes.StringDType()
     result = _without_pixels(ds).assign_coords(
         band=np.array([c.name for c in curves], dtype=text),
@@ -133,7 +147,7 @@ def collection_photometry(
 
 def _without_pixels(ds: xr.Dataset) -> xr.Dataset:
     """Return the coordinates of the spectra alone."""
-    pixels = [name for name, v in ds.variables.items() if set(v.dims) & {"pixel", "wavelength"}]
+    pixels = [name for name, v in ds.variables.items() if set(v.dims) & {"pixel", "wavelength", "lag"}]
     return ds.drop_vars([*pixels, *(name for name in ("n_pixels",) if name in ds)])
 
 

@@ -12,9 +12,12 @@ import numpy as np
 from campfire.analysis.calibrate import CalibrationMethod, check_options, fit_photometry
 from campfire.analysis.photometry import resolve_bands
 from campfire.collection.blocks import check_collection, over_rows
+from campfire.collection.correlation import flat_covariance, row_covariance
 from campfire.collection.gridding import flam_variables
-from campfire.convert import append_history
+from campfire.convert import append_history, from_banded
 from campfire.errors import CampfireWarning, ValidationError
+from campfire.kernels.grids import good_pixels
+from campfire.kernels.pieces import scale_lags
 from campfire.models import Photometry, SpectrumData
 from campfire.schema import PixelDQ, attrs_of
 
@@ -63,8 +66,7 @@ def calibrate_collection(
     Parameters
     ----------
     ds
-        A collection with the coordinate ``object_id``, native rather than gridded: resampled pixels are
-        correlated, which is not known here.
+        A collection with the coordinate ``object_id``.
     photometry
         Object id -> photometry; or one for all spectra.
     method, bands, degree, min_snr, error_floor
@@ -73,10 +75,11 @@ def calibrate_collection(
     Returns
     -------
     xarray.Dataset
-        The collection with calibrated fluxes, whose errors hold those of the curves, and with ``multiplier``,
-        ``multiplier_err`` a pixel, ``calibration_chi2`` and ``n_bands`` a spectrum. A spectrum that cannot be
-        calibrated (no photometry of its object, no band that it covers) has ``n_bands`` 0 and is masked
-        throughout: it must not pass for a calibrated one.
+        The collection with calibrated fluxes, whose errors hold those of the curves (what a curve does to
+        all pixels alike is not kept apart; ``fnu_cov`` of a gridded collection is scaled with the errors).
+        With ``multiplier``, ``multiplier_err`` a pixel, ``calibration_chi2`` and ``n_bands`` a spectrum. A
+        spectrum that cannot be calibrated (no photometry of its object, no band that it covers) has
+        ``n_bands`` 0 and is masked throughout: it must not pass for a calibrated one.
 
     Raises
     ------
@@ -93,9 +96,16 @@ def calibrate_collection(
         _calibrate_rows, method=method, bands=bands, degree=degree, min_snr=min_snr, error_floor=error_floor
     )
     dims = ds["fnu"].dims
-    fields = over_rows(ds, function, _OUTPUTS, ds["fnu"].shape[1], of_row)
+    former = flat_covariance(ds)
+    correlated = [] if former is None else [former]
+    outputs = dict(_OUTPUTS)
+    if correlated:
+        outputs["fnu_cov"] = np.dtype((np.float64, (ds.sizes["lag"],)))
+    fields = over_rows(ds, function, outputs, ds["fnu"].shape[1], of_row, *correlated)
     result = ds.assign({name: (dims, fields[name], attrs_of(name)) for name in ("fnu", "fnu_err", "dq")})
     result = result.assign(flam_variables(result))
+    if correlated:
+        result["fnu_cov"] = ds["fnu_cov"].copy(data=fields["fnu_cov"])
     result = result.assign({name: (dims, fields[name], attrs) for name, attrs in _A_PIXEL.items()})
     result = result.assign({name: ("spectrum", fields[name][:, 0], attrs) for name, attrs in _A_ROW.items()})
     with_it = sum(p is not None for p in of_row)
@@ -144,6 +154,7 @@ def _calibrate_rows(
     fnu_err: NDArray[Any],
     dq: NDArray[Any],
     photometry: NDArray[np.object_],
+    correlated: NDArray[Any] | None = None,
     **options: Any,
 ) -> dict[str, NDArray[Any]]:
     shape = fnu.shape
@@ -153,6 +164,7 @@ def _calibrate_rows(
     result["n_bands"] = np.zeros(shape, dtype=np.int16)
     bad = np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
     result["dq"] = np.where(dq & PixelDQ.OUTSIDE, dq, dq | bad)
+    bands = None if correlated is None else row_covariance(correlated, good_pixels(fnu, fnu_err, dq != 0))
     for row, entry in enumerate(photometry):
         wave = wavelength if wavelength.ndim == 1 else wavelength[row]
         inside = np.isfinite(wave)
@@ -161,6 +173,8 @@ def _calibrate_rows(
         data = SpectrumData(
             wave[inside], fnu[row, inside], fnu_err[row, inside], {}, "", "", mask=dq[row, inside] != 0
         )
+        if bands is not None:
+            data.covariance = from_banded(bands[row])
         try:
             found = fit_photometry(data, entry, **options)
         except ValidationError:
@@ -173,4 +187,8 @@ def _calibrate_rows(
         result["multiplier_err"][row, inside] = fit.multiplier_err
         result["calibration_chi2"][row] = fit.chi2
         result["n_bands"][row] = len(found.used)
+    if bands is not None:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scale = np.nan_to_num(result["fnu_err"] / fnu_err, posinf=0.0)
+        result["fnu_cov"] = scale_lags(bands, scale)
     return result

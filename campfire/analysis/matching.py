@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,25 @@ from campfire.kernels.overlap import import_sparse
 
 if TYPE_CHECKING:
     from campfire.analysis.terms import Terms
+    from campfire.typing import FloatArray
 
-__all__ = ["match_terms"]
+__all__ = ["match_terms", "matching_sigma"]
 
 
-def match_terms(terms: Sequence[Terms], gratings: Sequence[str]) -> list[Terms]:
-    """Smooth every input to the lowest resolving power among all gratings, at each observed wavelength.
+def matching_sigma(wavelength: FloatArray, grating: str, among: Iterable[str]) -> FloatArray:
+    """Return by how much (standard deviation, microns) a grating is smoothed to match the lowest of several.
+
+    Raises
+    ------
+    ValidationError
+        For a grating without a table of resolving powers.
+    """
+    target = np.min([resolving_power(name, wavelength) for name in among], axis=0)
+    return sigma_of_match(wavelength, resolving_power(grating, wavelength), target)
+
+
+def match_terms(terms: Sequence[Terms], gratings: Sequence[str], among: Iterable[str]) -> list[Terms]:
+    """Smooth every input to the lowest resolving power of several gratings, at each observed wavelength.
 
     Parameters
     ----------
@@ -27,17 +40,18 @@ def match_terms(terms: Sequence[Terms], gratings: Sequence[str]) -> list[Terms]:
         The inputs, in the observed frame.
     gratings
         Their gratings.
+    among
+        All gratings of the stack.
 
     Raises
     ------
     ValidationError
         For a grating without a table of resolving powers.
     """
+    every = sorted(set(among))
     matched = []
     for entry, grating in zip(terms, gratings, strict=True):
-        own = resolving_power(grating, entry.wavelength)
-        target = np.min([resolving_power(name, entry.wavelength) for name in set(gratings)], axis=0)
-        sigma = sigma_of_match(entry.wavelength, own, target)
+        sigma = matching_sigma(entry.wavelength, grating, every)
         if not sigma.any():
             matched.append(entry)
             continue

@@ -289,7 +289,7 @@ def _stack(
     if match_resolution:
         from campfire.analysis.matching import match_terms
 
-        terms = match_terms(terms, [entry.data.grating for entry in inputs])
+        terms = match_terms(terms, [entry.data.grating for entry in inputs], gratings)
     shifts = _redshifts(redshift, len(inputs))
     if shifts is not None:
         terms = [entry.rest_frame(z) for entry, z in zip(terms, shifts, strict=True)]

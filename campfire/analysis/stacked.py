@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from campfire.analysis.terms import Measurement, Terms
     from campfire.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Stacked", "combine"]
+__all__ = ["OnGrid", "Stacked", "combine", "resample_terms", "weighted_covariance"]
 
 
 class Stacked(NamedTuple):
@@ -34,7 +34,7 @@ class Stacked(NamedTuple):
     covariance: csr_array | None
 
 
-class _Resampled(NamedTuple):
+class OnGrid(NamedTuple):
     """Inputs on the grid, shape (spectrum, m); ``special``: the matrices of those that are not plain."""
 
     flux: FloatArray
@@ -61,7 +61,7 @@ def combine(
     rng
         Seed or generator for bootstrap errors, or None.
     """
-    found = _resample(terms, grid)
+    found = resample_terms(terms, grid)
     good = found.good if clip is None else sigma_clip(found.flux, found.error, found.good, clip)
     flux, error, n_used = combiner(found.flux, found.error, good)
     weights = combiner.weights(found.error, good)
@@ -74,7 +74,8 @@ def combine(
     return Stacked(flux, total, n_used, (found.good & ~good).sum(axis=0), covariance)
 
 
-def _resample(terms: Sequence[Terms], grid: FloatArray) -> _Resampled:
+def resample_terms(terms: Sequence[Terms], grid: FloatArray) -> OnGrid:
+    """Resample inputs onto a grid, with their errors."""
     plain = [k for k, entry in enumerate(terms) if entry.is_plain]
     shape = (len(terms), len(grid))
     flux, error, mask = np.empty(shape), np.empty(shape), np.empty(shape, dtype=bool)
@@ -97,7 +98,7 @@ def _resample(terms: Sequence[Terms], grid: FloatArray) -> _Resampled:
             modes = matrix @ entry.modes
             variance = variance + np.einsum("ia,ab,ib->i", modes, entry.mixing, modes)
         error[k] = np.where(mask[k], np.nan, np.sqrt(np.maximum(variance, 0.0)))
-    return _Resampled(flux, error, ~mask & (error > 0), special)
+    return OnGrid(flux, error, ~mask & (error > 0), special)
 
 
 def _padded(terms: Sequence[Terms]) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
@@ -120,7 +121,7 @@ def _padded(terms: Sequence[Terms]) -> tuple[FloatArray, FloatArray, FloatArray,
     return wave, flux, error, good
 
 
-def _common(terms: Sequence[Terms], found: _Resampled, weights: FloatArray) -> FloatArray:
+def _common(terms: Sequence[Terms], found: OnGrid, weights: FloatArray) -> FloatArray:
     """Return what a 1-sigma change of every shared measurement does to the stack, shape (m, measurement)."""
     place: dict[Measurement, int] = {}
     for entry in terms:
@@ -135,7 +136,7 @@ def _common(terms: Sequence[Terms], found: _Resampled, weights: FloatArray) -> F
 
 def _covariance(
     terms: Sequence[Terms],
-    found: _Resampled,
+    found: OnGrid,
     weights: FloatArray,
     grid: FloatArray,
     error: FloatArray,
@@ -150,13 +151,48 @@ def _covariance(
     dense = common.shape[1] > 0 or any(entry.modes.size for entry in terms)
     if dense and m > MAX_DENSE_PIXELS:
         return None
+    total, full = weighted_covariance(terms, found, weights, grid)
+    if dense:
+        total = total.toarray() if full is None else total.toarray() + full
+    spread = np.sqrt(np.maximum(total.diagonal(), 0.0))
+    factor = np.where(spread > 0, np.nan_to_num(error) / np.where(spread > 0, spread, 1.0), 0.0)
+    if dense:
+        return dense_covariance(factor[:, None] * total * factor + common @ common.T)
+    entries = total.tocoo()
+    row, column = entries.coords
+    entries.data *= factor[row] * factor[column]
+    return symmetric(entries.tocsr())
+
+
+def weighted_covariance(
+    terms: Sequence[Terms], found: OnGrid, weights: FloatArray, grid: FloatArray
+) -> tuple[Any, FloatArray | None]:
+    """Return the covariance of a weighted sum of inputs, without what they share.
+
+    Parameters
+    ----------
+    terms, found
+        The inputs, and what :func:`resample_terms` makes of them.
+    weights
+        How much every resampled pixel counts, shape (spectrum, m).
+    grid
+        Pixel centres in microns, shape (m,).
+
+    Returns
+    -------
+    near : scipy.sparse.csr_array
+        From pixels that act together after resampling, shape (m, m).
+    far : numpy.ndarray or None
+        From what correlates all pixels of a spectrum, shape (m, m).
+    """
+    m = len(grid)
     simple = [k for k, entry in enumerate(terms) if entry.covariance is None]
     lags: FloatArray = np.zeros((m, 1))
     if simple:
         wave, _, sigma, good = _padded([terms[k] for k in simple])
         lags = combined_lags(wave, sigma, good, grid, weights[simple])
     total: Any = from_banded(lags)
-    full = np.zeros((m, m)) if dense else None
+    full = np.zeros((m, m)) if any(entry.modes.size for entry in terms) else None
     for k, matrix in found.special.items():
         entry, scale = terms[k], weights[k]
         if entry.covariance is not None:
@@ -167,14 +203,4 @@ def _covariance(
         if full is not None and entry.modes.size:
             modes = scale[:, None] * (matrix @ entry.modes)
             full += modes @ entry.mixing @ modes.T
-    if full is not None:
-        total = total.toarray() + full
-    spread = np.sqrt(np.maximum(total.diagonal(), 0.0))
-    factor = np.where(spread > 0, np.nan_to_num(error) / np.where(spread > 0, spread, 1.0), 0.0)
-    if full is not None:
-        total = factor[:, None] * total * factor + common @ common.T
-        return dense_covariance(total)
-    entries = total.tocoo()
-    row, column = entries.coords
-    entries.data *= factor[row] * factor[column]
-    return symmetric(entries.tocsr())
+    return total, full

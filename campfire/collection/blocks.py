@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from campfire.typing import FloatArray
 
 __all__ = [
+    "SPLIT_EVERY",
     "RowFunction",
     "check_collection",
     "dask_array",
@@ -36,7 +37,11 @@ __all__ = [
     "power_coordinate",
     "row_arrays",
     "steady",
+    "sum_rows",
 ]
+
+SPLIT_EVERY = 8
+"""Partial sums that are joined at a time."""
 
 RowFunction: TypeAlias = "Callable[..., Mapping[str, NDArray[Any]]]"
 """``function(wavelength, fnu, fnu_err, dq, *row_values)`` -> name -> array (rows, columns)."""
@@ -192,7 +197,7 @@ def over_rows(
     function: RowFunction,
     outputs: Mapping[str, np.dtype[Any]],
     columns: int,
-    *row_values: NDArray[Any],
+    *row_values: Any,
 ) -> dict[str, Any]:
     """Apply a function of rows to a collection.
 
@@ -203,55 +208,106 @@ def over_rows(
     function
         ``function(wavelength, fnu, fnu_err, dq, *row_values)`` on numpy arrays of some rows; picklable.
     outputs
-        Names and dtypes of what it returns.
+        Names and dtypes of what it returns; a dtype of a shape gives one axis more.
     columns
         Length of the second axis of its results.
     row_values
-        More arrays with one value a row.
+        More arrays with one value a row, or (lazy ones too) with a row of values each.
 
     Returns
     -------
     dict
         Name -> array (spectrum, columns): numpy for a collection in memory, else dask in blocks of rows.
     """
-    wavelength, *arrays = row_arrays(ds)
     if not is_lazy(ds):
-        result = function(wavelength, *arrays, *row_values)
-        return {name: np.asarray(result[name], dtype=kind) for name, kind in outputs.items()}
-    da = dask_array()
-
+        result = function(*row_arrays(ds), *row_values)
+        return {name: np.asarray(result[name], dtype=kind.base) for name, kind in outputs.items()}
+    blocks = _RowBlocks.of(ds, row_values)
     dtype = np.dtype(list(outputs.items()))
-    rows = arrays[0].chunks[0]
-    # One value a row, as a column: blocks of it then go with the blocks of rows.
-    beside = [da.from_array(np.asarray(v)[:, None], chunks=(rows, (1,))) for v in row_values]
-    shared = wavelength if wavelength.ndim == 1 else None
-    leading = [] if wavelength.ndim == 1 else [wavelength]
-    records = da.map_blocks(
+    records = dask_array().map_blocks(
         _record_block,
-        *leading,
-        *arrays,
-        *beside,
-        function=function,
-        shared=shared,
+        *blocks.arrays,
+        call=blocks.call(function),
         columns=columns,
         record_dtype=dtype,
         dtype=dtype,
         meta=np.empty((0, 0), dtype=dtype),
-        chunks=(rows, (columns,)),
+        chunks=(blocks.rows, (columns,)),
     )
     return {name: records[name] for name in outputs}
 
 
-def _record_block(
-    *arrays: NDArray[Any],
-    function: RowFunction,
+def sum_rows(
+    ds: xr.Dataset, function: Callable[..., FloatArray], shape: tuple[int, int], *row_values: Any
+) -> Any:
+    """Sum over the rows of a collection what ``function``, called as in :func:`over_rows`, sums over some.
+
+    Partial sums are joined in a tree: no more than a few arrays of ``shape`` are in memory at a time.
+    """
+    if not is_lazy(ds):
+        return function(*row_arrays(ds), *row_values)
+    blocks = _RowBlocks.of(ds, row_values)
+    parts = dask_array().map_blocks(
+        _sum_block,
+        *blocks.arrays,
+        call=blocks.call(function),
+        dtype=np.float64,
+        meta=np.empty((0, 0, 0)),
+        chunks=((1,) * len(blocks.rows), *((n,) for n in shape)),
+        new_axis=2,
+    )
+    return parts.sum(axis=0, split_every=SPLIT_EVERY)
+
+
+class _RowBlocks(NamedTuple):
+    """What a function of rows takes, as dask arrays of equal blocks of rows; and how to call it with them."""
+
+    arrays: list[Any]
+    rows: tuple[int, ...]
+    shared: NDArray[Any] | None
+    wide: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, ds: xr.Dataset, row_values: Sequence[Any]) -> _RowBlocks:
+        da = dask_array()
+        wavelength, *arrays = row_arrays(ds)
+        rows = arrays[0].chunks[0]
+        shared = wavelength if wavelength.ndim == 1 else None
+        if shared is None:
+            arrays.insert(0, wavelength)
+        wide = tuple(values.ndim > 1 for values in row_values)
+        for values, is_wide in zip(row_values, wide, strict=True):
+            # One value a row, as a column: blocks of it then go with the blocks of rows.
+            column = values if is_wide else values[:, None]
+            chunks = (rows, (column.shape[1],))
+            numpy = isinstance(column, np.ndarray)
+            arrays.append(da.from_array(column, chunks=chunks) if numpy else column.rechunk(chunks))
+        return cls(arrays, rows, shared, wide)
+
+    def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return partial(_call, function, self.shared, self.wide)
+
+
+def _call(
+    function: Callable[..., Any],
     shared: NDArray[Any] | None,
-    columns: int,
-    record_dtype: np.dtype[Any],
-) -> NDArray[Any]:
+    wide: tuple[bool, ...],
+    *arrays: NDArray[Any],
+) -> Any:
     leading = arrays if shared is None else (shared, *arrays)
-    result = function(*leading[:4], *(values[:, 0] for values in leading[4:]))
+    beside = (v if is_wide else v[:, 0] for v, is_wide in zip(leading[4:], wide, strict=True))
+    return function(*leading[:4], *beside)
+
+
+def _record_block(
+    *arrays: NDArray[Any], call: Callable[..., Any], columns: int, record_dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    result = call(*arrays)
     records = np.empty((len(arrays[0]), columns), dtype=record_dtype)
     for name in record_dtype.names or ():
         records[name] = result[name]
     return records
+
+
+def _sum_block(*arrays: NDArray[Any], call: Callable[..., Any]) -> NDArray[Any]:
+    return np.asarray(call(*arrays))[None]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import os
 
     import xarray as xr
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from campfire.typing import Extraction
 
@@ -122,17 +122,29 @@ def open_tree(
     for grating, positions in members.items():
         if len(members) > 1:
             chosen = {name: (dim, values[positions], more) for name, (dim, values, more) in coords.items()}
-            ds = _group([sources[p] for p in positions], grating, chosen, rows)
+            own: Sequence[Source] = [sources[p] for p in positions]
         else:
-            ds = _group(sources, grating, coords, rows)
+            chosen, own = coords, sources
+        ds = _group(own, grating, chosen, rows)
         if grid is not None:
-            from campfire.collection.gridding import common_grid, resample_dataset
+            from campfire.collection.gridding import resample_dataset
 
-            ds = resample_dataset(ds, common_grid(ds) if isinstance(grid, str) and grid == "common" else grid)
+            longest = _longest_row(own, ds["n_pixels"].values)
+            ds = resample_dataset(
+                ds, longest if isinstance(grid, str) and grid == "common" else grid, longest
+            )
         children[f"/{grating}"] = ds
     root = xr.Dataset(attrs=_attrs() | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
     root.attrs.update(attrs or {})
     return xr.DataTree.from_dict({"/": root, **children})
+
+
+def _longest_row(sources: Sequence[Source], n_pixels: NDArray[np.int32]) -> NDArray[Any]:
+    """Return the wavelengths of the row with most pixels: of one source alone, not of a block of them."""
+    row = int(np.argmax(n_pixels))
+    block = read_block([sources[row]], int(n_pixels[row]), np.dtype(np.float64), ("wavelength",))
+    wavelength: NDArray[Any] = block["wavelength"][0]
+    return wavelength
 
 
 def with_extraction(source: Source, extraction: Extraction) -> Source:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from campfire.collection.blocks import check_collection, flam_of, over_rows, power_coordinate, steady
 from campfire.collection.coords import gratings_of
-from campfire.convert import append_history
+from campfire.collection.correlation import (
+    CORRELATED,
+    band_width,
+    fit_bands,
+    flat_covariance,
+    longest_row,
+    pixel_reach,
+    row_covariance,
+    row_wavelength,
+)
+from campfire.convert import append_history, banded, from_banded
+from campfire.convert.covariance import COVARIANCE_ATTRS
 from campfire.errors import ValidationError
-from campfire.kernels.grids import check_grid, pixel_edges
+from campfire.kernels.grids import check_grid, good_pixels, pixel_edges
+from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.pieces import cut
 from campfire.kernels.resample import resample
 from campfire.schema import GRIDDED, PixelDQ, attrs_of
@@ -35,24 +48,34 @@ def common_grid(ds: xr.Dataset) -> FloatArray:
     That of the row with most pixels (the first of several), which is also what a stack takes; the grid it is
     on already, where it is gridded.
     """
-    if check_collection(ds) == GRIDDED:
-        return np.asarray(ds["wavelength"].values, dtype=np.float64)
-    count = ds["n_pixels"].values if "n_pixels" in ds else np.isfinite(ds["wavelength"].values).sum(axis=1)
-    row = int(np.argmax(count))
-    return np.asarray(ds["wavelength"].isel(spectrum=row).values[: int(count[row])], dtype=np.float64)
+    check_collection(ds)
+    return row_wavelength(ds, longest_row(ds))
 
 
 def resample_rows(
-    wavelength: NDArray[Any], fnu: NDArray[Any], fnu_err: NDArray[Any], dq: NDArray[Any], *, grid: FloatArray
+    wavelength: NDArray[Any],
+    fnu: NDArray[Any],
+    fnu_err: NDArray[Any],
+    dq: NDArray[Any],
+    correlated: NDArray[Any] | None = None,
+    *,
+    grid: FloatArray,
 ) -> dict[str, NDArray[Any]]:
     """Resample rows (numpy) onto ``grid``; pixels with any bit in ``dq`` are not used.
 
+    ``correlated`` is the covariance of pixels that were resampled before, as :func:`flat_covariance` has it.
     A pixel without a result carries the bits of the input under it, besides ``NONFINITE_FLUX`` and
     ``BAD_ERROR``; ``OUTSIDE`` where less than half of it is covered by the row.
     """
     wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
     masked = dq != 0
     result = resample(wavelength, fnu, fnu_err, grid, mask=masked)
+    error = result.error
+    if correlated is not None:
+        spread = [
+            c.diagonal() for c in _again(wavelength, good_pixels(fnu, fnu_err, masked), correlated, grid)
+        ]
+        error = np.where(result.mask, np.nan, np.sqrt(np.maximum(spread, 0.0)))
     edges, grid_edges = np.atleast_2d(pixel_edges(wavelength)), pixel_edges(grid)
     low = np.maximum(grid_edges[None, :-1], edges[:, :1])
     high = np.minimum(grid_edges[None, 1:], edges[:, -1:])
@@ -65,10 +88,41 @@ def resample_rows(
         np.bitwise_or.at(bits.reshape(-1), pieces.row, dq.ravel()[pieces.column])
     bits |= np.where(outside, np.uint8(PixelDQ.OUTSIDE), np.uint8(0))
     bits |= np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
-    return {"fnu": result.flux, "fnu_err": result.error, "dq": np.where(result.mask, bits, np.uint8(0))}
+    return {"fnu": result.flux, "fnu_err": error, "dq": np.where(result.mask, bits, np.uint8(0))}
 
 
-def resample_dataset(ds: xr.Dataset, grid: ArrayLike) -> xr.Dataset:
+def _again(
+    wavelength: NDArray[Any], good: NDArray[np.bool_], correlated: NDArray[Any], grid: FloatArray
+) -> Iterator[Any]:
+    """Yield the covariance of every row after resampling once more, sparse (m, m)."""
+    for used, bands in zip(good, row_covariance(correlated, good), strict=True):
+        matrix, _, _ = resample_matrix(wavelength, grid, used)
+        yield matrix @ from_banded(bands) @ matrix.T
+
+
+def _covariance_rows(
+    wavelength: NDArray[Any],
+    fnu: NDArray[Any],
+    fnu_err: NDArray[Any],
+    dq: NDArray[Any],
+    correlated: NDArray[Any] | None = None,
+    *,
+    grid: FloatArray,
+    width: int,
+) -> dict[str, NDArray[Any]]:
+    """Return the covariance of resampled rows (numpy), as bands."""
+    if not len(fnu):
+        return {"fnu_cov": np.zeros((0, grid.size, width))}
+    wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
+    if correlated is not None:
+        good = good_pixels(fnu, fnu_err, dq != 0)
+        rows = [fit_bands(banded((c + c.T) / 2), width) for c in _again(wavelength, good, correlated, grid)]
+        return {"fnu_cov": np.stack(rows)}
+    result = resample(wavelength, fnu, fnu_err, grid, mask=dq != 0, covariance=True)
+    return {"fnu_cov": fit_bands(cast("FloatArray", result.covariance), width)}
+
+
+def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | None = None) -> xr.Dataset:
     """Bring a collection onto one grid; lazy stays lazy.
 
     Parameters
@@ -77,32 +131,62 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike) -> xr.Dataset:
         A collection, native or gridded.
     grid
         Pixel centres in microns (or a Quantity), ascending, shape (m,).
+    reference
+        The wavelengths of the row with most pixels, where they are known already.
 
     Returns
     -------
     xarray.Dataset
         Gridded: (spectrum, wavelength), float64. The integral of f_nu over wavelength is kept; see
-        :func:`campfire.kernels.resample.resample`.
+        :func:`campfire.kernels.resample.resample`. ``fnu_cov`` (spectrum, wavelength, lag) is the covariance
+        of neighbouring pixels, lazy by itself: what does not ask for it does not pay for it.
 
     Raises
     ------
     ValidationError
         For a Dataset that is no collection, or a grid that is not ascending.
+
+    Warns
+    -----
+    CampfireWarning
+        When ``fnu_cov`` is computed, if rows have pixels more than twice as wide as those of the row with
+        most pixels, and correlate more pixels of the grid than it holds.
     """
     check_collection(ds)
     if isinstance(grid, str):
         raise ValidationError(f"grid={grid!r}", hint="pass None, 'common', or an array of microns")
     centres = check_grid(to_micron(grid), "grid")
-    fields = over_rows(ds, partial(resample_rows, grid=centres), GRID_OUTPUTS, centres.size)
-    result = ds.drop_vars([name for name in ds.variables if set(ds[name].dims) & {"pixel", "wavelength"}])
+    former = flat_covariance(ds)
+    correlated = [] if former is None else [former]
+    fields = over_rows(ds, partial(resample_rows, grid=centres), GRID_OUTPUTS, centres.size, *correlated)
+    width = _width(ds, centres, reference)
+    outputs = {"fnu_cov": np.dtype((np.float64, (width,)))}
+    function = partial(_covariance_rows, grid=centres, width=width)
+    covariance = over_rows(ds, function, outputs, centres.size, *correlated)["fnu_cov"]
+    gone = {"pixel", "wavelength", "lag"}
+    result = ds.drop_vars([name for name in ds.variables if set(ds[name].dims) & gone])
     result = result.drop_vars("n_pixels", errors="ignore")
-    wavelength_attrs = attrs_of("wavelength")
     power = power_coordinate(gratings_of(ds), centres, ds["fnu"].chunksizes.get("spectrum"))
-    result = result.assign_coords(wavelength=("wavelength", centres, wavelength_attrs), **power)
-    result = result.assign({name: (GRIDDED, fields[name], attrs_of(name)) for name in GRID_OUTPUTS})
+    result = result.assign_coords(
+        wavelength=("wavelength", centres, attrs_of("wavelength")),
+        # an index, so that collections of different widths can be joined
+        lag=("lag", np.arange(width), {"long_name": "distance of two pixels"}),
+        **power,
+    )
+    variables: dict[str, Any] = {name: (GRIDDED, fields[name], attrs_of(name)) for name in GRID_OUTPUTS}
+    variables["fnu_cov"] = (CORRELATED, covariance, COVARIANCE_ATTRS)
+    result = result.assign(variables)
     result = result.assign(flam_variables(result))
     step = f"resampled onto {centres.size} pixels, {centres[0]:g} to {centres[-1]:g} um, flux conserving"
     return append_history(result, step)
+
+
+def _width(ds: xr.Dataset, grid: FloatArray, reference: FloatArray | None) -> int:
+    """Return the number of bands for rows with pixels up to twice as wide as those of the longest."""
+    if not ds.sizes["spectrum"]:
+        return 1
+    wave = row_wavelength(ds, longest_row(ds)) if reference is None else reference
+    return band_width([(wave, pixel_reach(wave, ds.sizes.get("lag", 1)))], grid)
 
 
 def flam_variables(ds: xr.Dataset) -> dict[str, Any]:

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.errors import ValidationError
+from campfire.units import FNU_UNIT
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from campfire.typing import FloatArray
 
-__all__ = ["as_covariance", "banded", "from_banded"]
+__all__ = ["COVARIANCE_ATTRS", "as_covariance", "banded", "from_banded"]
+
+COVARIANCE_ATTRS = {"units": f"{FNU_UNIT}2", "long_name": "covariance of fnu of pixels i and i + lag"}
+"""Attributes of ``fnu_cov`` in a Dataset."""
 
 
 def _sparse() -> Any:
@@ -91,6 +95,8 @@ def banded(matrix: Any) -> FloatArray:
 def from_banded(bands: Any) -> csr_array:
     """Return the symmetric sparse matrix of the bands that :func:`banded` gives.
 
+    Bands that reach beyond the last pixel, as those of a spectrum that was cut there do, end with it.
+
     Examples
     --------
     >>> from_banded([[4.0, 1.0], [9.0, 0.0]]).toarray()
@@ -102,9 +108,9 @@ def from_banded(bands: Any) -> csr_array:
         raise ValidationError(f"covariance bands have shape {values.shape}", hint="expected (pixel, lag)")
     n = values.shape[0]
     row, lag = np.nonzero(values)
+    inside = row + lag < n
+    row, lag = row[inside], lag[inside]
     column = row + lag
-    if column.size and int(column.max()) >= n:
-        raise ValidationError("covariance bands reach beyond the last pixel")
     data = values[row, lag]
     off = lag > 0
     matrix = _sparse().csr_array(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire import schema
-from campfire.convert.covariance import banded, from_banded
+from campfire.convert.covariance import COVARIANCE_ATTRS, banded, from_banded
 from campfire.convert.header import dump_header, load_header
 from campfire.errors import ValidationError
 from campfire.kernels.lsf import GRATINGS, resolving_power
@@ -95,8 +95,7 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
     }
     covariance = fields.get("covariance")
     if covariance is not None:
-        attrs = {"units": f"{FNU_UNIT}2", "long_name": "covariance of fnu of pixels i and i + lag"}
-        data["fnu_cov"] = (("wavelength", "lag"), banded(covariance), attrs)
+        data["fnu_cov"] = (("wavelength", "lag"), banded(covariance), dict(COVARIANCE_ATTRS))
     ds = xr.Dataset(
         data,
         coords={
@@ -124,6 +123,12 @@ def _redshift(ds: xr.Dataset) -> float | None:
     if value is None and "redshift" in ds.coords and ds["redshift"].ndim == 0:
         value = ds["redshift"].item()  # a row taken out of a collection
     return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _bands(ds: xr.Dataset) -> Any:
+    """Return ``fnu_cov`` without the bands that joining with wider ones has filled with NaN."""
+    bands = ds["fnu_cov"].values
+    return bands[:, ~np.isnan(bands).all(axis=0)]
 
 
 def from_dataset(ds: xr.Dataset) -> SpectrumFields:
@@ -172,7 +177,7 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
         "wave_units": units("wavelength", WAVE_UNIT),
         "mask": schema.normalise_mask(fnu, fnu_err, flagged),
         "redshift": _redshift(ds),
-        "covariance": from_banded(ds["fnu_cov"].values) if "fnu_cov" in ds.variables else None,
+        "covariance": from_banded(_bands(ds)) if "fnu_cov" in ds.variables else None,
     }
 
 

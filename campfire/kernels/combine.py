@@ -57,9 +57,9 @@ class Combiner:
         Joins two partial results.
     finish
         Turns a partial result into a :class:`Combined`.
-    weights
-        ``weights(error, good)``: how much every input counts, shape (spectrum, pixel), columns summing to 1.
-        Exact for means; for the median the response to a shift of one input, averaged over noise.
+    power
+        Every input counts as its error to minus this power. Exact for means; for the median the response to
+        a shift of one input, averaged over noise.
     whole_columns
         True where a partial result keeps all values, so that merging saves no memory.
     """
@@ -68,16 +68,26 @@ class Combiner:
     block: Callable[[FloatArray, FloatArray, BoolArray], Parts]
     merge: Callable[[Parts, Parts], Parts]
     finish: Callable[[Parts], Combined]
-    weights: Callable[[FloatArray, BoolArray], FloatArray]
+    power: int
     whole_columns: bool = False
 
     def __call__(self, flux: FloatArray, error: FloatArray, good: BoolArray) -> Combined:
         """Combine spectra that are all at hand; arrays of shape (spectrum, pixel)."""
         return self.finish(self.block(flux, error, good))
 
+    def counts(self, error: FloatArray, good: BoolArray) -> FloatArray:
+        """Return how much every input counts, up to a factor a pixel: what one block can know by itself."""
+        return _inverse(error, good, self.power)
+
+    def weights(self, error: FloatArray, good: BoolArray) -> FloatArray:
+        """Return how much every input counts, shape (spectrum, pixel), columns summing to 1."""
+        return _normalised(self.counts(error, good))
+
 
 def _inverse(error: FloatArray, good: BoolArray, power: int) -> FloatArray:
     """Return error**-power as float64, zero for pixels not used."""
+    if power == 0:
+        return good.astype(np.float64)
     inverse = good / np.where(good, error, 1.0).astype(np.float64)
     return np.asarray(inverse if power == 1 else np.square(inverse))
 
@@ -149,30 +159,13 @@ def _middle(values: FloatArray, count: IntArray) -> FloatArray:
     return np.asarray((pick[0] + pick[1]) / 2)
 
 
-def _equal_weights(error: FloatArray, good: BoolArray) -> FloatArray:
-    return _normalised(good.astype(np.float64))
-
-
 COMBINERS: dict[str, Combiner] = {
     combiner.name: combiner
     for combiner in (
-        Combiner(
-            "weighted_mean",
-            _weighted_block,
-            _add,
-            _weighted_finish,
-            lambda error, good: _normalised(_inverse(error, good, 2)),
-        ),
-        Combiner("mean", _mean_block, _add, _mean_finish, _equal_weights),
-        Combiner(
-            "median",
-            _median_block,
-            _median_merge,
-            _median_finish,
-            # the density of each value at the median goes as 1 / sigma
-            lambda error, good: _normalised(_inverse(error, good, 1)),
-            whole_columns=True,
-        ),
+        Combiner("weighted_mean", _weighted_block, _add, _weighted_finish, power=2),
+        Combiner("mean", _mean_block, _add, _mean_finish, power=0),
+        # the density of each value at the median goes as 1 / sigma
+        Combiner("median", _median_block, _median_merge, _median_finish, power=1, whole_columns=True),
     )
 }
 

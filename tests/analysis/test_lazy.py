@@ -96,7 +96,12 @@ PHOT = {
 def close(lazy: xr.Dataset, eager: xr.Dataset) -> None:
     assert set(lazy.variables) == set(eager.variables)
     assert lazy.attrs == eager.attrs
-    xr.testing.assert_allclose(lazy.compute(), eager, rtol=1e-11, atol=0)
+    lazy = lazy.compute()
+    if "fnu_cov" in eager:  # far from the diagonal it is a difference
+        scale = float(eager["fnu_cov"].max())
+        np.testing.assert_allclose(lazy["fnu_cov"], eager["fnu_cov"], rtol=1e-11, atol=1e-12 * scale)
+        lazy, eager = lazy.drop_vars("fnu_cov"), eager.drop_vars("fnu_cov")
+    xr.testing.assert_allclose(lazy, eager, rtol=1e-11, atol=0)
     for name in ("dq", "n_used", "rejected", "n_bands"):
         if name in eager:
             np.testing.assert_array_equal(lazy[name].values, eager[name].values)
@@ -410,7 +415,6 @@ def test_stack_lists_its_inputs_and_warns_of_rows_without_a_level(lazy: bool) ->
     whole = stack_collection(opened)
     history = load_header(whole.attrs["fits_header"])["HISTORY"]
     assert [line for line in history if line.startswith("input: ")] == [f"input: s{k}" for k in range(5)]
-    assert "covariance is not kept" in whole.attrs["history"]
     with pytest.warns(CampfireWarning, match="1 of . spectra are left out.*: s3$"):
         left = stack_collection(opened, normalize=(1.0, 2.0)).compute()
     with pytest.warns(CampfireWarning, match="1 of 5 spectra are left out.*: s3$"):

@@ -235,5 +235,12 @@ def test_covariance_in_bands() -> None:
 def test_wrong_covariance_is_refused(matrix: Any, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         spectrum(covariance=matrix)
-    with pytest.raises(ValidationError, match="beyond the last pixel"):
-        from_banded(np.ones((2, 2)))
+
+
+def test_covariance_of_a_cut_spectrum_ends_with_it() -> None:
+    """Bands of pixels beyond the cut are left out; those of the pixels left are what they were."""
+    matrix = np.diag([4.0, 4.0, 4.0]) + np.diag([1.0, 2.0], 1) + np.diag([1.0, 2.0], -1)
+    ds = spectrum(covariance=matrix).to_xarray()
+    cut = ds.isel(wavelength=slice(0, 2)).campfire.to_spectrum().covariance
+    np.testing.assert_array_equal(cut.toarray(), matrix[:2, :2])
+    np.testing.assert_array_equal(from_banded(np.ones((2, 2))).toarray(), np.ones((2, 2)))

@@ -1,0 +1,195 @@
+"""Rows on one grid made into one: small sums joined in a tree; whole columns where a method needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import partial, reduce
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from campfire.collection.blocks import SPLIT_EVERY, dask_array
+from campfire.kernels.combine import Combiner, bootstrap, find_combiner, sigma_clip
+from campfire.kernels.pieces import scale_lags
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from campfire.typing import FloatArray
+
+__all__ = ["ROWS", "clipped", "combine_rows", "to_errors"]
+
+_FLOAT = np.dtype(np.float64)
+ROWS: dict[str, np.dtype[Any]] = {"flux": _FLOAT, "error": _FLOAT, "good": np.dtype(np.bool_)}
+"""What is known of every row on the grid."""
+
+_RESULT = np.dtype([("fnu", "f8"), ("fnu_err", "f8"), ("n_used", "i8"), ("rejected", "i8")])
+_COLUMN_VALUES = 4_000_000  # pixels in a block of whole columns: 32 MB a variable
+
+
+class _Way(NamedTuple):
+    """How to combine, as far as a block has to know."""
+
+    method: str
+    rng: Any
+
+
+def combine_rows(rows: Mapping[str, Any], kept: Any, method: str, rng: Any) -> dict[str, Any]:
+    """Combine rows, numpy or dask, pixel by pixel: means by sums of blocks, else by whole columns.
+
+    Parameters
+    ----------
+    rows
+        The arrays of :data:`ROWS`, shape (row, pixel).
+    kept
+        Which good pixels are left after clipping.
+    method
+        How to combine.
+    rng
+        Seed or generator for bootstrap errors, or None.
+
+    Returns
+    -------
+    dict
+        ``fnu``, ``fnu_err``, ``n_used``, ``rejected``, shape (pixel,).
+    """
+    way = _Way(method, _frozen(rng))
+    if isinstance(rows["flux"], np.ndarray):
+        return _columns(rows["flux"], rows["error"], rows["good"], kept, way=way)
+    combiner = find_combiner(method)
+    if combiner.whole_columns or kept is not rows["good"] or rng is not None:
+        return _by_columns(rows, kept, way)
+    return _by_sums(rows, combiner)
+
+
+def _frozen(rng: Any) -> Any:
+    """Return a seed or generator that every block can begin from alike; the one given moves on."""
+    if not isinstance(rng, np.random.Generator):
+        return rng
+    copy = deepcopy(rng)
+    rng.integers(2)
+    return copy
+
+
+def clipped(rows: Mapping[str, Any], n_sigma: float) -> Any:
+    """Return which pixels are left after clipping; whole columns at a time."""
+    flux, error, good = (rows[name] for name in ROWS)
+    if isinstance(flux, np.ndarray):
+        return sigma_clip(flux, error, good, n_sigma)
+    return dask_array().map_blocks(
+        sigma_clip, *_as_columns([flux, error, good]), n_sigma, dtype=bool, meta=np.empty((0, 0), dtype=bool)
+    )
+
+
+def _as_columns(arrays: Sequence[Any]) -> list[Any]:
+    n_rows, n_columns = arrays[0].shape
+    size = max(1, min(n_columns, _COLUMN_VALUES // n_rows))
+    return [array.rechunk({0: -1, 1: size}) for array in arrays]
+
+
+def _columns(
+    flux: NDArray[Any], error: NDArray[Any], good: NDArray[Any], kept: NDArray[Any], *, way: _Way
+) -> dict[str, NDArray[Any]]:
+    """Combine whole columns (numpy)."""
+    combiner = find_combiner(way.method)
+    result = combiner(flux, error, kept)
+    sigma = result.error
+    if way.rng is not None:
+        scatter = bootstrap(flux, error, kept, combiner, deepcopy(way.rng))
+        sigma = np.where(np.isfinite(scatter), scatter, sigma)
+    rejected = (good & ~kept).sum(axis=0)
+    return {"fnu": result.flux, "fnu_err": sigma, "n_used": result.n_used, "rejected": rejected}
+
+
+def _column_block(*columns: NDArray[Any], way: _Way) -> NDArray[Any]:
+    return _as_records(_columns(*columns, way=way))
+
+
+def _as_records(result: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    records = np.empty(len(result["fnu"]), dtype=_RESULT)
+    for name in _RESULT.names or ():
+        records[name] = result[name]
+    return records
+
+
+def _by_columns(rows: Mapping[str, Any], kept: Any, way: _Way) -> dict[str, Any]:
+    records = dask_array().map_blocks(
+        _column_block,
+        *_as_columns([*(rows[name] for name in ROWS), kept]),
+        way=way,
+        dtype=_RESULT,
+        drop_axis=0,
+        meta=np.empty(0, dtype=_RESULT),
+    )
+    return {name: records[name] for name in _RESULT.names or ()}
+
+
+def _sum_block(flux: NDArray[Any], error: NDArray[Any], good: NDArray[Any], *, method: str) -> NDArray[Any]:
+    return np.stack(find_combiner(method).block(flux, error, good))[None]
+
+
+def _merge(parts: NDArray[Any], axis: Any = None, keepdims: bool = True, *, method: str) -> NDArray[Any]:
+    """Join partial results along the first axis; in the form in which dask calls a reduction."""
+    total: tuple[FloatArray, ...] = reduce(find_combiner(method).merge, map(tuple, parts))
+    return np.stack(total)[None]
+
+
+def _finish_block(parts: NDArray[Any], *, method: str) -> NDArray[Any]:
+    flux, error, n_used = find_combiner(method).finish(tuple(parts[0]))
+    none = np.zeros_like(n_used)
+    return _as_records({"fnu": flux, "fnu_err": error, "n_used": n_used, "rejected": none})
+
+
+def _by_sums(rows: Mapping[str, Any], combiner: Combiner) -> dict[str, Any]:
+    da = dask_array()
+    blocks = rows["flux"].numblocks[0]
+    columns = rows["flux"].shape[1]
+    empty = np.empty((0, 1))
+    n_parts = len(combiner.block(empty, empty, empty.astype(bool)))
+    merge = partial(_merge, method=combiner.name)
+    parts = da.map_blocks(
+        partial(_sum_block, method=combiner.name),
+        *(rows[name] for name in ROWS),
+        dtype=np.float64,
+        meta=np.empty((0, 0, 0)),
+        chunks=((1,) * blocks, (n_parts,), (columns,)),
+        new_axis=1,
+    )
+    total = da.reduction(
+        parts,
+        chunk=merge,
+        combine=merge,
+        aggregate=merge,
+        axis=0,
+        keepdims=True,
+        dtype=np.float64,
+        split_every=SPLIT_EVERY,
+        concatenate=True,
+        meta=np.empty((0, 0, 0)),
+    )
+    records = da.map_blocks(
+        partial(_finish_block, method=combiner.name),
+        total,
+        dtype=_RESULT,
+        meta=np.empty(0, dtype=_RESULT),
+        chunks=((columns,),),
+        drop_axis=[0, 1],
+    )
+    return {name: records[name] for name in _RESULT.names or ()}
+
+
+def to_errors(raw: Any, error: Any) -> Any:
+    """Return covariance bands scaled so that they have the errors of the stack on their diagonal."""
+    if isinstance(raw, np.ndarray):
+        return _scaled(raw, error[:, None])
+    arrays = raw.rechunk(-1), error.rechunk(-1)[:, None]
+    return dask_array().map_blocks(
+        _scaled, *arrays, dtype=np.float64, meta=np.empty((0, 0)), chunks=raw.shape
+    )
+
+
+def _scaled(raw: FloatArray, error: FloatArray) -> FloatArray:
+    spread = np.sqrt(np.maximum(raw[:, 0], 0.0))
+    factor = np.nan_to_num(error[:, 0]) / np.where(spread > 0, spread, 1.0)
+    return scale_lags(raw, np.where(spread > 0, factor, 0.0))

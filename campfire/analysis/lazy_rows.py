@@ -1,0 +1,242 @@
+"""Rows of a collection on their way into a stack: a block at a time, each by itself.
+
+There are two ways. Rows of independent pixels are done all at once. Rows whose pixels are correlated already,
+or that are smoothed to another resolving power, are taken one by one as
+:class:`campfire.analysis.terms.Terms`, which is how single spectra are stacked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from campfire.analysis.inputs import symmetric
+from campfire.analysis.matching import match_terms
+from campfire.analysis.stacked import resample_terms, weighted_covariance
+from campfire.analysis.terms import Terms
+from campfire.collection.blocks import steady
+from campfire.collection.correlation import fit_bands, row_covariance
+from campfire.convert.covariance import banded, from_banded
+from campfire.kernels.combine import find_combiner
+from campfire.kernels.grids import good_pixels, pixel_edges
+from campfire.kernels.pieces import scale_lags
+from campfire.kernels.resample import combined_lags, resample
+from campfire.models import SpectrumData
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from campfire.typing import BoolArray, FloatArray, IntArray
+
+__all__ = ["PlainRows", "Rows", "TermRows"]
+
+
+class Rows(NamedTuple):
+    """Some rows of a collection as numpy arrays.
+
+    ``code`` is the number of the grating; ``correlated`` the covariance of pixels, as
+    :func:`campfire.collection.correlation.flat_covariance` gives it.
+    """
+
+    wavelength: NDArray[Any]
+    fnu: NDArray[Any]
+    fnu_err: NDArray[Any]
+    dq: NDArray[Any]
+    redshift: FloatArray
+    code: IntArray
+    correlated: NDArray[Any] | None = None
+
+
+class _Frame(NamedTuple):
+    """Rows in the frame of the stack; flux and error are 0 where not ``good``."""
+
+    wave: FloatArray
+    flux: FloatArray
+    error: FloatArray
+    good: BoolArray
+
+
+class _Normalised(NamedTuple):
+    """Rows over their own level, on the grid.
+
+    The error of the level adds ``-(slope lean' + lean slope')`` to the covariance of a row.
+    """
+
+    frame: _Frame
+    flux: FloatArray
+    error: FloatArray
+    mask: BoolArray
+    slope: FloatArray
+    lean: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRows:
+    """Rows of independent pixels; or of correlated ones that stay as they are, on the grid of the stack.
+
+    All methods take the arrays of :class:`Rows`.
+
+    Parameters
+    ----------
+    window
+        Range, in microns, by whose mean every row is divided; or None.
+    """
+
+    window: tuple[float, float] | None
+
+    def levels(self, *arrays: Any, window: tuple[float, float]) -> dict[str, NDArray[Any]]:
+        """Return the mean of every row in a range, NaN if less than half is covered."""
+        return {"level": _levels(_in_frame(Rows(*arrays)), window)[0][:, None]}
+
+    def rows(self, *arrays: Any, grid: FloatArray) -> dict[str, NDArray[Any]]:
+        """Return flux, error and which pixels are good of every row on the grid."""
+        frame = _in_frame(Rows(*arrays))
+        if self.window is None:
+            out = resample(frame.wave, frame.flux, frame.error, grid, mask=~frame.good)
+            return {"flux": out.flux, "error": out.error, "good": ~out.mask & (out.error > 0)}
+        found = _normalised(frame, grid, self.window)
+        return {"flux": found.flux, "error": found.error, "good": ~found.mask & (found.error > 0)}
+
+    def covariance(self, *arrays: Any, grid: FloatArray, method: str, width: int) -> FloatArray:
+        """Return the covariance of the sum of all rows, each pixel counting as it does in the stack.
+
+        Parameters
+        ----------
+        *arrays
+            The rows; their errors on the grid; and which of their pixels there are in the stack.
+        grid
+            Pixel centres in microns, shape (m,).
+        method
+            How the stack is made.
+        width
+            Number of bands: all pixels with all others where rows are normalised.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (m, width).
+        """
+        *given, error, kept = arrays
+        rows, counts = Rows(*given), find_combiner(method).counts(error, kept)
+        if rows.correlated is not None:
+            bands = row_covariance(rows.correlated, kept)
+            return fit_bands(scale_lags(bands, counts).sum(axis=0), width)
+        frame = _in_frame(rows)
+        if self.window is None:
+            return fit_bands(combined_lags(frame.wave, frame.error, frame.good, grid, counts), width)
+        found = _normalised(frame, grid, self.window)
+        frame = found.frame
+        near = fit_bands(combined_lags(frame.wave, frame.error, frame.good, grid, counts), width)
+        slope, lean = (np.where(kept, values, 0.0) * counts for values in (found.slope, found.lean))
+        product = slope.T @ lean
+        return near - _upper_bands(product + product.T)
+
+
+@dataclass(frozen=True, slots=True)
+class TermRows:
+    """Rows as single spectra; the methods are those of :class:`PlainRows`.
+
+    Parameters
+    ----------
+    window
+        Range, in microns, by whose mean every row is divided; or None.
+    gratings
+        Names by the ``code`` of rows.
+    match
+        Whether all are smoothed to the lowest resolving power of ``gratings``.
+    """
+
+    window: tuple[float, float] | None
+    gratings: tuple[str, ...] = field(default=())
+    match: bool = False
+
+    def _terms(self, rows: Rows) -> list[Terms]:
+        """Return rows in the frame of the stack, not yet normalised."""
+        wavelength, fnu, fnu_err, dq = steady(rows.wavelength, rows.fnu, rows.fnu_err, rows.dq)
+        good = good_pixels(fnu, fnu_err, dq != 0)
+        bands = None if rows.correlated is None else row_covariance(rows.correlated, good)
+        terms = []
+        for k in range(len(fnu)):
+            wave = wavelength if wavelength.ndim == 1 else wavelength[k]
+            inside = np.isfinite(wave)
+            data = SpectrumData(
+                wave[inside], fnu[k, inside], fnu_err[k, inside], {}, "", "", mask=dq[k, inside] != 0
+            )
+            if bands is not None:
+                data.covariance = from_banded(bands[k])
+            terms.append(Terms.of(data))
+        if self.match:
+            terms = match_terms(terms, [self.gratings[number] for number in rows.code], self.gratings)
+        return [entry.rest_frame(z) if z else entry for entry, z in zip(terms, rows.redshift, strict=True)]
+
+    def _normalised(self, rows: Rows) -> list[Terms]:
+        terms = self._terms(rows)
+        if self.window is None:
+            return terms
+        return [entry.normalised(*entry.mean(*self.window)) for entry in terms]
+
+    def levels(self, *arrays: Any, window: tuple[float, float]) -> dict[str, NDArray[Any]]:
+        """Return the mean of every row in a range."""
+        return {"level": np.array([[entry.mean(*window)[0]] for entry in self._terms(Rows(*arrays))])}
+
+    def rows(self, *arrays: Any, grid: FloatArray) -> dict[str, NDArray[Any]]:
+        """Return flux, error and which pixels are good of every row on the grid."""
+        found = resample_terms(self._normalised(Rows(*arrays)), grid)
+        return {"flux": found.flux, "error": found.error, "good": found.good}
+
+    def covariance(self, *arrays: Any, grid: FloatArray, method: str, width: int) -> FloatArray:
+        """Return the covariance of the sum of all rows, as bands."""
+        *given, error, kept = arrays
+        terms, counts = self._normalised(Rows(*given)), find_combiner(method).counts(error, kept)
+        near, far = weighted_covariance(terms, resample_terms(terms, grid), counts, grid)
+        bands = fit_bands(banded(symmetric(near)), width)
+        return bands if far is None else bands + _upper_bands(far)
+
+
+def _in_frame(rows: Rows) -> _Frame:
+    wavelength, fnu, fnu_err, dq = steady(rows.wavelength, rows.fnu, rows.fnu_err, rows.dq)
+    good = good_pixels(fnu, fnu_err, dq != 0)
+    flux = np.where(good, fnu, 0.0).astype(np.float64)
+    error = np.where(good, fnu_err, 0.0).astype(np.float64)
+    wave = np.asarray(wavelength, dtype=np.float64)
+    if rows.redshift.any():
+        factor = (1.0 / (1.0 + rows.redshift))[:, None]
+        wave, flux, error = np.atleast_2d(wave) * factor, flux * factor, error * factor
+    return _Frame(wave, flux, error, good)
+
+
+def _levels(frame: _Frame, window: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
+    """Return the mean flux of each row in a range, NaN if less than half is covered; and its weights."""
+    low, high = window
+    widths = np.diff(np.clip(pixel_edges(frame.wave), low, high))
+    weights = np.where(frame.good, widths, 0.0)
+    covered = weights.sum(axis=1, keepdims=True)
+    enough = covered >= 0.5 * (high - low)
+    weights = np.where(enough, weights / np.where(covered > 0, covered, 1.0), 0.0)
+    return np.where(enough[:, 0], (weights * frame.flux).sum(axis=1), np.nan), weights
+
+
+def _normalised(frame: _Frame, grid: FloatArray, window: tuple[float, float]) -> _Normalised:
+    """Divide rows by their level, which has to be positive, and resample them."""
+    mean, weights = _levels(frame, window)
+    level = mean[:, None]
+    scaled = _Frame(frame.wave, frame.flux / level, frame.error / level, frame.good)
+    out = resample(scaled.wave, scaled.flux, scaled.error, grid, mask=~frame.good)
+    # f = s / N with N = w . s: df = ds / N - (s / N^2) (w . ds), as for single spectra
+    spread = np.square(frame.error) * weights
+    ones = np.where(frame.good, 1.0, 0.0)
+    cross = resample(frame.wave, spread / level, ones, grid, mask=~frame.good).flux
+    slope = out.flux / level
+    lean = cross - 0.5 * (weights * spread).sum(axis=1)[:, None] * slope
+    error = np.sqrt(np.maximum(np.square(out.error) - 2 * slope * lean, 0.0))
+    return _Normalised(scaled, out.flux, error, out.mask, slope, lean)
+
+
+def _upper_bands(matrix: FloatArray) -> FloatArray:
+    """Return all of a symmetric matrix as bands: element [i, k] is that of i and i + k."""
+    n = len(matrix)
+    row, lag = np.arange(n)[:, None], np.arange(n)
+    column = row + lag
+    return np.asarray(np.where(column < n, matrix[row, np.minimum(column, n - 1)], 0.0))

@@ -1,0 +1,163 @@
+"""Covariances of resampled pixels: how many bands they need, and those of every row of a collection.
+
+``fnu_cov`` of a gridded collection has dimensions (spectrum, wavelength, lag): element [s, i, k] is the
+covariance of pixels i and i + k of spectrum s, as (wavelength, lag) holds it for one spectrum.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from campfire.errors import CampfireWarning
+from campfire.kernels.grids import pixel_edges
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from campfire.typing import BoolArray, FloatArray
+
+__all__ = [
+    "CORRELATED",
+    "band_width",
+    "fit_bands",
+    "flat_covariance",
+    "longest_row",
+    "pixel_reach",
+    "row_covariance",
+    "row_wavelength",
+    "weighted_variance",
+]
+
+CORRELATED = ("spectrum", "wavelength", "lag")
+"""Dimensions of ``fnu_cov`` in a gridded collection."""
+
+_FRAMES = 64  # redshifts tried for the width of the band, which varies slowly with them
+_NEGLIGIBLE = 1e-3  # of the largest variance: less than that beyond the band is not worth a warning
+
+
+def longest_row(ds: xr.Dataset, rows: NDArray[Any] | None = None) -> int:
+    """Return the first row, of all or of some, with most pixels."""
+    if "n_pixels" in ds:
+        count = ds["n_pixels"].values
+    elif ds["wavelength"].ndim == 1:
+        count = np.ones(ds.sizes["spectrum"])
+    else:
+        count = np.isfinite(ds["wavelength"].values).sum(axis=1)
+    chosen = np.arange(len(count)) if rows is None else rows
+    return int(chosen[np.argmax(count[chosen])])
+
+
+def row_wavelength(ds: xr.Dataset, row: int) -> FloatArray:
+    """Return the wavelengths of one row without its padding; of a lazy collection only this row is used."""
+    wave = ds["wavelength"]
+    values = np.asarray((wave if wave.ndim == 1 else wave.isel(spectrum=row)).values, dtype=np.float64)
+    return values[np.isfinite(values)]
+
+
+def pixel_reach(wavelength: FloatArray, lags: int = 1) -> FloatArray:
+    """Return how far, in microns, pixels of rows like this one may reach from their centres.
+
+    Other rows may have pixels twice as wide; those resampled before (``lags`` above 1) act together as far as
+    they are correlated.
+    """
+    if len(wavelength) < 2:
+        return np.zeros(len(wavelength))
+    return np.asarray(np.diff(pixel_edges(wavelength)) * (1 + lags) / 2)
+
+
+def band_width(
+    pixels: Iterable[tuple[FloatArray, FloatArray]], grid: FloatArray, redshift: FloatArray | None = None
+) -> int:
+    """Return how many bands a covariance on a grid needs: the most pixels that one input pixel touches.
+
+    Parameters
+    ----------
+    pixels
+        Wavelengths of some rows, and how far from its centre each pixel reaches, microns.
+    grid
+        Pixel centres of the output.
+    redshift
+        Redshifts of the rows, where the grid is in the rest frame.
+
+    Examples
+    --------
+    >>> grid = np.linspace(1.0, 2.0, 11)
+    >>> band_width([(grid, np.full(11, 0.05))], grid), band_width([(grid, np.full(11, 0.1))], grid)
+    (1, 3)
+    """
+    edges = pixel_edges(grid)
+    frames = np.zeros(1) if redshift is None else np.unique(redshift)
+    frames = frames[np.unique(np.linspace(0, len(frames) - 1, _FRAMES).astype(np.intp))]
+    stretch = 1.0 / (1.0 + frames[:, None])
+    widest = 1
+    for wave, reach in pixels:
+        # a hair less, so that the rounding of edges that fall together does not decide
+        low = np.searchsorted(edges, (wave - reach * (1 - 1e-9)) * stretch, side="right")
+        high = np.searchsorted(edges, (wave + reach * (1 - 1e-9)) * stretch, side="left")
+        touched = np.clip(high, 1, len(grid)) - np.clip(low, 1, len(grid)) + 1
+        widest = max(widest, int(touched.max(initial=1)))
+    return widest
+
+
+def fit_bands(bands: FloatArray, width: int) -> FloatArray:
+    """Return covariance bands (..., pixel, lag) cut or padded to a width; warns if that loses something."""
+    have = bands.shape[-1]
+    if have <= width:
+        return np.pad(bands, [(0, 0)] * (bands.ndim - 1) + [(0, width - have)])
+    lost = float(np.abs(bands[..., width:]).max(initial=0.0))
+    if lost > _NEGLIGIBLE * float(bands[..., 0].max(initial=0.0)):
+        warnings.warn(
+            f"some spectra have pixels so wide that more than {width} pixels of the grid are correlated: "
+            "errors of sums over pixels come out too small; stack_spectra knows them all",
+            CampfireWarning,
+            stacklevel=2,
+        )
+    return bands[..., :width]
+
+
+def flat_covariance(ds: xr.Dataset) -> Any:
+    """Return ``fnu_cov`` of a gridded collection with pixel and lag on one axis; None where there is none."""
+    if "fnu_cov" not in ds or ds["fnu_cov"].dims != CORRELATED:
+        return None
+    values = ds["fnu_cov"].data
+    if not isinstance(values, np.ndarray):
+        values = values.rechunk({1: -1, 2: -1})
+    return values.reshape((values.shape[0], values.shape[1] * values.shape[2]))
+
+
+def row_covariance(flat: NDArray[Any], good: BoolArray) -> FloatArray:
+    """Return rows of :func:`flat_covariance` (numpy) as bands (row, pixel, lag), 0 for pixels not good."""
+    n = good.shape[1]
+    bands = np.asarray(flat, dtype=np.float64).reshape(len(flat), n, flat.shape[1] // n)
+    bands = np.where(good[:, :, None], bands, 0.0)
+    for k in range(1, min(bands.shape[2], n)):
+        bands[:, : n - k, k][~good[:, k:]] = 0.0
+    return np.nan_to_num(bands)  # joining collections of different widths pads with NaN
+
+
+def weighted_variance(bands: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the variances of weighted sums over pixels.
+
+    Parameters
+    ----------
+    bands
+        Covariances, shape (row, pixel, lag).
+    weights
+        Shape (row, pixel).
+
+    Examples
+    --------
+    >>> weighted_variance(np.array([[[4.0, 1.0], [9.0, 0.0]]]), np.array([[1.0, 2.0]]))
+    array([44.])
+    """
+    n = weights.shape[1]
+    total = np.einsum("rp,rp,rp->r", weights, weights, bands[..., 0])
+    for k in range(1, min(bands.shape[2], n)):
+        left, right = weights[:, : n - k], weights[:, k:]
+        total += 2 * np.einsum("rp,rp,rp->r", left, right, bands[:, : n - k, k])
+    return np.asarray(total)
