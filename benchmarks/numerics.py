@@ -69,7 +69,7 @@ def main() -> None:
     report("... with covariance", ours, theirs, "")
     spectra = [SpectrumData(wave[k], flux[k], error[k], {}, "PRISM", str(k)) for k in range(300)]
     ours = best(lambda: [resample_spectrum(s, grid) for s in spectra[:few]]) / few
-    report("resample_spectrum, one SpectrumData at a time", ours, theirs, "")
+    report("resample_spectrum, one SpectrumData at a time", ours, theirs, ">= 40x")
 
     # stack
     def loop() -> Any:

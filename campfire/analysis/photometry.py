@@ -11,7 +11,7 @@ from campfire.analysis.inputs import as_spectrum, good_covariance
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band
 from campfire.kernels.bandpass import MIN_COVERAGE, band_fluxes
-from campfire.kernels.grids import check_grid
+from campfire.kernels.grids import check_grid, rising
 from campfire.units import FNU_UNIT, WAVE_UNIT, to_microjansky, to_micron
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def synthetic_photometry(
     Parameters
     ----------
     wavelength
-        Pixel centres, increasing, shape (n,): microns, or a Quantity.
+        Pixel centres, increasing or decreasing, shape (n,): microns, or a Quantity.
     fnu, fnu_err
         Flux density and its 1-sigma error, shape (n,): microjansky, or a Quantity. Errors that are None or
         all zero say that the spectrum is a model without noise.
@@ -61,7 +61,7 @@ def synthetic_photometry(
     Raises
     ------
     ValidationError
-        For a band without a curve, arrays that do not fit together, or wavelengths that do not increase.
+        For a band without a curve, arrays that do not fit together, or wavelengths in no order.
 
     Examples
     --------
@@ -71,7 +71,9 @@ def synthetic_photometry(
     (2.0, 0.0102)
     """
     curve = resolve_band(band)
-    wave = check_grid(to_micron(wavelength))
+    wave = to_micron(wavelength)
+    order = rising(wave)
+    wave = check_grid(wave[order])
     flux = to_microjansky(fnu, wavelength)
     noiseless = fnu_err is None or not np.any(np.asarray(fnu_err))
     error = np.ones_like(flux) if fnu_err is None or noiseless else to_microjansky(fnu_err, wavelength)
@@ -80,7 +82,7 @@ def synthetic_photometry(
             f"wavelength has shape {wave.shape}, fnu {np.shape(flux)}, fnu_err {np.shape(error)}",
             hint="pass three arrays of one length",
         )
-    result = band_fluxes(wave, flux, error, [curve], min_coverage=min_coverage)
+    result = band_fluxes(wave, flux[order], error[order], [curve], min_coverage=min_coverage)
     if np.isnan(result.flux[0]):
         warnings.warn(
             f"only {result.coverage[0]:.1%} of band {curve.name!r} on good pixels; {min_coverage:.0%} needed",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from campfire.errors import ValidationError
-from campfire.kernels.grids import good_pixels, pixel_edges
+from campfire.kernels.grids import good_pixels, pixel_edges, rising
 from campfire.units import to_micron
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MIN_COVERAGE", "BandFluxes", "Bandpass", "band_fluxes", "band_weights"]
 
-_BLOCK = 32768  # pixels worked on at a time: what stays in the cache of a processor
+_BLOCK = 65536  # pixels worked on at a time: what stays in the cache of a processor
 
 _MOST_BINS = 65536
 
@@ -43,7 +43,8 @@ class Bandpass:
     name
         Name of the band; case matters (``y`` and ``Y`` differ).
     wavelength
-        Nodes of the curve in microns (vacuum), shape (n,), strictly increasing and positive.
+        Nodes of the curve in microns (vacuum), shape (n,), positive and strictly increasing (or decreasing:
+        the curve is turned round).
     throughput
         Photon-counting throughput (electrons per photon, any normalisation) at the nodes, shape (n,), not
         negative. Linear between the nodes, zero outside.
@@ -78,6 +79,9 @@ class Bandpass:
     def __post_init__(self) -> None:
         wave = np.array(to_micron(self.wavelength), dtype=np.float64)
         curve = np.array(self.throughput, dtype=np.float64)
+        if wave.shape == curve.shape:
+            order = rising(wave)
+            wave, curve = wave[order], curve[order]
         problem = _problem(wave, curve)
         if problem:
             raise ValidationError(
@@ -149,14 +153,12 @@ class Bandpass:
         numpy.ndarray
             0 at and below the blue end, 1 at and above the red end, same shape.
         """
-        nodes = self.wavelength
-        # a little below the first node is where nothing has been collected yet: exactly 0; and exactly 1 at
-        # the last
-        at = np.clip(np.asarray(wavelength, dtype=np.float64), np.nextafter(nodes[0], 0), nodes[-1])
+        at = np.asarray(wavelength, dtype=np.float64)
         with np.errstate(invalid="ignore"):  # NaN in any piece is NaN
             index = self._find(at)
+        # before the first node and after the last the pieces are constant: exactly 0, and exactly 1
         constant, slope, level = (np.take(row, index, mode="clip") for row in self._table)
-        level *= np.log(at)
+        level *= np.log(np.maximum(at, self.wavelength[0]))  # the first edge of a coarse grid can be below 0
         slope *= at
         level += slope
         level += constant
@@ -341,7 +343,10 @@ def _ragged(
         weights = cumulative[:, 1:] - cumulative[:, :-1]
         total[0, :, k] = np.einsum("sp,sp->s", weights, values[:, part])
         used = good[:, part]
-        total[2, :, k] = (weights if used.all() else np.where(used, weights, 0.0)).sum(axis=1)
+        if used.all():
+            total[2, :, k] = cumulative[:, -1] - cumulative[:, 0]
+        else:
+            total[2, :, k] = np.where(used, weights, 0.0).sum(axis=1)
         weights *= weights
         total[1, :, k] = np.einsum("sp,sp->s", weights, variance[:, part])
     return total

@@ -10,9 +10,11 @@ from campfire.errors import ValidationError
 from campfire.schema import normalise_mask
 
 if TYPE_CHECKING:
+    from types import EllipsisType
+
     from campfire.typing import BoolArray, FloatArray
 
-__all__ = ["check_grid", "good_pixels", "pixel_edges"]
+__all__ = ["check_grid", "good_pixels", "pixel_edges", "rising"]
 
 
 def check_grid(wavelength: Any, name: str = "wavelength") -> FloatArray:
@@ -53,6 +55,20 @@ def check_grid(wavelength: Any, name: str = "wavelength") -> FloatArray:
             hint="sort the pixels by wavelength, and keep each wavelength once",
         )
     return grid
+
+
+def rising(wavelength: Any) -> slice | EllipsisType:
+    """Return the index that turns round a 1-D grid that decreases throughout, and leaves any other as it is.
+
+    Examples
+    --------
+    >>> grid = np.array([3.0, 2.0, 1.0])
+    >>> grid[rising(grid)]
+    array([1., 2., 3.])
+    """
+    grid = np.asarray(wavelength)
+    falling = grid.ndim == 1 and len(grid) > 1 and bool(np.all(grid[1:] < grid[:-1]))
+    return slice(None, None, -1) if falling else ...
 
 
 def pixel_edges(wavelength: FloatArray) -> FloatArray:

@@ -169,6 +169,17 @@ def test_batches_equal_single_spectra() -> None:
             np.testing.assert_allclose(left[row], right, rtol=1e-11, atol=1e-13)
 
 
+def test_grids_that_begin_below_zero_width() -> None:
+    """Statement: a coarse grid, whose first edge is below 0, is measured like any other."""
+    band = Bandpass("mine", np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0, 0.0]))
+    wave = np.array([0.5, 3.0, 6.0])
+    for shape in (3, (1, 3)):
+        ones = np.ones(shape)
+        result = band_fluxes(np.broadcast_to(wave, shape), ones, ones, [band])
+        assert np.ravel(result.flux) == pytest.approx([1.0], abs=1e-12)
+        assert np.ravel(result.coverage) == pytest.approx([1.0], abs=1e-12)
+
+
 def test_coverage_counts_throughput_on_good_pixels() -> None:
     band = Bandpass("box", np.array([1.0, 2.0]), np.array([1.0, 1.0]))
     wave = np.arange(1.005, 2.0, 0.01)
@@ -248,7 +259,7 @@ def test_users_bands_are_accepted() -> None:
     ("wave", "curve"),
     [
         ([1.0, 2.0], [1.0]),
-        ([2.0, 1.0], [1.0, 1.0]),
+        ([2.0, 1.0, 3.0], [1.0, 1.0, 1.0]),
         ([1.0, 1.0], [1.0, 1.0]),
         ([1.0, 2.0], [1.0, -1.0]),
         ([1.0, 2.0], [0.0, 0.0]),
