@@ -4,11 +4,8 @@ A method is a record of functions so that the same code serves one array and a t
 some spectra into partial sums, ``merge`` joins the sums of two blocks, ``finish`` makes the result.
 
 Errors come from the errors of the inputs, which are taken as independent from one spectrum to the next (what
-all spectra share, such as the calibration on one set of photometry, is added by the caller). For the median
-of n >= 3 values the large-sample formula is used, ``sqrt(pi / 2) sqrt(n) / sum(1 / sigma)``, which is
-``sqrt(pi / 2) sigma / sqrt(n)`` for equal errors (Kendall & Stuart, *The Advanced Theory of Statistics*,
-14.6); for n = 3 to 8 it is too large by 5 to 15 %. The median of one value has its error; that of two is
-their mean.
+all spectra share, such as the calibration on one set of photometry, is added by the caller). That of a
+median is in :mod:`campfire.kernels.median`.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from campfire.errors import ValidationError
+from campfire.kernels.median import median_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +28,6 @@ __all__ = ["COMBINERS", "Combined", "Combiner", "bootstrap", "find_combiner", "s
 Parts: TypeAlias = "tuple[FloatArray, ...]"
 """Partial results of a block; what they mean is the method's business."""
 
-_MEDIAN = float(np.sqrt(np.pi / 2))
 _CLIP_ROUNDS = 5
 _MAD = 1.4826  # standard deviation of a Gaussian over its median absolute deviation
 
@@ -142,13 +139,8 @@ def _median_merge(left: Parts, right: Parts) -> Parts:
 
 def _median_finish(parts: Parts) -> Combined:
     flux, error = parts
-    good = ~np.isnan(flux)
-    count = good.sum(axis=0)
-    variance = np.square(np.where(good, error, 0.0)).sum(axis=0)
-    inverse = _inverse(error, good, 1).sum(axis=0)
-    large = _MEDIAN * np.sqrt(count) / np.where(inverse > 0, inverse, 1.0)
-    few = np.sqrt(variance) / np.maximum(count, 1)
-    return _result(_middle(flux, count), np.where(count > 2, large, few), count)
+    count = (~np.isnan(flux)).sum(axis=0)
+    return _result(_middle(flux, count), median_error(error), count)
 
 
 def _middle(values: FloatArray, count: IntArray) -> FloatArray:
