@@ -11,7 +11,7 @@ import numpy as np
 from campfire.collection.correlation import flat_covariance, row_covariance
 from campfire.convert.covariance import from_banded
 from campfire.errors import CampfireWarning, ValidationError
-from campfire.kernels.grids import check_grid
+from campfire.kernels.grids import check_grid, rising
 from campfire.kernels.overlap import import_sparse
 from campfire.models import Spectrum, SpectrumCollection, SpectrumData
 from campfire.schema import SPECTRUM, state_of
@@ -51,10 +51,12 @@ _ACCEPTED_MANY = "pass a SpectrumCollection, a Dataset or DataTree, or a list of
 def as_spectrum(spectrum: SpectrumLike) -> SpectrumData:
     """Return one spectrum with its arrays, opened where that is still to be done.
 
+    One whose wavelengths decrease throughout is turned round.
+
     Raises
     ------
     ValidationError
-        If it is something else, holds more than one spectrum, or its wavelengths do not increase.
+        If it is something else, holds more than one spectrum, or its wavelengths are in no order.
     """
     if isinstance(spectrum, Spectrum):
         spectrum = spectrum.open()
@@ -62,8 +64,20 @@ def as_spectrum(spectrum: SpectrumLike) -> SpectrumData:
         spectrum = SpectrumData.from_xarray(cast("xr.Dataset", spectrum))
     if not isinstance(spectrum, SpectrumData):
         raise ValidationError(f"not a spectrum: {type(spectrum).__name__}", hint=_ACCEPTED)
+    if rising(spectrum.wavelength) is not ...:
+        spectrum = _turned(spectrum)
     check_grid(spectrum.wavelength, f"wavelength of {spectrum.spectrum_id or 'the spectrum'}")
     return spectrum
+
+
+def _turned(spectrum: SpectrumData) -> SpectrumData:
+    fields: dict[str, Any] = {**spectrum.to_fields()}
+    for name, value in fields.items():
+        if isinstance(value, np.ndarray):
+            fields[name] = value[::-1]
+    if spectrum.covariance is not None:
+        fields["covariance"] = spectrum.covariance[::-1, ::-1]
+    return SpectrumData(**fields)
 
 
 def as_spectra(spectra: SpectraLike) -> list[SpectrumData]:
@@ -134,16 +148,17 @@ def _is_xarray(value: object, kind: str) -> bool:
 
 
 def as_grid(grid: ArrayLike, name: str) -> FloatArray:
-    """Return pixel centres (numbers in microns, or a Quantity) as a checked float64 array.
+    """Return pixel centres (numbers in microns, or a Quantity) as a checked float64 array, increasing.
 
     Raises
     ------
     ValidationError
-        If they are not numbers, or do not increase.
+        If they are not numbers, or in no order.
     """
     if isinstance(grid, str):
         raise ValidationError(f"{name} is {grid!r}", hint="pass an array of microns")
-    return check_grid(to_micron(grid), name)
+    centres = to_micron(grid)
+    return check_grid(centres[rising(centres)], name)
 
 
 def good_covariance(spectrum: SpectrumData) -> csr_array | None:

@@ -33,7 +33,8 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
     spectrum
         A ``Spectrum``, ``SpectrumData``, or the Dataset of one spectrum.
     grid
-        Pixel centres of the output, increasing, shape (m,): microns, or a Quantity.
+        Pixel centres of the output, shape (m,): microns, or a Quantity. They may decrease, as may those of
+        the spectrum; the result increases.
     covariance
         Attach the covariance of output pixels (microjansky squared). A spectrum that has one already keeps
         it, resampled, in any case.
@@ -46,7 +47,7 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
     Raises
     ------
     ValidationError
-        For a grid that does not increase, or something that is not one spectrum.
+        For a grid in no order, or something that is not one spectrum.
 
     Examples
     --------

@@ -161,6 +161,27 @@ def test_resampling_keeps_identity_and_says_so() -> None:
     np.testing.assert_array_equal(result.wavelength, grid)
 
 
+def test_resampling_takes_any_monotonic_grid() -> None:
+    """Statement: spectrum and grid may decrease; nothing but the order differs."""
+    up = spectrum(mask=np.arange(400) % 50 == 7)
+    arrays = {name: getattr(up, name)[::-1] for name in ("wavelength", "fnu", "fnu_err", "mask")}
+    down, grid = spectrum(**arrays), np.geomspace(0.7, 5.2, 150)
+    expected = resample_spectrum(up, grid, covariance=True)
+    assert expected.covariance is not None
+    for data, centres in ((down, grid), (up, grid[::-1]), (down, grid[::-1])):
+        result = resample_spectrum(data, centres, covariance=True)
+        for name in ("wavelength", "fnu", "fnu_err", "mask"):
+            np.testing.assert_array_equal(getattr(result, name), getattr(expected, name))
+        assert result.covariance is not None
+        assert abs(result.covariance - expected.covariance).max() == 0
+    turned = spectrum(
+        **{name: getattr(expected, name)[::-1] for name in ("wavelength", "fnu", "fnu_err", "mask")},
+        covariance=expected.covariance[::-1, ::-1],
+    )
+    bands = [band_photometry(data, ["f200w", "f444w"]) for data in (expected, turned)]
+    np.testing.assert_allclose(bands[0]["flux_err"], bands[1]["flux_err"], rtol=1e-12)
+
+
 def test_resampling_a_spectrum_with_a_covariance_propagates_it() -> None:
     """Twice resampled with covariance = the matrices applied one after the other."""
     first = resample_spectrum(spectrum(), np.linspace(1, 5, 500), covariance=True)
@@ -190,7 +211,9 @@ def test_covariance_of_masked_pixels_does_not_leak() -> None:
         np.testing.assert_array_equal(bands["flux_err"], results[0][1]["flux_err"])
 
 
-@pytest.mark.parametrize("grid", [[2.0, 1.0], [1.0, 1.0, 2.0], [1.0], "common", [[1.0, 2.0]], [1.0, np.nan]])
+@pytest.mark.parametrize(
+    "grid", [[2.0, 1.0, 3.0], [1.0, 1.0, 2.0], [1.0], "common", [[1.0, 2.0]], [1.0, np.nan]]
+)
 def test_bad_grids(grid: Any) -> None:
     with pytest.raises(ValidationError, match="grid"):
         resample_spectrum(spectrum(), grid)
