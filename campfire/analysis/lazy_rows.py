@@ -237,6 +237,7 @@ def _normalised(frame: _Frame, grid: FloatArray, window: tuple[float, float]) ->
 def _upper_bands(matrix: FloatArray) -> FloatArray:
     """Return all of a symmetric matrix as bands: element [i, k] is that of i and i + k."""
     n = len(matrix)
-    row, lag = np.arange(n)[:, None], np.arange(n)
-    column = row + lag
-    return np.asarray(np.where(column < n, matrix[row, np.minimum(column, n - 1)], 0.0))
+    bands = np.zeros((n, n))
+    for i in range(n):
+        bands[i, : n - i] = matrix[i, i:]
+    return bands

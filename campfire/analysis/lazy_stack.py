@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -130,16 +130,18 @@ def stack_collection(
     window = None if normalize is None else as_window(normalize)
     if window is not None:
         levels = TermRows(None, gratings, match) if match else PlainRows(None)
-        kept = _with_level(ds, shifts, window, levels)
+        kept = _with_level(ds, window, levels, _beside(ds, gratings, shifts))
         ds, shifts = ds.isel(spectrum=kept), None if shifts is None else shifts[kept]
     longest = _longest_rows(ds)
-    centres = _grid(ds, grid, shifts, longest[gratings[0]])
+    centres = _grid(ds, grid, shifts, next(iter(longest.values())))
     stays = state == GRIDDED and shifts is None and np.array_equal(centres, ds["wavelength"].values)
     correlated = flat_covariance(ds)
     source: _Source = PlainRows(window)
     if match or not (correlated is None or (stays and window is None)):
         source = TermRows(window, gratings, match)
-    beside = _beside(ds, shifts, correlated)
+    beside = _beside(ds, gratings, shifts)
+    if correlated is not None:
+        beside.append(correlated)
     rows = over_rows(ds, partial(source.rows, grid=centres), ROWS, centres.size, *beside)
     kept_pixels = rows["good"] if sigma_clip is None else clipped(rows, sigma_clip)
     result = combine_rows(rows, kept_pixels, method, rng)
@@ -153,26 +155,33 @@ def stack_collection(
         function = partial(source.covariance, grid=centres, method=method, width=width)
         raw = sum_rows(ds, function, (centres.size, width), *beside, rows["error"], kept_pixels)
         result = {**result, "fnu_cov": to_errors(raw, result["fnu_err"])}
-    names = ds["spectrum_id"].values.tolist() if "spectrum_id" in ds.coords else []
-    cards: dict[str, Any] = {"NSTACK": ds.sizes["spectrum"], "STACKMTH": method}
-    cards["STACKFRM"] = "observed" if shifts is None else "rest"
-    if window is not None:
-        cards["STACKNRM"] = f"{window[0]:g}-{window[1]:g} um"
-    if sigma_clip is not None:
-        cards["STACKCLP"] = float(sigma_clip)
-    cards["HISTORY"] = [f"stack of {cards['NSTACK']} spectra, {method}, resampled once, conserving flux"]
-    cards["HISTORY"] += [f"input: {name}" for name in names]
+    cards = _cards(ds, method, "observed" if shifts is None else "rest", window, sigma_clip)
     grating = "+".join(gratings)
     name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{total}spectra"
     return _dataset(ds, centres, result, cards, name, grating)
 
 
+def _cards(
+    ds: xr.Dataset, method: str, frame: str, window: tuple[float, float] | None, clip: float | None
+) -> dict[str, Any]:
+    """Return the header of the stack of all rows."""
+    cards: dict[str, Any] = {"NSTACK": ds.sizes["spectrum"], "STACKMTH": method, "STACKFRM": frame}
+    if window is not None:
+        cards["STACKNRM"] = f"{window[0]:g}-{window[1]:g} um"
+    if clip is not None:
+        cards["STACKCLP"] = float(clip)
+    names = ds["spectrum_id"].values.tolist() if "spectrum_id" in ds.coords else []
+    cards["HISTORY"] = [f"stack of {cards['NSTACK']} spectra, {method}, resampled once, conserving flux"]
+    cards["HISTORY"] += [f"input: {name}" for name in names]
+    return cards
+
+
 def _with_level(
-    ds: xr.Dataset, shifts: FloatArray | None, window: tuple[float, float], source: _Source
+    ds: xr.Dataset, window: tuple[float, float], source: _Source, beside: list[Any]
 ) -> NDArray[np.intp]:
     """Return which rows have a level to be divided by."""
     function = partial(source.levels, window=window)
-    level = np.asarray(over_rows(ds, function, {"level": _FLOAT}, 1, *_beside(ds, shifts, None))["level"])
+    level = np.asarray(over_rows(ds, function, {"level": _FLOAT}, 1, *beside)["level"])
     usable = level[:, 0] > 0
     if not usable.any():
         raise ValidationError(
@@ -186,13 +195,10 @@ def _with_level(
     return np.flatnonzero(usable)
 
 
-def _beside(ds: xr.Dataset, shifts: FloatArray | None, correlated: Any) -> list[Any]:
-    """Return what goes with the pixels of every row: redshift, number of its grating, covariance."""
-    gratings = gratings_of(ds)
-    order = sorted(set(gratings))
-    code = np.array([order.index(name) for name in gratings])
-    beside = [np.zeros(len(code)) if shifts is None else shifts, code]
-    return beside if correlated is None else [*beside, correlated]
+def _beside(ds: xr.Dataset, gratings: Sequence[str], shifts: FloatArray | None) -> list[Any]:
+    """Return what goes with the pixels of every row: its redshift, and the number of its grating."""
+    code = np.array([gratings.index(name) for name in gratings_of(ds)])
+    return [np.zeros(len(code)) if shifts is None else shifts, code]
 
 
 def _longest_rows(ds: xr.Dataset) -> dict[str, FloatArray]:

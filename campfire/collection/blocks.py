@@ -87,7 +87,9 @@ def row_arrays(ds: xr.Dataset) -> tuple[Any, ...]:
         return wavelength, *arrays
     da = dask_array()
 
-    rows = next(ds[name].chunksizes["spectrum"] for name in (*names, "wavelength") if ds[name].chunks)
+    rows = next(
+        ds[name].variable.chunksizes["spectrum"] for name in (*names, "wavelength") if ds[name].chunks
+    )
     chunks = (rows, (ds["fnu"].shape[1],))
 
     def whole_rows(array: Any) -> Any:

@@ -166,7 +166,7 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | No
     gone = {"pixel", "wavelength", "lag"}
     result = ds.drop_vars([name for name in ds.variables if set(ds[name].dims) & gone])
     result = result.drop_vars("n_pixels", errors="ignore")
-    power = power_coordinate(gratings_of(ds), centres, ds["fnu"].chunksizes.get("spectrum"))
+    power = power_coordinate(gratings_of(ds), centres, ds["fnu"].variable.chunksizes.get("spectrum"))
     result = result.assign_coords(
         wavelength=("wavelength", centres, attrs_of("wavelength")),
         # an index, so that collections of different widths can be joined

@@ -4,6 +4,7 @@ chunks, masks and options, native or gridded; what is measured on them has unit 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def make(
     coords = {
         "spectrum_id": ("spectrum", np.array([f"s{k}" for k in range(n)], dtype=TEXT)),
         "redshift": ("spectrum", 0.05 * np.arange(n)),
-        "grating": ("spectrum", several) if len(gratings) > 1 else ((), several[0]),
+        "grating": ("spectrum", several) if len(gratings) > 1 else ((), np.array(gratings[0], dtype=TEXT)),
         "wavelength": (NATIVE, wave, attrs_of("wavelength")),
     }
     values = {
@@ -289,6 +290,36 @@ def test_lost_rows_are_not_counted() -> None:
     ds.fnu.values[:] = -1.0
     with pytest.raises(ValidationError, match="no spectrum has a positive mean"):
         stack_collection(ds, normalize=(1.2, 2.0))
+
+
+def test_a_grating_of_which_nothing_is_left_still_counts_for_the_resolution() -> None:
+    """Rows are smoothed to the lowest of all gratings that were given, as single spectra are."""
+    ds = make(6, gaps=0.0, gratings=("PRISM", "G395M"))
+    ds.fnu.values[::2] *= -1
+    options: dict[str, Any] = {"normalize": (1.2, 2.0), "match_resolution": True}
+    with pytest.warns(CampfireWarning, match="3 of 6"):
+        many = stack_collection(ds.chunk({"spectrum": 4}), grid=GRID, **options)
+    with pytest.warns(CampfireWarning, match="3 of 6"):
+        single = calibrate_and_stack(collection_spectra(ds), wavelength_grid=GRID, **options)
+    np.testing.assert_allclose(many.fnu.values, single.spectrum.fnu, rtol=1e-10)
+    np.testing.assert_allclose(many.fnu_err.values, single.spectrum.fnu_err, rtol=1e-10)
+    assert many.grating.item() == single.spectrum.grating == "G395M+PRISM"
+
+
+def test_covariance_survives_zarr_selection_and_cuts(tmp_path: Path) -> None:
+    """A collection that was saved, or a gridded one cut to a range, gives the stack of what is left of it."""
+    native = make().chunk({"spectrum": 3})
+    gridded = resample_collection(native, GRID)
+    for name, ds in (("native", native), ("gridded", gridded)):
+        ds.to_zarr(tmp_path / name, zarr_format=3, consolidated=False)
+        with xr.open_zarr(tmp_path / name, zarr_format=3, consolidated=False) as again:
+            xr.testing.assert_allclose(stack_collection(again).compute(), stack_collection(ds).compute())
+    part = gridded.isel(spectrum=[4, 0, 5]).sel(wavelength=slice(1.5, 2.5))
+    whole = stack_collection(gridded.isel(spectrum=[4, 0, 5])).sel(wavelength=slice(1.5, 2.5))
+    cut = stack_collection(part)
+    check_covariance(cut.fnu_cov.values, whole.fnu_cov.values, 1e-12)
+    bands = [band_photometry(ds, Bandpass("in", np.array([1.6, 2.3]), np.ones(2))) for ds in (cut, whole)]
+    np.testing.assert_allclose(bands[0].flux_err, bands[1].flux_err, rtol=1e-12)
 
 
 def test_mixed_gratings_need_a_grid_and_known_gratings() -> None:
