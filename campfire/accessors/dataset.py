@@ -67,13 +67,12 @@ class DatasetAccessor:
     def resample(self, grid: ArrayLike | str, covariance: bool = False) -> xr.Dataset:
         """Bring everything onto one grid of microns, conserving flux.
 
-        ``covariance`` adds ``fnu_cov``, and ``grid="common"`` takes that of the longest row: the one for a
-        spectrum (:func:`campfire.accessors.functions.resample`), the other for a collection
-        (:func:`campfire.analysis.lazy.resample_collection`).
+        ``covariance`` adds ``fnu_cov`` to a spectrum (:func:`campfire.accessors.functions.resample`); a
+        collection always gets it (:func:`campfire.analysis.lazy.resample_collection`), and there
+        ``grid="common"`` takes the wavelengths of the row with most pixels.
         """
         if not functions.is_collection(self._ds):
             return functions.resample(self._ds, grid, covariance=covariance)
-        functions.refuse_covariance(covariance)
         from campfire.analysis.lazy import resample_collection
 
         return resample_collection(self._ds, grid)

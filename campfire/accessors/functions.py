@@ -293,21 +293,6 @@ def _require_one(ds: xr.Dataset) -> None:
         )
 
 
-def refuse_covariance(asked: bool) -> None:
-    """Refuse what only single spectra have.
-
-    Raises
-    ------
-    ValidationError
-        If it was asked for.
-    """
-    if asked:
-        raise ValidationError(
-            "covariance=True for a collection",
-            hint="take one spectrum: ds.campfire.to_spectra()[i].to_xarray()",
-        )
-
-
 def _dq(ds: xr.Dataset) -> NDArray[np.uint8]:
     if "dq" in ds.variables:
         return np.asarray(ds["dq"].values)

@@ -218,6 +218,9 @@ def test_dataset_of_a_collection_goes_to_the_lazy_functions() -> None:
     assert ds.campfire.synthetic_photometry("f277w").flux.dims == ("spectrum", "band")
     assert ds.campfire.calibrate({"a": PHOT, "b": PHOT}).multiplier.dims == ("spectrum", "wavelength")
     assert ds.campfire.stack().fnu.dims == ("wavelength",)
+    assert ds.campfire.resample(WAVE).fnu_cov.dims == ("spectrum", "wavelength", "lag")
+    matched = ds.campfire.stack(match_resolution=True)
+    xr.testing.assert_identical(matched, ds.campfire.stack())
     assert ds.campfire.plot().get_xlabel()
     assert ds.campfire.good().dims == ("spectrum", "wavelength")
 
@@ -228,8 +231,6 @@ def test_what_belongs_to_the_other_kind_is_refused() -> None:
         many.campfire.to_restframe(1.0)
     with pytest.raises(ValidationError, match="3 spectra"):
         many.campfire.to_spectrum()
-    with pytest.raises(ValidationError, match="covariance"):
-        many.campfire.resample(WAVE, covariance=True)
     with pytest.raises(ValidationError, match="one spectrum"):
         one.campfire.stack()
     with pytest.raises(ValidationError, match="one spectrum"):
