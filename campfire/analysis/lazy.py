@@ -49,8 +49,8 @@ def resample_collection(ds: xr.Dataset, grid: ArrayLike | str = "common") -> xr.
     ds
         A collection; one resampled before is smoothed and correlated again, so go back to the native one.
     grid
-        Pixel centres in microns (or a Quantity), ascending, shape (m,); ``"common"`` takes the wavelengths of
-        the row with most pixels.
+        Pixel centres in microns (or a Quantity), shape (m,), which may decrease (the result increases);
+        ``"common"`` takes the wavelengths of the row with most pixels.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def resample_collection(ds: xr.Dataset, grid: ArrayLike | str = "common") -> xr.
     Raises
     ------
     ValidationError
-        For a grid that does not ascend, or a Dataset that is no collection.
+        For a grid in no order, or a Dataset that is no collection.
     """
     if isinstance(grid, str) and grid == "common":
         return resample_dataset(ds, common_grid(ds))

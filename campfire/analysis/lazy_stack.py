@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from campfire.analysis.calibrate import MAX_DENSE_PIXELS
-from campfire.analysis.inputs import as_window, warn_left_out
+from campfire.analysis.inputs import as_grid, as_window, warn_left_out
 from campfire.analysis.lazy_combine import ROWS, clipped, combine_rows, to_errors
 from campfire.analysis.lazy_rows import PlainRows, TermRows
 from campfire.analysis.matching import matching_sigma
@@ -29,7 +29,6 @@ from campfire.errors import ValidationError
 from campfire.kernels.combine import find_combiner
 from campfire.kernels.grids import check_grid
 from campfire.schema import GRIDDED, SCHEMA_VERSION, SPECTRUM, PixelDQ, attrs_of
-from campfire.units import to_micron
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -264,7 +263,7 @@ def _grid(
     if grid is not None and not (isinstance(grid, str) and grid == "common"):
         if isinstance(grid, str):
             raise ValidationError(f"grid={grid!r}", hint="pass None, 'common', or an array of microns")
-        return check_grid(to_micron(grid), "grid")
+        return as_grid(grid, "grid")
     observed = check_grid(longest, "wavelength")
     return observed if shifts is None else np.asarray(observed * (1.0 / (1.0 + shifts[longest_row(ds)])))
 

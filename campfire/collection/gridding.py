@@ -23,7 +23,7 @@ from campfire.collection.correlation import (
 from campfire.convert import append_history, banded, from_banded
 from campfire.convert.covariance import COVARIANCE_ATTRS
 from campfire.errors import ValidationError
-from campfire.kernels.grids import check_grid, good_pixels, pixel_edges
+from campfire.kernels.grids import check_grid, good_pixels, pixel_edges, rising
 from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.pieces import cut
 from campfire.kernels.resample import resample
@@ -130,7 +130,7 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | No
     ds
         A collection, native or gridded.
     grid
-        Pixel centres in microns (or a Quantity), ascending, shape (m,).
+        Pixel centres in microns (or a Quantity), shape (m,). They may decrease; the result increases.
     reference
         The wavelengths of the row with most pixels, where they are known already.
 
@@ -144,7 +144,7 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | No
     Raises
     ------
     ValidationError
-        For a Dataset that is no collection, or a grid that is not ascending.
+        For a Dataset that is no collection, or a grid in no order.
 
     Warns
     -----
@@ -155,7 +155,8 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | No
     check_collection(ds)
     if isinstance(grid, str):
         raise ValidationError(f"grid={grid!r}", hint="pass None, 'common', or an array of microns")
-    centres = check_grid(to_micron(grid), "grid")
+    centres = to_micron(grid)
+    centres = check_grid(centres[rising(centres)], "grid")
     former = flat_covariance(ds)
     correlated = [] if former is None else [former]
     fields = over_rows(ds, partial(resample_rows, grid=centres), GRID_OUTPUTS, centres.size, *correlated)

@@ -338,7 +338,7 @@ def test_bad_conditions(options: dict[str, Any], match: str) -> None:
         ({"normalize": (2.0, 1.0)}, "normalize"),
         ({"sigma_clip": 0}, "sigma_clip"),
         ({"grid": "fine"}, "fine"),
-        ({"grid": [2.0, 1.0]}, "grid"),
+        ({"grid": [2.0, 1.0, 3.0]}, "grid"),
     ],
 )
 def test_bad_stacks(options: dict[str, Any], match: str) -> None:

@@ -272,6 +272,12 @@ def test_rows_much_coarser_than_the_longest_are_told() -> None:
         resample_collection(ds)
 
 
+def test_grids_may_decrease() -> None:
+    native = make(3)
+    for function in (resample_collection, lambda ds, grid: stack_collection(ds, grid=grid)):
+        xr.testing.assert_identical(function(native, GRID[::-1]), function(native, GRID))
+
+
 def test_lost_rows_are_not_counted() -> None:
     """NSTACK, the inputs listed and bootstrap draws are of rows that have a level, as for single spectra."""
     ds = make(6, gaps=0.0)

@@ -332,7 +332,7 @@ def test_bootstrap_is_reproducible_and_sees_the_spread_of_sources() -> None:
         (None, {"normalize": (3.0, 2.0)}, "normalize"),
         (None, {"normalize": 3.0}, "normalize"),
         (None, {"sigma_clip": -1}, "sigma_clip"),
-        (None, {"wavelength_grid": [2.0, 1.0]}, "wavelength_grid does not increase"),
+        (None, {"wavelength_grid": [2.0, 1.0, 3.0]}, "wavelength_grid does not increase"),
         (None, {"wavelength_grid": [1.0]}, "wavelength_grid has shape"),
     ],
 )
