@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.analysis.inputs import as_spectra, good_covariance
+from campfire.analysis.inputs import good_covariance
+from campfire.analysis.resolution import instrumental_fwhm, resolved_spectra
 from campfire.errors import ValidationError
-from campfire.kernels.lines import LineFluxes, line_fluxes
-from campfire.kernels.lsf import GRATINGS, resolving_power
+from campfire.kernels.lines import REASONS, LineFluxes, line_fluxes
 from campfire.kernels.overlap import import_sparse
 from campfire.linelist import EMISSION_LINES, get_emission_lines
 from campfire.units import FLAM_UNIT, SPEED_OF_LIGHT, fnu_to_flam, to_micron
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     from campfire.analysis.inputs import SpectraLike
     from campfire.models import SpectrumData
-    from campfire.typing import BoolArray, FloatArray
+    from campfire.typing import FloatArray, IntArray
 
 __all__ = ["EMISSION_LINES", "get_emission_lines", "measure_lines"]
 
-_HALF_WIDTH = 1.5  # of the window that is integrated, in FWHM: all but 4e-4 of a Gaussian
-_SIDES = (2.0, 6.0)  # where the continuum is fitted, in FWHM
-_PIXELS_PER_FWHM = 2.2  # sampling of the NIRSpec dispersers, for gratings without a table
 _LIMIT = 3.0
 _KM = 1e3
+_SAME = 1e-6  # wavelengths closer than this part of themselves are one line
+_STRONGEST = ("Hα", "[OIII]₂", "Lyα", "[OII]", "Hβ", "Paα", "Paβ", "HeI10830", "[SIII]₂", "Hγ")
+_TEXT = np.dtypes.StringDType()
 
 
 def measure_lines(
@@ -42,13 +42,15 @@ def measure_lines(
     """Measure emission lines by integration over a local linear continuum.
 
     The window reaches 1.5 FWHM to both sides of the line, the continuum is fitted from 2 to 6 FWHM, leaving
-    out the windows of other known lines; FWHM is that of the instrument and of the line in quadrature. Where
-    another known line would leave more than 1 % of its flux in the window, ``blended`` is True.
+    out the windows of other known lines; FWHM is that of the instrument, of the line and of the pixels in
+    quadrature. What is missing on masked pixels is corrected for by the profile of the line. Neighbours are
+    told apart by their profiles; lines closer than one FWHM are measured as one, which ``blend`` names.
 
     Parameters
     ----------
     spectra
-        One spectrum, a collection, a list, a Dataset or a DataTree.
+        One spectrum, a collection, a list, a Dataset or a DataTree. The coordinate ``resolving_power`` of a
+        Dataset is used; else that of the grating.
     lines
         Names from :data:`EMISSION_LINES`, or rest wavelengths in microns or Quantities (vacuum). By default
         all that fall into one of the spectra.
@@ -62,61 +64,80 @@ def measure_lines(
     xarray.Dataset
         Over ``spectrum`` and ``line``: ``flux``, ``flux_err`` and ``upper_limit`` (3 sigma) in erg s-1 cm-2;
         ``continuum``, ``continuum_err`` in erg s-1 cm-2 angstrom-1; ``equivalent_width``,
-        ``equivalent_width_err`` in angstrom in the rest frame, positive in emission; ``coverage``,
-        ``blended``. NaN where a line is not covered. Coordinates ``rest_wave`` (um) and ``redshift``.
+        ``equivalent_width_err`` in angstrom in the rest frame, positive in emission; ``coverage``, the part
+        of the line's profile on good pixels; ``blended``, where more than 1 % of another known line is in
+        the window; ``blend``, the names of the lines of which this is the total (empty for a line by
+        itself), given once, for the strongest of those asked for; ``reason``, why a line is NaN:
+        ``outside``, ``masked`` (coverage below 0.7), ``neighbour masked``, ``no continuum``, or
+        ``measured with`` another line. Coordinates ``rest_wave`` (um) and ``redshift``.
 
     Raises
     ------
     ValidationError
         For a line that is not known, or spectra without a redshift.
 
+    Warns
+    -----
+    CampfireWarning
+        For spectra whose resolving power is not known; it says what is assumed.
+
     Examples
     --------
     >>> from campfire.models import SpectrumData
     >>> wave = np.linspace(2.9, 5.1, 1300)
-    >>> flam = 1e-20 + 1e-18 * np.exp(-0.5 * ((wave - 0.656461 * 6) / 0.002) ** 2)
+    >>> flam = 1e-20 + 1e-18 * np.exp(-0.5 * ((wave - 0.4862683 * 7) / 0.002) ** 2)
     >>> fnu = flam * wave**2 / 2.99792458e-19
-    >>> spec = SpectrumData(wave, fnu, np.full(1300, 0.01), {}, "G395M", "demo", redshift=5.0)
-    >>> found = measure_lines(spec, ["Hα"])
-    >>> f"{found.flux.values[0, 0]:.2e}"  # 1e-18 * 20 angstrom * sqrt(2 pi)
-    '5.01e-17'
+    >>> spec = SpectrumData(wave, fnu, np.full(1300, 0.01), {}, "G395M", "demo", redshift=6.0)
+    >>> found = measure_lines(spec, ["Hβ"])
+    >>> f"{found.flux.values[0, 0]:.1e}"  # 1e-18 * 20 angstrom * sqrt(2 pi)
+    '5.0e-17'
     """
     import xarray as xr
 
-    data = as_spectra(spectra)
+    entries = resolved_spectra(spectra)
+    data = [entry.data for entry in entries]
     shifts = _redshifts(redshift, data)
     table = _table(lines, data, shifts)
-    results = [_measure(entry, z, table, width) for entry, z in zip(data, shifts, strict=True)]
-    columns = [np.stack([getattr(r, name) for r, _ in results]) for name in LineFluxes._fields]
-    flux, flux_err, level, level_err, ew, ew_err, coverage = columns
+    names, rest = _all_lines(table)
     stretch = 1.0 + shifts[:, None]
-    angstrom = "angstrom"
+    centre = rest * stretch
+    fwhm = np.hypot(instrumental_fwhm(entries, centre), centre * (width * _KM / SPEED_OF_LIGHT))
+    wanted = np.array([np.argmin(np.abs(rest - wave)) for wave in table.values()])
+    found = _measure(data, centre, fwhm, wanted)
+    blend, reason = _blends(found, names, wanted)
+    measured = reason == ""
     line_unit = "erg s-1 cm-2"
 
     def variable(values: Any, units: str | None, text: str) -> Any:
         return (("spectrum", "line"), values, ({"units": units} if units else {}) | {"long_name": text})
 
-    text_dtype = np.dtypes.StringDType()
+    def value(values: FloatArray, units: str, text: str) -> Any:
+        return variable(np.where(measured, values, np.nan), units, text)
+
     return xr.Dataset(
         {
-            "flux": variable(flux, line_unit, "line flux"),
-            "flux_err": variable(flux_err, line_unit, "1-sigma error of flux"),
-            "upper_limit": variable(_LIMIT * flux_err, line_unit, "3-sigma upper limit of a line not seen"),
-            "continuum": variable(level, FLAM_UNIT, "continuum under the line"),
-            "continuum_err": variable(level_err, FLAM_UNIT, "1-sigma error of continuum"),
-            "equivalent_width": variable(ew / stretch, angstrom, "rest-frame equivalent width, emission > 0"),
-            "equivalent_width_err": variable(ew_err / stretch, angstrom, "1-sigma error of equivalent_width"),
-            "coverage": variable(coverage, None, "part of the line window on good pixels"),
-            "blended": variable(
-                np.stack([b for _, b in results]),
-                None,
-                "more than 1 % of another known line is in the window",
+            "flux": value(found.flux, line_unit, "line flux"),
+            "flux_err": value(found.flux_err, line_unit, "1-sigma error of flux"),
+            "upper_limit": value(
+                _LIMIT * found.flux_err, line_unit, "3-sigma upper limit of a line not seen"
             ),
+            "continuum": value(found.continuum, FLAM_UNIT, "continuum under the line"),
+            "continuum_err": value(found.continuum_err, FLAM_UNIT, "1-sigma error of continuum"),
+            "equivalent_width": value(
+                found.width / stretch, "angstrom", "rest-frame equivalent width, emission > 0"
+            ),
+            "equivalent_width_err": value(
+                found.width_err / stretch, "angstrom", "1-sigma error of equivalent_width"
+            ),
+            "coverage": variable(found.coverage, None, "part of the line's profile on good pixels"),
+            "blended": variable(found.blended, None, "more than 1 % of another known line is in the window"),
+            "blend": variable(blend, None, "lines of which this is the total; empty for one by itself"),
+            "reason": variable(reason, None, "why the line is NaN; empty where it is measured"),
         },
         coords={
-            "spectrum_id": ("spectrum", np.array([entry.spectrum_id for entry in data], dtype=text_dtype)),
+            "spectrum_id": ("spectrum", np.array([entry.spectrum_id for entry in data], dtype=_TEXT)),
             "redshift": ("spectrum", shifts),
-            "line": np.array(list(table), dtype=text_dtype),
+            "line": np.array(list(table), dtype=_TEXT),
             "rest_wave": ("line", np.array(list(table.values())), {"units": "um", "medium": "vacuum"}),
         },
     )
@@ -162,48 +183,54 @@ def _table(
     return table
 
 
+def _all_lines(table: dict[str, float]) -> tuple[list[str], FloatArray]:
+    """Return names and rest wavelengths of the lines that may be there, asked for or not, by wavelength."""
+    found: dict[str, float] = {}
+    for name, wave in {**{line["name"]: line["wave"] for line in EMISSION_LINES}, **table}.items():
+        if all(abs(wave - other) > _SAME * wave for other in found.values()):
+            found[name] = wave
+    names = sorted(found, key=found.__getitem__)
+    return names, np.array([found[name] for name in names])
+
+
 def _measure(
-    data: SpectrumData, redshift: float, table: dict[str, float], width: float
-) -> tuple[LineFluxes, BoolArray]:
-    """Measure the lines of one spectrum; arrays of shape (line,)."""
-    wave = np.asarray(data.wavelength, dtype=np.float64)
-    covariance = good_covariance(data)
-    if covariance is not None:
-        to_flam = import_sparse().diags_array(fnu_to_flam(np.ones(len(wave)), wave))
-        covariance = to_flam @ covariance @ to_flam
-    others = np.array([line["wave"] for line in EMISSION_LINES]) * (1 + redshift)
-    rows, blended = [], []
-    fwhm_of_others = _fwhm(data, others, width)
-    for rest in table.values():
-        centre = rest * (1 + redshift)
-        fwhm = float(_fwhm(data, np.array([centre]), width)[0])
-        apart = np.abs(others - centre)
-        other = apart > 1e-6 * centre
-        avoid = np.any(np.abs(wave[:, None] - others[other]) < _HALF_WIDTH * fwhm_of_others[other], axis=1)
-        blended.append(bool(np.any(other & (apart < _HALF_WIDTH * fwhm + fwhm_of_others))))
-        rows.append(
-            line_fluxes(
-                wave,
-                data.flam,
-                data.flam_err,
-                centre,
-                _HALF_WIDTH * fwhm,
-                (_SIDES[0] * fwhm, _SIDES[1] * fwhm),
-                mask=data.mask,
-                avoid=avoid,
-                covariance=covariance,
-            )
-        )
-    return LineFluxes(*(np.concatenate(parts) for parts in zip(*rows, strict=True))), np.array(blended)
-
-
-def _fwhm(data: SpectrumData, wavelength: FloatArray, width: float) -> FloatArray:
-    """Return the observed FWHM of lines in microns: instrument and line in quadrature."""
-    if data.grating.upper() in GRATINGS:
-        instrument = wavelength / resolving_power(data.grating, wavelength)
+    data: Sequence[SpectrumData], centre: FloatArray, fwhm: FloatArray, wanted: IntArray
+) -> LineFluxes:
+    """Measure the lines of all spectra together, padded to one length."""
+    first = data[0].wavelength
+    if all(entry.wavelength is first or np.array_equal(entry.wavelength, first) for entry in data):
+        wave = np.asarray(first, dtype=np.float64)
     else:
-        instrument = _PIXELS_PER_FWHM * np.interp(
-            wavelength, data.wavelength, np.gradient(np.asarray(data.wavelength, dtype=np.float64))
-        )
-    own = wavelength * (width * _KM / SPEED_OF_LIGHT)
-    return np.asarray(np.hypot(instrument, own))
+        wave = np.full((len(data), max(len(entry) for entry in data)), np.nan)
+    shape = (len(data), wave.shape[-1])
+    flam, flam_err, mask = np.full(shape, np.nan), np.full(shape, np.nan), np.ones(shape, dtype=bool)
+    covariance = []
+    for k, entry in enumerate(data):
+        n = len(entry)
+        flam[k, :n], flam_err[k, :n], mask[k, :n] = entry.flam, entry.flam_err, entry.mask
+        if wave.ndim == 2:
+            wave[k, :n] = entry.wavelength
+        matrix = good_covariance(entry)
+        if matrix is not None:
+            to_flam = fnu_to_flam(np.ones(n), np.asarray(entry.wavelength, dtype=np.float64))
+            scale = import_sparse().diags_array(to_flam)
+            matrix = scale @ matrix @ scale
+        covariance.append(matrix)
+    correlated = covariance if any(matrix is not None for matrix in covariance) else None
+    return line_fluxes(wave, flam, flam_err, centre, fwhm, wanted, mask=mask, covariance=correlated)
+
+
+def _blends(found: LineFluxes, names: Sequence[str], wanted: IntArray) -> tuple[Any, Any]:
+    """Return the names of each blend, and why a line is NaN: a blend is given to the strongest only."""
+    order = [*_STRONGEST, *(name for name in names if name not in _STRONGEST)]
+    rank = np.array([order.index(names[k]) for k in wanted])
+    together = found.first[:, :, None] == found.first[:, None, :]
+    best = np.min(np.where(together, rank, len(order)), axis=2)
+    reason = np.array(REASONS, dtype=_TEXT)[found.reason]
+    led = (best < rank) & (found.reason == 0)
+    reason[led] = [f"measured with {order[k]}" for k in best[led]]
+    blend = np.full(reason.shape, "", dtype=_TEXT)
+    several = found.last > found.first
+    pairs = zip(found.first[several], found.last[several], strict=True)
+    blend[several] = ["+".join(names[a : b + 1]) for a, b in pairs]
+    return blend, reason

@@ -1,7 +1,15 @@
-"""Fluxes and equivalent widths of lines by direct integration over a local linear continuum.
+r"""Fluxes and equivalent widths of lines by integration, with neighbours told apart by their profiles.
 
-The flux is a linear function of the pixels, line window and continuum fit together, so its error follows from
-theirs exactly, with or without covariance.
+Every line has a window of 1.5 FWHM to both sides, cut midway to its neighbours. The integral over window j is
+linear in the fluxes :math:`F_k` of the lines and in the local continuum :math:`a + b x`,
+
+.. math:: \int_j f = \sum_k S_{jk} F_k + \int_j (a + b x),
+
+where :math:`S_{jk}` is the part of profile k (a Gaussian integrated over the pixels) on the good pixels of
+window j. Together with the weighted straight line through the continuum pixels, from which the wings of the
+lines are taken off in the same way, that is one small linear system. A line by itself is a direct integral
+divided by the part of its profile that was seen, so that the width of the profile hardly matters. Fluxes and
+continuum are linear functions of the pixels: their errors follow exactly, with or without covariance.
 """
 
 from __future__ import annotations
@@ -12,26 +20,57 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.kernels.grids import good_pixels, pixel_edges
+from campfire.kernels.lsf import FWHM_PER_SIGMA, with_pixels
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from collections.abc import Sequence
 
-    from campfire.typing import BoolArray, FloatArray
+    from campfire.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["MIN_LINE_COVERAGE", "LineFluxes", "line_fluxes"]
+__all__ = ["MIN_LINE_COVERAGE", "REASONS", "LineFluxes", "line_fluxes"]
 
-MIN_LINE_COVERAGE = 0.9
-"""Least part of the line window on good pixels; the line may lie in what is missing."""
+MIN_LINE_COVERAGE = 0.7
+"""Least part of the line's profile on good pixels; the flux is corrected for what is missing."""
 
+REASONS = ("", "outside", "masked", "neighbour masked", "no continuum")
+"""Why a line is NaN; ``LineFluxes.reason`` is a position in this tuple."""
+_OUTSIDE, _MASKED, _NEIGHBOUR, _NO_CONTINUUM = 1, 2, 3, 4
+
+_WINDOW = 1.5  # half of the window that is integrated, in FWHM: all but 4e-4 of a Gaussian
+_RESOLVED = 2.0 / FWHM_PER_SIGMA  # lines closer than this, in FWHM, make one peak: they are measured as one
+_LEAST_INSIDE = 0.05  # part of a neighbour's profile in its window among these pixels, to be taken off
+_LEAST_SEEN = 0.3  # part of that on good pixels; below, its flux is not known
+_LEAST_REACH = 0.01  # part of a neighbour's profile in the window that matters
+_LEAST_SIDE = 3  # pixels of the continuum on a side
+_ALIKE = 0.003  # how much the lines of one blend are drawn to equal fluxes; their total is not
 _ANGSTROM = 1e4  # per micron
+_BLOCK = 1_000_000  # numbers in an array at a time
+
+
+class _Choice(NamedTuple):
+    """Where the continuum is taken: distances in FWHM from the line, and from other lines in theirs."""
+
+    inner: float
+    outer: float
+    clear: float
+    both_sides: bool
+
+
+# Tried in this order: closer to other lines, whose wings are taken off, then further out, then one side.
+_CHOICES = {
+    6.0: (_Choice(2.0, 6.0, 1.5, True), _Choice(2.0, 6.0, 1.0, True), _Choice(1.5, 6.0, 0.75, True)),
+    9.0: (_Choice(2.0, 9.0, 1.0, True), _Choice(2.0, 6.0, 1.0, False), _Choice(1.5, 9.0, 0.75, False)),
+}
 
 
 class LineFluxes(NamedTuple):
-    """One line in every spectrum, shape (spectrum,); NaN where it cannot be measured.
+    """Lines in every spectrum, shape (spectrum, line); NaN where ``reason`` is not 0.
 
     ``flux`` is in the unit of the flux density times angstrom, positive in emission; ``continuum`` is the
     flux density under the line; ``width`` is the equivalent width in angstrom as observed, positive in
-    emission. ``coverage`` is the part of the line window on good pixels.
+    emission. ``coverage`` is the part of the line's profile on good pixels. Lines that are not resolved are
+    measured as one: the result is the total of lines ``first`` to ``last`` of the input, both included.
+    ``blended`` tells that a neighbour has more than 1 % of its flux in the window.
     """
 
     flux: FloatArray
@@ -41,21 +80,78 @@ class LineFluxes(NamedTuple):
     width: FloatArray
     width_err: FloatArray
     coverage: FloatArray
+    reason: IntArray
+    first: IntArray
+    last: IntArray
+    blended: BoolArray
+
+
+class _Pixels(NamedTuple):
+    """Pixels of the spectra: edges (1 or spectrum, n + 1), the others (spectrum, n); zero where not good."""
+
+    edges: FloatArray
+    values: FloatArray
+    variance: FloatArray
+    good: BoolArray
+
+    def find(self, wavelength: FloatArray) -> IntArray:
+        """Return the pixels under wavelengths (spectrum, any); the nearest where there is none."""
+        inside = np.minimum(wavelength, np.nextafter(self.edges[:, -1:], 0.0))
+        if len(self.edges) == 1:
+            found = np.searchsorted(self.edges[0], inside, side="right")
+        else:
+            pairs = zip(self.edges, inside, strict=True)
+            found = np.stack([np.searchsorted(e, w, side="right") for e, w in pairs])
+        return np.clip(found - 1, 0, self.values.shape[1] - 1)
+
+
+class _Lines(NamedTuple):
+    """Lines in every spectrum, shape (spectrum, line), microns; by wavelength."""
+
+    centre: FloatArray
+    sigma: FloatArray  # of the profile before the pixels
+    fwhm: FloatArray  # with the pixels
+    low: FloatArray
+    high: FloatArray
+    first: IntArray
+    last: IntArray
+    blended: BoolArray
+
+    @classmethod
+    def of(cls, centre: FloatArray, fwhm: FloatArray, pixels: _Pixels) -> _Lines:
+        edges = np.broadcast_to(pixels.edges, (len(centre), pixels.edges.shape[1]))
+        under = pixels.find(centre)
+        widths = np.take_along_axis(edges, under + 1, 1) - np.take_along_axis(edges, under, 1)
+        seen = with_pixels(fwhm, widths)
+        number = np.arange(centre.shape[1])
+        apart = np.diff(centre, axis=1)
+        starts = np.pad(apart >= _RESOLVED * (seen[:, 1:] + seen[:, :-1]) / 2, ((0, 0), (1, 0)))
+        first = np.maximum.accumulate(np.where(starts, number, 0), axis=1)
+        ends = np.where(np.roll(starts, -1, axis=1), number, number[-1])
+        ends[:, -1] = number[-1]
+        last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+        middle = centre[:, :-1] + apart / 2
+        low, high = centre - _WINDOW * seen, centre + _WINDOW * seen
+        low[:, 1:] = np.maximum(low[:, 1:], middle)
+        high[:, :-1] = np.minimum(high[:, :-1], middle)
+        blended = np.zeros(centre.shape, dtype=bool)
+        blended[:, 1:] |= apart < _WINDOW * seen[:, 1:] + seen[:, :-1]
+        blended[:, :-1] |= apart < _WINDOW * seen[:, :-1] + seen[:, 1:]
+        return cls(centre, fwhm / FWHM_PER_SIGMA, seen, low, high, first, last, blended)
 
 
 def line_fluxes(
     wavelength: FloatArray,
     flam: FloatArray,
     flam_err: FloatArray,
-    centre: ArrayLike,
-    half_width: ArrayLike,
-    side: tuple[ArrayLike, ArrayLike],
+    centre: FloatArray,
+    fwhm: FloatArray,
+    wanted: IntArray | None = None,
     *,
     mask: BoolArray | None = None,
-    avoid: BoolArray | None = None,
-    covariance: Any = None,
+    covariance: Sequence[Any] | None = None,
 ) -> LineFluxes:
-    """Measure one line in one or many spectra.
+    """Measure lines in many spectra.
 
     Parameters
     ----------
@@ -65,85 +161,244 @@ def line_fluxes(
     flam, flam_err
         Flux density per angstrom and its 1-sigma error, shape (spectrum, n).
     centre
-        Observed wavelength of the line in microns, one or one a spectrum.
-    half_width
-        Half of the window that is integrated, microns.
-    side
-        Distances from the centre, in microns, between which the continuum is fitted on both sides.
+        Observed wavelengths in microns of all lines that may be there, shape (spectrum, line), increasing in
+        every row.
+    fwhm
+        Their FWHM in microns, of instrument and line; the pixels are taken account of here.
+    wanted
+        Positions of the lines to be measured; all by default.
     mask
         True for pixels not to be used.
-    avoid
-        True for pixels not to be used for the continuum, such as those of other lines.
     covariance
-        Scipy sparse covariance (n, n) of the flux density; for a single spectrum.
+        Scipy sparse covariance of the flux density, or None, of every spectrum.
 
     Returns
     -------
     LineFluxes
-        Arrays of shape (spectrum,). NaN where less than 90 % of the window is on good pixels, or fewer than
-        two pixels are left for the continuum on either side.
+        Arrays of shape (spectrum, wanted). The continuum is fitted from 2 to 6 FWHM to both sides, without
+        1.5 FWHM around other lines; where less than three pixels are left on a side, closer to other lines,
+        up to 9 FWHM, or on one side only.
 
     Raises
     ------
     ValidationError
-        For arrays that do not fit together.
+        For arrays that do not fit together, or lines that are not in order.
 
     Examples
     --------
     >>> wave = np.linspace(1.0, 2.0, 1001)
     >>> line = 3.0 * np.exp(-0.5 * ((wave - 1.5) / 0.004) ** 2)
-    >>> found = line_fluxes(wave, (2 + line)[None], np.full((1, 1001), 0.1), 1.5, 0.03, (0.04, 0.1))
-    >>> found.flux.round(3), found.continuum.round(6)  # 3 * 40 angstrom * sqrt(2 pi)
-    (array([300.795]), array([2.]))
+    >>> at, fwhm = np.array([[1.5]]), np.array([[0.004 * 2.3548]])
+    >>> found = line_fluxes(wave, (2 + line)[None], np.full((1, 1001), 0.1), at, fwhm)
+    >>> found.flux.round(1), found.continuum.round(3)  # 3 * 40 angstrom * sqrt(2 pi)
+    (array([[300.8]]), array([[2.]]))
     """
+    pixels = _pixels(wavelength, flam, flam_err, mask)
+    centre, fwhm = np.asarray(centre, dtype=np.float64), np.asarray(fwhm, dtype=np.float64)
+    if centre.ndim != 2 or centre.shape != fwhm.shape or len(centre) != len(pixels.good):
+        raise ValidationError(
+            f"centre has shape {centre.shape}, fwhm {fwhm.shape}, for {len(pixels.good)} spectra",
+            hint="pass (spectrum, line)",
+        )
+    if np.any(np.diff(centre, axis=1) < 0):
+        raise ValidationError("lines are not in order of wavelength", hint="sort them")
+    lines = _Lines.of(centre, fwhm, pixels)
+    number = np.arange(centre.shape[1]) if wanted is None else np.asarray(wanted, dtype=np.intp)
+    results = np.full((8, len(centre), len(number)), np.nan)
+    inside = _within(lines, pixels.edges[:, :1], pixels.edges[:, -1:])[:, number] >= MIN_LINE_COVERAGE
+    results[6], results[7] = 0.0, np.where(inside, _NO_CONTINUUM, _OUTSIDE)
+    for reach, choices in _CHOICES.items():
+        row, column = np.nonzero(results[7] == _NO_CONTINUUM)
+        for part in _parts(lines, pixels, row, number[column], reach):
+            at = row[part.jobs], column[part.jobs]
+            results[:, at[0], at[1]] = _measure(part, lines, pixels, choices, covariance)
+    flux, flux_err, level, level_err, width, width_err, coverage, reason = results
+    return LineFluxes(
+        flux,
+        flux_err,
+        level,
+        level_err,
+        width,
+        width_err,
+        coverage,
+        reason.astype(np.intp),
+        lines.first[:, number],
+        lines.last[:, number],
+        lines.blended[:, number],
+    )
+
+
+def _pixels(wavelength: FloatArray, flam: FloatArray, flam_err: FloatArray, mask: Any) -> _Pixels:
     flam, flam_err = np.atleast_2d(flam), np.atleast_2d(flam_err)
     good = good_pixels(flam, flam_err, None if mask is None else np.atleast_2d(mask))
     edges = np.atleast_2d(pixel_edges(wavelength))
-    wave = np.atleast_2d(np.asarray(wavelength, dtype=np.float64))
-    if wave.shape[-1] != flam.shape[-1] or len(wave) not in (1, len(flam)):
-        raise ValidationError(f"wavelength has shape {wave.shape}, flux {flam.shape}", hint="one shape")
-    if covariance is not None and len(flam) != 1:
-        raise ValidationError("a covariance belongs to one spectrum", hint="measure spectra one by one")
-    at, half, inner, outer = (
-        np.reshape(np.asarray(v, dtype=np.float64), (-1, 1)) for v in (centre, half_width, *side)
-    )
+    if edges.shape[1] != flam.shape[1] + 1 or len(edges) not in (1, len(flam)):
+        raise ValidationError(
+            f"wavelength has shape {np.shape(wavelength)}, flux {flam.shape}", hint="one shape"
+        )
     values = np.where(good, flam, 0.0).astype(np.float64)
-    variance = np.square(np.where(good, flam_err, 0.0).astype(np.float64))
-    x = np.where(np.isfinite(wave), wave - at, np.inf)
-    # the part of each pixel inside the window, and where its middle is
-    low = np.clip(edges[:, :-1] - at, -half, half)
-    high = np.clip(edges[:, 1:] - at, -half, half)
-    inside = np.where(good, high - low, 0.0)
-    coverage = inside.sum(axis=1) / (2 * half[:, 0])
-    side_pixels = good & (np.abs(x) >= inner) & (np.abs(x) <= outer)
-    if avoid is not None:
-        side_pixels &= ~np.atleast_2d(avoid)
-    enough = (np.sum(side_pixels & (x < 0), axis=1) > 1) & (np.sum(side_pixels & (x > 0), axis=1) > 1)
-    measurable = enough & (coverage >= MIN_LINE_COVERAGE)
-    # weighted straight line through the side pixels, in units that keep the sums of order one
-    scaled = np.where(side_pixels, x, 0.0) / outer
-    weight = np.where(side_pixels, 1.0 / np.where(side_pixels, variance, 1.0), 0.0)
-    s0, s1, s2 = (np.sum(weight * scaled**k, axis=1, keepdims=True) for k in range(3))
-    determinant = s0 * s2 - s1**2
-    safe = np.where(measurable[:, None] & (determinant > 0), determinant, np.nan)
-    level = weight * (s2 - s1 * scaled) / safe  # continuum at the centre = level . pixels
-    slope = weight * (s0 * scaled - s1) / safe
-    reach = inside.sum(axis=1, keepdims=True)
-    lever = (inside * (low + high) / (2 * outer)).sum(axis=1, keepdims=True)
-    line = (inside - level * reach - slope * lever) * _ANGSTROM
-    flux, continuum = np.sum(line * values, axis=1), np.sum(level * values, axis=1)
+    return _Pixels(edges, values, np.square(np.where(good, flam_err, 0.0).astype(np.float64)), good)
 
-    def product(left: FloatArray, right: FloatArray) -> FloatArray:
-        if covariance is None:
-            return np.asarray(np.sum(left * right * variance, axis=1))
-        return np.asarray(np.sum(left * (covariance @ right.T).T, axis=1))
 
-    flux_variance, level_variance = product(line, line), product(level, level)
-    both = product(line, level)
+def _within(lines: _Lines, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Return the part of each profile between two wavelengths."""
+    ndtr = _import_ndtr()
+    part = ndtr((high - lines.centre) / lines.sigma) - ndtr((low - lines.centre) / lines.sigma)
+    return np.asarray(part)
+
+
+def _import_ndtr() -> Any:
+    """Return the cumulative normal distribution of scipy, or say how to get it."""
+    try:
+        from scipy.special import ndtr
+    except ImportError as err:
+        raise ImportError('measuring lines needs scipy: pip install "campfire[deploy]"') from err
+    return ndtr
+
+
+class _Part(NamedTuple):
+    """Some of the lines to be measured: which, and the pixels and lines around each."""
+
+    jobs: IntArray
+    row: IntArray
+    line: IntArray
+    pixel: IntArray  # (job, m), and whether each is one
+    is_pixel: BoolArray
+    near: IntArray  # (job, k), and whether each is one
+    is_near: BoolArray
+
+
+def _parts(lines: _Lines, pixels: _Pixels, row: IntArray, line: IntArray, reach: float) -> Any:
+    """Yield lines with what lies within ``reach`` FWHM, few enough at a time for the memory."""
+    if not len(row):
+        return
+    around = reach * lines.fwhm
+    low = np.take_along_axis(lines.centre, lines.first, 1) - around
+    high = np.take_along_axis(lines.centre, lines.last, 1) + around
+    start, stop = pixels.find(low)[row, line], pixels.find(high)[row, line]
+    lowest, highest = (low - around / 3)[row, line, None], (high + around / 3)[row, line, None]
+    first = np.sum(lines.centre[row] < lowest, axis=1)
+    last = np.sum(lines.centre[row] <= highest, axis=1) - 1
+    m, k = int((stop - start).max()) + 1, int((last - first).max()) + 1
+    size = max(1, _BLOCK // (m * k))
+    for begin in range(0, len(row), size):
+        jobs = np.arange(begin, min(begin + size, len(row)))
+        pixel = start[jobs, None] + np.arange(m)
+        near = first[jobs, None] + np.arange(k)
+        is_pixel, is_near = pixel <= stop[jobs, None], near <= last[jobs, None]
+        pixel = np.minimum(pixel, pixels.values.shape[1] - 1)
+        near = np.minimum(near, lines.centre.shape[1] - 1)
+        yield _Part(jobs, row[jobs], line[jobs], pixel, is_pixel, near, is_near)
+
+
+def _measure(
+    part: _Part,
+    lines: _Lines,
+    pixels: _Pixels,
+    choices: Sequence[_Choice],
+    covariance: Sequence[Any] | None,
+) -> FloatArray:
+    """Return flux, its error, continuum, its error, width, its error, coverage and reason: (8, job)."""
+    row, line = part.row[:, None], part.line[:, None]
+    shared = row if len(pixels.edges) > 1 else np.zeros_like(row)
+    good = pixels.good[row, part.pixel] & part.is_pixel
+    unit = lines.fwhm[row, line]
+
+    def scaled(wavelength: FloatArray) -> FloatArray:  # in FWHM from the line
+        return np.asarray((wavelength - lines.centre[row, line]) / unit)
+
+    steps = np.arange(part.pixel.shape[1] + 1)
+    edges = scaled(pixels.edges[shared, np.minimum(part.pixel[:, :1] + steps, pixels.edges.shape[1] - 1)])
+    low, high = edges[:, :-1], edges[:, 1:]
+    size = np.where(high > low, high - low, 1.0)
+    x = (low + high) / 2
+    first, last = lines.first[row, line], lines.last[row, line]
+    member = part.is_near & (part.near >= first) & (part.near <= last)
+    at, sigma = scaled(lines.centre[row, part.near]), lines.sigma[row, part.near] / unit
+    ndtr = _import_ndtr()
+    profile = np.diff(ndtr((edges[..., None] - at[:, None]) / sigma[:, None]), axis=1)
+    # rows of the system: windows, then the straight line through the continuum
+    left, right = (scaled(edge[row, part.near]) for edge in (lines.low, lines.high))
+    window = np.diff(np.clip(edges[..., None], left[:, None], right[:, None]), axis=1)
+    window /= size[..., None]
+    whole = np.einsum("jmk,jmk->jk", profile, window)
+    window *= good[..., None]
+    modelled = part.is_near & (member | (whole >= _LEAST_INSIDE))
+    modelled &= np.einsum("jmk,jmk->jk", profile, window) >= _LEAST_SEEN * whole
+    coverage = np.min(np.where(member, np.einsum("jmk,jm->jk", profile, good), np.inf), axis=1)
+    masked = (coverage < MIN_LINE_COVERAGE) | np.any(member & ~modelled, axis=1)
+    reached = np.einsum("jmk,jm->jk", profile, np.sum(window * member[:, None], axis=2))
+    hidden = np.any(part.is_near & ~modelled & (reached > _LEAST_REACH), axis=1)
+    window *= modelled[:, None]
+    profile *= modelled[:, None]
+    ends = scaled(lines.centre[row, first]), scaled(lines.centre[row, last])
+    apart = np.abs(x[..., None] - at[:, None]) / (lines.fwhm[row, part.near] / unit)[:, None]
+    clear = np.min(np.where((part.is_near & ~member)[:, None], apart, np.inf), axis=2, initial=np.inf)
+    side, enough = _continuum_pixels(good, x, ends, clear, choices)
+    variance = pixels.variance[row, part.pixel]
+    weight = np.where(side, 1.0 / np.where(side, variance, 1.0), 0.0)
+    weight /= np.maximum(weight.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    tilt = x / choices[-1].outer
+    k = part.near.shape[1]
+    rows = np.concatenate([window, (weight / size)[..., None], (weight * tilt / size)[..., None]], axis=2)
+    columns = np.concatenate([profile, size[..., None], (size * tilt)[..., None]], axis=2)
+    matrix = rows.transpose(0, 2, 1) @ columns
+    group = lines.first[row, part.near]
+    alike = (group[:, :, None] == group[:, None, :]) & modelled[:, :, None] & modelled[:, None, :]
+    matrix[:, :k, :k] -= _ALIKE * alike / np.maximum(alike.sum(axis=2, keepdims=True), 1)
+    diagonal = np.einsum("jkk->jk", matrix)  # a view
+    diagonal[:, :k] += np.where(modelled, _ALIKE, 1.0)
+    diagonal[:, k:] += ~enough[:, None]
+    asked = np.zeros((len(row), k + 2, 2))
+    asked[:, :k, 0], asked[:, k, 1] = member, 1.0
+    weights = (rows @ np.linalg.solve(matrix.transpose(0, 2, 1), asked)) * (size * good)[..., None]
+    weights[..., 0] *= unit * _ANGSTROM
+    flux, level = np.einsum("jmq,jm->qj", weights, pixels.values[row, part.pixel])
+    spread = _spread(weights, variance, part, covariance)
     with np.errstate(invalid="ignore", divide="ignore"):
-        width = flux / continuum
-        spread = flux_variance - 2 * width * both + np.square(width) * level_variance
-        width_err = np.sqrt(np.maximum(spread, 0.0)) / np.abs(continuum)
-    return LineFluxes(
-        flux, np.sqrt(flux_variance), continuum, np.sqrt(level_variance), width, width_err, coverage
-    )
+        width = flux / level
+        of_width = spread[:, 0, 0] - 2 * width * spread[:, 0, 1] + np.square(width) * spread[:, 1, 1]
+        width_err = np.sqrt(np.maximum(of_width, 0.0)) / np.abs(level)
+    error, level_err = np.sqrt(np.maximum(np.einsum("jqq->qj", spread), 0.0))
+    reason = np.select([masked, hidden, ~enough], [_MASKED, _NEIGHBOUR, _NO_CONTINUUM], default=0)
+    found = np.stack([flux, error, level, level_err, width, width_err])
+    return np.vstack([np.where(reason == 0, found, np.nan), np.minimum(coverage, 1.0), reason])
+
+
+def _continuum_pixels(
+    good: BoolArray,
+    x: FloatArray,
+    ends: tuple[FloatArray, FloatArray],
+    clear: FloatArray,
+    choices: Sequence[_Choice],
+) -> tuple[BoolArray, BoolArray]:
+    """Return the pixels (job, m) of the first choice that leaves enough of them, and whether one does."""
+    away = np.maximum(ends[0] - x, x - ends[1])
+    side, enough = np.zeros_like(good), np.zeros(len(good), dtype=bool)
+    for choice in choices:
+        found = good & (away >= choice.inner) & (away <= choice.outer) & (clear >= choice.clear)
+        counts = np.sum(found & (x < ends[0]), axis=1), np.sum(found & (x > ends[1]), axis=1)
+        least = np.minimum(*counts) if choice.both_sides else np.maximum(*counts)
+        accepted = ~enough & (least >= _LEAST_SIDE)
+        side[accepted] = found[accepted]
+        enough |= accepted
+    return side, enough
+
+
+def _spread(
+    weights: FloatArray, variance: FloatArray, part: _Part, covariance: Sequence[Any] | None
+) -> FloatArray:
+    """Return the covariance of the weighted sums over pixels, shape (job, 2, 2)."""
+    spread = np.einsum("jmp,jmq,jm->jpq", weights, weights, variance)
+    for number in np.unique(part.row) if covariance is not None else ():
+        matrix = covariance[number] if covariance is not None else None
+        if matrix is None:
+            continue
+        jobs = np.flatnonzero(part.row == number)
+        dense = np.zeros((len(jobs), matrix.shape[0], 2))
+        job, place = np.nonzero(part.is_pixel[jobs] & (part.pixel[jobs] < matrix.shape[0]))
+        dense[job, part.pixel[jobs][job, place]] = weights[jobs][job, place]
+        columns = dense.transpose(1, 0, 2).reshape(matrix.shape[0], -1)
+        through = (matrix @ columns).reshape(matrix.shape[0], len(jobs), 2)
+        spread[jobs] = np.einsum("jnp,njq->jpq", dense, through)
+    return np.asarray(spread)

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from campfire.typing import BoolArray, FloatArray
 
-__all__ = ["FWHM_PER_SIGMA", "GRATINGS", "resolving_power", "smoothing_matrix", "sigma_of_match"]
+__all__ = [
+    "FWHM_PER_SIGMA",
+    "GRATINGS",
+    "resolving_power",
+    "sigma_of_match",
+    "smoothing_matrix",
+    "with_pixels",
+]
 
 FWHM_PER_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 
@@ -82,6 +89,24 @@ def sigma_of_match(wavelength: FloatArray, own: FloatArray, target: FloatArray) 
     excess = np.maximum(1.0 / np.square(target) - 1.0 / np.square(own), 0.0)
     result: FloatArray = wavelength * np.sqrt(excess) / FWHM_PER_SIGMA
     return result
+
+
+def with_pixels(fwhm: FloatArray, pixel: FloatArray) -> FloatArray:
+    """Return the FWHM of the Gaussian as wide (in standard deviation) as one averaged over pixels.
+
+    Parameters
+    ----------
+    fwhm
+        Before the pixels, microns.
+    pixel
+        Widths of the pixels, microns.
+
+    Examples
+    --------
+    >>> float(with_pixels(np.array(0.0), np.array(1.0)).round(3))  # a box has a standard deviation of 0.289
+    0.68
+    """
+    return np.asarray(np.hypot(fwhm, pixel * FWHM_PER_SIGMA / np.sqrt(12.0)))
 
 
 def smoothing_matrix(wavelength: FloatArray, sigma: FloatArray, good: BoolArray) -> csr_array:

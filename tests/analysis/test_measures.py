@@ -11,14 +11,12 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from campfire.analysis.lines import measure_lines
 from campfire.analysis.photometry import band_photometry, synthetic_photometry
 from campfire.analysis.resample import resample_spectrum
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.grids import pixel_edges
 from campfire.models import SpectrumData
 from campfire.typing import FloatArray
-from campfire.units import flam_to_fnu
 
 WAVE = np.linspace(0.6, 5.3, 400)
 
@@ -240,69 +238,3 @@ def test_real_spectra_keep_their_flux(real_spectra: Path) -> None:
         assert (result.fnu * width)[kept].sum() == pytest.approx((fill * part).sum(), rel=1e-10)
         masked = resample_spectrum(data, data.wavelength)
         np.testing.assert_array_equal(masked.mask, data.mask)
-
-
-# ---- lines
-
-
-def emitter(seed: int | None = 0, grating: str = "G395M", **changes: Any) -> SpectrumData:
-    wave = np.linspace(2.9, 5.1, 1300)
-    flam = 1e-20 + 2e-18 * np.exp(-0.5 * ((wave - 0.656461 * 6) / 0.002) ** 2)
-    fnu, error = flam_to_fnu(flam, wave), np.full(1300, 0.05)
-    if seed is not None:
-        fnu = fnu + np.random.default_rng(seed).normal(0, 0.05, 1300)
-    fields: dict[str, Any] = {"redshift": 5.0} | changes
-    return SpectrumData(wave, fnu, error, {}, grating, f"e{seed}", **fields)
-
-
-def test_lines_of_many_spectra() -> None:
-    """Flux, width and limit of a known line; unit pulls over 150 spectra (10 %)."""
-    spectra = [emitter(seed) for seed in range(150)]
-    found = measure_lines(spectra, ["Hα"])
-    assert found["flux"].dims == ("spectrum", "line")
-    assert found["flux"].attrs["units"] == "erg s-1 cm-2"
-    expected = 2e-18 * 20 * np.sqrt(2 * np.pi)
-    pulls = (found["flux"].values - expected) / found["flux_err"].values
-    assert np.std(pulls) == pytest.approx(1, abs=0.12)
-    assert abs(np.mean(pulls)) < 0.3
-    clean = measure_lines(emitter(None), ["Hα"])
-    assert clean["equivalent_width"].values[0, 0] == pytest.approx(expected / 1e-20 / 6, rel=0.01)
-    np.testing.assert_allclose(clean["upper_limit"], 3 * clean["flux_err"])
-    assert clean["rest_wave"].attrs["medium"] == "vacuum"
-
-
-def test_default_lines_are_those_in_range_and_blends_are_flagged() -> None:
-    found = measure_lines(emitter(), redshift=5.0)
-    names = found["line"].values.tolist()
-    assert "Hα" in names
-    assert "Lyα" not in names
-    assert bool(found["blended"].sel(line="[NII]").item()) is True
-    assert bool(found["blended"].sel(line="Hα").item()) is True
-    wide = measure_lines(emitter(grating="UNKNOWN"), [0.7])
-    assert wide["line"].values.tolist() == ["0.7"]
-    assert not wide["blended"].values.any()
-
-
-def test_lines_outside_the_spectrum_are_nan() -> None:
-    assert np.isnan(measure_lines(emitter(), ["Lyα"])["flux"].values).all()
-
-
-@pytest.mark.parametrize(
-    ("spectra", "lines", "redshift", "match"),
-    [
-        (None, ["Xα"], None, "no line 'Xα'"),
-        (None, [], None, "no lines"),
-        (None, [-1.0], None, "no line at"),
-        (None, ["Hα"], [1.0, 2.0], "2 redshifts|redshifts"),
-        (None, ["Hα"], np.nan, "redshifts"),
-        ([], ["Hα"], None, "no spectra"),
-    ],
-)
-def test_bad_line_input(spectra: Any, lines: Any, redshift: Any, match: str) -> None:
-    with pytest.raises(ValidationError, match=match):
-        measure_lines(emitter() if spectra is None else spectra, lines, redshift)
-
-
-def test_a_redshift_is_needed() -> None:
-    with pytest.raises(ValidationError, match="redshifts missing"):
-        measure_lines(emitter(redshift=None), ["Hα"])

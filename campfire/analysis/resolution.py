@@ -1,0 +1,125 @@
+"""Spectra with the resolving power that belongs to each: a coordinate, that of the disperser, or a guess."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from campfire.analysis.inputs import as_spectra
+from campfire.errors import CampfireWarning
+from campfire.kernels.lsf import GRATINGS, resolving_power, with_pixels
+from campfire.models import Spectrum
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from campfire.analysis.inputs import SpectraLike
+    from campfire.models import SpectrumData
+    from campfire.typing import FloatArray
+
+__all__ = ["Resolved", "instrumental_fwhm", "resolved_spectra"]
+
+_PIXELS_PER_FWHM = 2.2  # sampling of the NIRSpec dispersers
+
+
+class Resolved(NamedTuple):
+    """A spectrum and its resolving power on its pixels, where it brings one along."""
+
+    data: SpectrumData
+    power: FloatArray | None
+
+
+def resolved_spectra(spectra: SpectraLike) -> list[Resolved]:
+    """Return all spectra as :func:`campfire.analysis.inputs.as_spectra` does, with ``resolving_power``.
+
+    It is that of the coordinate of a Dataset, or of the spectrum itself.
+
+    Raises
+    ------
+    ValidationError
+        If there is none, or something is not a spectrum.
+    """
+    return list(_each(spectra)) or [Resolved(data, None) for data in as_spectra(spectra)]
+
+
+def _each(spectra: Any) -> Iterator[Resolved]:
+    kind = type(spectra).__name__ if type(spectra).__module__.startswith("xarray.") else ""
+    if kind == "DataTree":
+        for node in spectra.subtree:
+            if "fnu" in node.data_vars:
+                yield from _rows(node.to_dataset())
+    elif kind == "Dataset":
+        yield from _rows(spectra)
+    elif isinstance(spectra, Iterable) and not isinstance(
+        spectra, Spectrum | str | bytes | Mapping | np.ndarray
+    ):
+        for item in spectra:
+            yield from _each(item)
+    else:
+        for data in as_spectra(spectra):
+            yield Resolved(data, getattr(data, "resolving_power", None))
+
+
+def _rows(ds: xr.Dataset) -> Iterator[Resolved]:
+    ds = ds.compute()
+    entries = as_spectra(ds)
+    if "resolving_power" not in ds.coords:
+        yield from (Resolved(data, None) for data in entries)
+        return
+    wave, power = (np.atleast_2d(ds[name].values) for name in ("wavelength", "resolving_power"))
+    shape = (len(entries), wave.shape[1])
+    for data, at, row in zip(
+        entries, np.broadcast_to(wave, shape), np.broadcast_to(power, shape), strict=True
+    ):
+        yield Resolved(data, row[np.isfinite(at)])
+
+
+def instrumental_fwhm(spectra: Sequence[Resolved], wavelength: FloatArray) -> FloatArray:
+    """Return the FWHM of unresolved lines in microns.
+
+    Parameters
+    ----------
+    spectra
+        With their resolving powers; without one, that of the disperser is taken.
+    wavelength
+        Microns, in the frame of each spectrum, shape (spectrum, line).
+
+    Warns
+    -----
+    CampfireWarning
+        Where neither is known: for a stack of several dispersers the lowest of theirs is taken, else 2.2
+        pixels.
+    """
+    result = np.empty(wavelength.shape)
+    assumed: dict[str, list[str]] = {}
+    for k, entry in enumerate(spectra):
+        result[k], guess = _fwhm(entry, wavelength[k])
+        if entry.data.covariance is not None:  # resampled: its lines went through two kinds of pixels
+            result[k] = with_pixels(result[k], result[k] / _PIXELS_PER_FWHM)
+        if guess:
+            assumed.setdefault(guess, []).append(entry.data.spectrum_id)
+    for guess, names in assumed.items():
+        warnings.warn(
+            f"the resolving power of {len(names)} spectra is not known, {guess} is assumed: "
+            f"{', '.join(names[:5])}{'...' if len(names) > 5 else ''}",
+            CampfireWarning,
+            stacklevel=3,
+        )
+    return result
+
+
+def _fwhm(spectrum: Resolved, wavelength: FloatArray) -> tuple[FloatArray, str]:
+    """Return the FWHM, and what had to be assumed for it."""
+    data, power = spectrum
+    at = np.asarray(data.wavelength, dtype=np.float64)
+    if power is not None and np.isfinite(power).any():
+        known = np.isfinite(power)
+        return wavelength / np.interp(wavelength, at[known], power[known]), ""
+    names = data.grating.upper().split("+")  # as in the name of a stack
+    if data.header.get("STACKFRM") != "rest" and all(name in GRATINGS for name in names):
+        lowest = np.min([resolving_power(name, wavelength) for name in names], axis=0)
+        return wavelength / lowest, "" if len(names) == 1 else "the lowest of its gratings"
+    return _PIXELS_PER_FWHM * np.interp(wavelength, at, np.gradient(at)), "a FWHM of 2.2 pixels"
