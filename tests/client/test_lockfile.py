@@ -422,7 +422,7 @@ def test_check_lock_works_offline(archive: Path, tmp_path: Path) -> None:
 
 
 def test_download_of_a_lock_file(here: Campfire, tmp_path: Path) -> None:
-    """Statement: download(lock=) is reproduce; a dry run says what it would do, and takes no filter beside."""
+    """Statement: download(lock=) is reproduce; a dry run plans; it takes no filter beside."""
     shutil.copytree(here.data_dir, tmp_path / "mirror")
     path = tmp_path / "a.lock"
     with Campfire(here.base_url, tmp_path / "mirror", token="any") as cf:
@@ -440,7 +440,7 @@ def test_download_of_a_lock_file(here: Campfire, tmp_path: Path) -> None:
         assert cf.check_lock(path).ok
         for beside in ({"gratings": "PRISM"}, {"stale_only": True}, {"everything": True}):
             with pytest.raises(ValidationError, match="lock="):
-                cf.download(lock=path, **beside)  # type: ignore[arg-type]
+                cf.download(lock=path, **beside)
 
 
 def test_a_file_that_rotted(here: Campfire, tmp_path: Path) -> None:

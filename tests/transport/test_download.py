@@ -28,7 +28,7 @@ from campfire.transport.download import Downloader, Outcome
 from campfire.transport.http import Http
 from campfire.transport.limits import RetryPolicy
 from campfire.transport.pacing import Pacing
-from campfire.transport.partial import Wanted, key_of, leftovers, part_path, tag_of
+from campfire.transport.partial import Wanted, leftovers, part_path, tag_of
 from tests.transport.wire_stub import Asked, Reply, Stub, stub_server
 
 QUICK = RetryPolicy(attempts=6, base=0.005, longest=0.01, deadline=3.0)
