@@ -10,6 +10,7 @@ import numpy as np
 
 from campfire.analysis.inputs import as_spectra
 from campfire.errors import CampfireWarning
+from campfire.kernels.grids import rising
 from campfire.kernels.lsf import GRATINGS, resolving_power, with_pixels
 from campfire.models import Spectrum
 
@@ -71,10 +72,10 @@ def _rows(ds: xr.Dataset) -> Iterator[Resolved]:
         return
     wave, power = (np.atleast_2d(ds[name].values) for name in ("wavelength", "resolving_power"))
     shape = (len(entries), wave.shape[1])
-    for data, at, row in zip(
-        entries, np.broadcast_to(wave, shape), np.broadcast_to(power, shape), strict=True
-    ):
-        yield Resolved(data, row[np.isfinite(at)])
+    rows = zip(np.broadcast_to(wave, shape), np.broadcast_to(power, shape), strict=True)
+    for data, (at, values) in zip(entries, rows, strict=True):
+        kept = np.isfinite(at)  # without the padding, and in the order of the spectrum
+        yield Resolved(data, values[kept][rising(at[kept])])
 
 
 def instrumental_fwhm(spectra: Sequence[Resolved], wavelength: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ from campfire.kernels.grids import good_pixels, pixel_edges
 from campfire.kernels.lsf import FWHM_PER_SIGMA, with_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from campfire.typing import BoolArray, FloatArray, IntArray
 
@@ -38,12 +38,12 @@ _OUTSIDE, _MASKED, _NEIGHBOUR, _NO_CONTINUUM = 1, 2, 3, 4
 
 _WINDOW = 1.5  # half of the window that is integrated, in FWHM: all but 4e-4 of a Gaussian
 _RESOLVED = 2.0 / FWHM_PER_SIGMA  # lines closer than this, in FWHM, make one peak: they are measured as one
-_LEAST_INSIDE = 0.05  # part of a neighbour's profile in its window among these pixels, to be taken off
-_LEAST_SEEN = 0.3  # part of that on good pixels; below, its flux is not known
+_LEAST_SEEN = 0.3  # part of what a line has in its window on good pixels; below, its flux is not known
 _LEAST_REACH = 0.01  # part of a neighbour's profile in the window that matters
 _LEAST_SIDE = 3  # pixels of the continuum on a side
 _ALIKE = 0.003  # how much the lines of one blend are drawn to equal fluxes; their total is not
 _ANGSTROM = 1e4  # per micron
+_LEVEL = 1e-9  # keeps the slope defined where one pixel has all the weight
 _BLOCK = 1_000_000  # numbers in an array at a time
 
 
@@ -205,14 +205,15 @@ def line_fluxes(
     lines = _Lines.of(centre, fwhm, pixels)
     number = np.arange(centre.shape[1]) if wanted is None else np.asarray(wanted, dtype=np.intp)
     results = np.full((8, len(centre), len(number)), np.nan)
-    inside = _within(lines, pixels.edges[:, :1], pixels.edges[:, -1:])[:, number] >= MIN_LINE_COVERAGE
-    results[6], results[7] = 0.0, np.where(inside, _NO_CONTINUUM, _OUTSIDE)
+    inside = _within(lines, pixels.edges[:, :1], pixels.edges[:, -1:])[:, number]
+    results[6], results[7] = 0.0, np.where(inside > _LEAST_REACH, _NO_CONTINUUM, _OUTSIDE)
     for reach, choices in _CHOICES.items():
         row, column = np.nonzero(results[7] == _NO_CONTINUUM)
         for part in _parts(lines, pixels, row, number[column], reach):
             at = row[part.jobs], column[part.jobs]
             results[:, at[0], at[1]] = _measure(part, lines, pixels, choices, covariance)
     flux, flux_err, level, level_err, width, width_err, coverage, reason = results
+    reason[(reason != 0) & (inside < MIN_LINE_COVERAGE)] = _OUTSIDE
     return LineFluxes(
         flux,
         flux_err,
@@ -268,7 +269,7 @@ class _Part(NamedTuple):
     is_near: BoolArray
 
 
-def _parts(lines: _Lines, pixels: _Pixels, row: IntArray, line: IntArray, reach: float) -> Any:
+def _parts(lines: _Lines, pixels: _Pixels, row: IntArray, line: IntArray, reach: float) -> Iterator[_Part]:
     """Yield lines with what lies within ``reach`` FWHM, few enough at a time for the memory."""
     if not len(row):
         return
@@ -299,86 +300,115 @@ def _measure(
     covariance: Sequence[Any] | None,
 ) -> FloatArray:
     """Return flux, its error, continuum, its error, width, its error, coverage and reason: (8, job)."""
-    row, line = part.row[:, None], part.line[:, None]
-    shared = row if len(pixels.edges) > 1 else np.zeros_like(row)
-    good = pixels.good[row, part.pixel] & part.is_pixel
-    unit = lines.fwhm[row, line]
-
-    def scaled(wavelength: FloatArray) -> FloatArray:  # in FWHM from the line
-        return np.asarray((wavelength - lines.centre[row, line]) / unit)
-
-    steps = np.arange(part.pixel.shape[1] + 1)
-    edges = scaled(pixels.edges[shared, np.minimum(part.pixel[:, :1] + steps, pixels.edges.shape[1] - 1)])
-    low, high = edges[:, :-1], edges[:, 1:]
-    size = np.where(high > low, high - low, 1.0)
-    x = (low + high) / 2
-    first, last = lines.first[row, line], lines.last[row, line]
-    member = part.is_near & (part.near >= first) & (part.near <= last)
-    at, sigma = scaled(lines.centre[row, part.near]), lines.sigma[row, part.near] / unit
-    ndtr = _import_ndtr()
-    profile = np.diff(ndtr((edges[..., None] - at[:, None]) / sigma[:, None]), axis=1)
-    # rows of the system: windows, then the straight line through the continuum
-    left, right = (scaled(edge[row, part.near]) for edge in (lines.low, lines.high))
-    window = np.diff(np.clip(edges[..., None], left[:, None], right[:, None]), axis=1)
-    window /= size[..., None]
-    whole = np.einsum("jmk,jmk->jk", profile, window)
-    window *= good[..., None]
-    modelled = part.is_near & (member | (whole >= _LEAST_INSIDE))
-    modelled &= np.einsum("jmk,jmk->jk", profile, window) >= _LEAST_SEEN * whole
-    coverage = np.min(np.where(member, np.einsum("jmk,jm->jk", profile, good), np.inf), axis=1)
-    masked = (coverage < MIN_LINE_COVERAGE) | np.any(member & ~modelled, axis=1)
-    reached = np.einsum("jmk,jm->jk", profile, np.sum(window * member[:, None], axis=2))
-    hidden = np.any(part.is_near & ~modelled & (reached > _LEAST_REACH), axis=1)
-    window *= modelled[:, None]
-    profile *= modelled[:, None]
-    ends = scaled(lines.centre[row, first]), scaled(lines.centre[row, last])
-    apart = np.abs(x[..., None] - at[:, None]) / (lines.fwhm[row, part.near] / unit)[:, None]
-    clear = np.min(np.where((part.is_near & ~member)[:, None], apart, np.inf), axis=2, initial=np.inf)
-    side, enough = _continuum_pixels(good, x, ends, clear, choices)
-    variance = pixels.variance[row, part.pixel]
+    around = _Around.of(part, lines, pixels)
+    side, enough = _continuum_pixels(around, choices)
+    variance = pixels.variance[part.row[:, None], part.pixel]
     weight = np.where(side, 1.0 / np.where(side, variance, 1.0), 0.0)
     weight /= np.maximum(weight.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    tilt = x / choices[-1].outer
-    k = part.near.shape[1]
-    rows = np.concatenate([window, (weight / size)[..., None], (weight * tilt / size)[..., None]], axis=2)
-    columns = np.concatenate([profile, size[..., None], (size * tilt)[..., None]], axis=2)
+    # rows of the system: integrals over the windows, then the straight line through the continuum
+    size, tilt, k = around.size, around.x / choices[-1].outer, part.near.shape[1]
+    straight = np.stack([weight / size, weight * tilt / size], axis=2)
+    rows = np.concatenate([around.window, straight], axis=2)
+    columns = np.concatenate([around.profile, np.stack([size, size * tilt], axis=2)], axis=2)
     matrix = rows.transpose(0, 2, 1) @ columns
-    group = lines.first[row, part.near]
-    alike = (group[:, :, None] == group[:, None, :]) & modelled[:, :, None] & modelled[:, None, :]
-    matrix[:, :k, :k] -= _ALIKE * alike / np.maximum(alike.sum(axis=2, keepdims=True), 1)
+    group = np.where(around.modelled, lines.first[part.row[:, None], part.near], -1 - np.arange(k))
+    alike = group[:, :, None] == group[:, None, :]
+    matrix[:, :k, :k] -= _ALIKE * alike / alike.sum(axis=2, keepdims=True)
     diagonal = np.einsum("jkk->jk", matrix)  # a view
-    diagonal[:, :k] += np.where(modelled, _ALIKE, 1.0)
-    diagonal[:, k:] += ~enough[:, None]
-    asked = np.zeros((len(row), k + 2, 2))
-    asked[:, :k, 0], asked[:, k, 1] = member, 1.0
-    weights = (rows @ np.linalg.solve(matrix.transpose(0, 2, 1), asked)) * (size * good)[..., None]
-    weights[..., 0] *= unit * _ANGSTROM
-    flux, level = np.einsum("jmq,jm->qj", weights, pixels.values[row, part.pixel])
+    diagonal[:, :k] += np.where(around.modelled, _ALIKE, 1.0)
+    diagonal[:, k:] += np.where(enough, 0.0, 1.0)[:, None]
+    diagonal[:, k + 1] += _LEVEL
+    asked = np.zeros((len(part.row), k + 2, 2))
+    asked[:, :k, 0], asked[:, k, 1] = around.member, 1.0
+    weights = (rows @ np.linalg.solve(matrix.transpose(0, 2, 1), asked)) * size[..., None]
+    weights[..., 0] *= around.unit * _ANGSTROM
+    flux, level = np.einsum("jmq,jm->qj", weights, pixels.values[part.row[:, None], part.pixel])
     spread = _spread(weights, variance, part, covariance)
     with np.errstate(invalid="ignore", divide="ignore"):
         width = flux / level
         of_width = spread[:, 0, 0] - 2 * width * spread[:, 0, 1] + np.square(width) * spread[:, 1, 1]
         width_err = np.sqrt(np.maximum(of_width, 0.0)) / np.abs(level)
     error, level_err = np.sqrt(np.maximum(np.einsum("jqq->qj", spread), 0.0))
-    reason = np.select([masked, hidden, ~enough], [_MASKED, _NEIGHBOUR, _NO_CONTINUUM], default=0)
     found = np.stack([flux, error, level, level_err, width, width_err])
-    return np.vstack([np.where(reason == 0, found, np.nan), np.minimum(coverage, 1.0), reason])
+    reason = np.where((around.reason == 0) & ~enough, _NO_CONTINUUM, around.reason)
+    return np.vstack([np.where(reason == 0, found, np.nan), around.coverage, reason])
 
 
-def _continuum_pixels(
-    good: BoolArray,
-    x: FloatArray,
-    ends: tuple[FloatArray, FloatArray],
-    clear: FloatArray,
-    choices: Sequence[_Choice],
-) -> tuple[BoolArray, BoolArray]:
+class _Around(NamedTuple):
+    """What is around each line, in units of its FWHM from it: m pixels, k lines."""
+
+    good: BoolArray  # (job, m)
+    x: FloatArray
+    size: FloatArray
+    clear: FloatArray  # distance of pixels to the nearest line that is not of the blend, in FWHM of that
+    ends: tuple[FloatArray, FloatArray]  # (job, 1): the first and last line of the blend
+    unit: FloatArray
+    profile: FloatArray  # (job, m, k): part of each profile on each pixel; zero for what is not modelled
+    window: FloatArray  # part of each pixel in each window; zero for bad pixels
+    member: BoolArray  # (job, k): lines of the blend, and those that can be told apart
+    modelled: BoolArray
+    coverage: FloatArray  # (job,)
+    reason: IntArray
+
+    @classmethod
+    def of(cls, part: _Part, lines: _Lines, pixels: _Pixels) -> _Around:
+        row, line = part.row[:, None], part.line[:, None]
+        unit = lines.fwhm[row, line]
+
+        def scaled(wavelength: FloatArray) -> FloatArray:
+            return np.asarray((wavelength - lines.centre[row, line]) / unit)
+
+        good = pixels.good[row, part.pixel] & part.is_pixel
+        step = part.pixel[:, :1] + np.arange(part.pixel.shape[1] + 1)
+        shared = row if len(pixels.edges) > 1 else np.zeros_like(row)
+        edges = scaled(pixels.edges[shared, np.minimum(step, pixels.edges.shape[1] - 1)])
+        size = np.diff(edges, axis=1)
+        size[size <= 0] = 1.0  # of the padding
+        first, last = lines.first[row, line], lines.last[row, line]
+        member = part.is_near & (part.near >= first) & (part.near <= last)
+        at, sigma = scaled(lines.centre[row, part.near]), lines.sigma[row, part.near] / unit
+        profile = np.diff(_import_ndtr()((edges[..., None] - at[:, None]) / sigma[:, None]), axis=1)
+        left, right = (scaled(edge[row, part.near])[:, None] for edge in (lines.low, lines.high))
+        window = np.diff(np.clip(edges[..., None], left, right), axis=1) / size[..., None]
+        whole = np.einsum("jmk,jmk->jk", profile, window)
+        window *= good[..., None]
+        modelled = part.is_near & (edges[:, :1] < at) & (at < edges[:, -1:])
+        modelled &= np.einsum("jmk,jmk->jk", profile, window) >= _LEAST_SEEN * whole
+        seen = np.einsum("jmk,jm->jk", profile, good)
+        coverage = np.minimum(np.min(np.where(member, seen, np.inf), axis=1), 1.0)
+        masked = (coverage < MIN_LINE_COVERAGE) | np.any(member & ~modelled, axis=1)
+        reached = np.einsum("jmk,jm->jk", profile, np.sum(window * member[:, None], axis=2))
+        hidden = np.any(part.is_near & ~modelled & (reached > _LEAST_REACH), axis=1)
+        window *= modelled[:, None]
+        profile *= modelled[:, None]
+        x = (edges[:, 1:] + edges[:, :-1]) / 2
+        apart = np.abs(x[..., None] - at[:, None]) / (lines.fwhm[row, part.near] / unit)[:, None]
+        other = (part.is_near & ~member)[:, None]
+        return cls(
+            good,
+            x,
+            size,
+            np.min(np.where(other, apart, np.inf), axis=2, initial=np.inf),
+            (scaled(lines.centre[row, first]), scaled(lines.centre[row, last])),
+            unit,
+            profile,
+            window,
+            member,
+            modelled,
+            coverage,
+            np.select([masked, hidden], [_MASKED, _NEIGHBOUR], default=0),
+        )
+
+
+def _continuum_pixels(around: _Around, choices: Sequence[_Choice]) -> tuple[BoolArray, BoolArray]:
     """Return the pixels (job, m) of the first choice that leaves enough of them, and whether one does."""
-    away = np.maximum(ends[0] - x, x - ends[1])
-    side, enough = np.zeros_like(good), np.zeros(len(good), dtype=bool)
-    for choice in choices:
-        found = good & (away >= choice.inner) & (away <= choice.outer) & (clear >= choice.clear)
-        counts = np.sum(found & (x < ends[0]), axis=1), np.sum(found & (x > ends[1]), axis=1)
-        least = np.minimum(*counts) if choice.both_sides else np.maximum(*counts)
+    first, last = around.ends
+    x, away = around.x, np.maximum(first - around.x, around.x - last)
+    side, enough = np.zeros_like(around.good), np.zeros(len(x), dtype=bool)
+    for inner, outer, clear, both_sides in choices:
+        found = around.good & (away >= inner) & (away <= outer) & (around.clear >= clear)
+        counts = np.sum(found & (x < first), axis=1), np.sum(found & (x > last), axis=1)
+        least = np.minimum(*counts) if both_sides else np.maximum(*counts)
         accepted = ~enough & (least >= _LEAST_SIDE)
         side[accepted] = found[accepted]
         enough |= accepted
@@ -390,8 +420,10 @@ def _spread(
 ) -> FloatArray:
     """Return the covariance of the weighted sums over pixels, shape (job, 2, 2)."""
     spread = np.einsum("jmp,jmq,jm->jpq", weights, weights, variance)
-    for number in np.unique(part.row) if covariance is not None else ():
-        matrix = covariance[number] if covariance is not None else None
+    if covariance is None:
+        return np.asarray(spread)
+    for number in np.unique(part.row):
+        matrix = covariance[number]
         if matrix is None:
             continue
         jobs = np.flatnonzero(part.row == number)

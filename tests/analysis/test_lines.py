@@ -270,6 +270,11 @@ def test_collections_give_what_their_spectra_give() -> None:
         xr.testing.assert_allclose(
             found[names].drop_vars("spectrum_id"), expected[names].drop_vars("spectrum_id")
         )
+    turned = native.isel(pixel=slice(None, None, -1))
+    backwards = measure_lines([turned.isel(spectrum=[k]) for k in range(4)], ["Hα", "[NII]"])
+    xr.testing.assert_allclose(
+        backwards[names].drop_vars("spectrum_id"), expected[names].drop_vars("spectrum_id")
+    )
     tree = xr.DataTree.from_dict({"/G395M": native})
     xr.testing.assert_equal(measure_lines(tree, ["Hα", "[NII]"]), found)
 
