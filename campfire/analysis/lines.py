@@ -225,7 +225,7 @@ def _blends(found: LineFluxes, names: Sequence[str], wanted: IntArray) -> tuple[
     order = [*_STRONGEST, *(name for name in names if name not in _STRONGEST)]
     rank = np.array([order.index(names[k]) for k in wanted])
     together = found.first[:, :, None] == found.first[:, None, :]
-    best = np.min(np.where(together, rank, len(order)), axis=2)
+    best = np.min(np.where(together, rank, len(order)), axis=2, initial=len(order))
     reason = np.array(REASONS, dtype=_TEXT)[found.reason]
     led = (best < rank) & (found.reason == 0)
     reason[led] = [f"measured with {order[k]}" for k in best[led]]

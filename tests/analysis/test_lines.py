@@ -181,6 +181,11 @@ def test_a_line_given_by_wavelength_is_the_known_one() -> None:
     assert not found["blended"].sel(line="0.7").values.any()
 
 
+def test_no_known_line_in_the_spectrum() -> None:
+    found = measure_lines(source(), redshift=0.0)  # 2.9-5.2 um
+    assert found.sizes == {"spectrum": 1, "line": 0}
+
+
 def test_lines_outside_the_spectrum_are_nan() -> None:
     found = measure_lines(source(), ["Lyα"])
     assert np.isnan(found["flux"].values).all()
