@@ -121,7 +121,7 @@ VARIABLES: dict[str, VariableSpec] = {
             "coord",
             "1",
             {"long_name": "resolving power of the disperser, wavelength / FWHM"},
-            "for a uniformly lit shutter; of known dispersers, and not of spectra at redshift 0 (rest frame)",
+            "for a uniformly lit shutter; of known dispersers, and of stacks also in the rest frame",
         ),
     )
 }

@@ -64,6 +64,7 @@ class SpectrumFields(TypedDict):
     mask: NotRequired[BoolArray | None]
     redshift: NotRequired[float | None]
     covariance: NotRequired[csr_array | None]
+    resolving_power: NotRequired[FloatArray | None]
 
 
 class SpectrumPayload(TypedDict):

@@ -311,7 +311,4 @@ def _result(ds: xr.Dataset, spectrum: SpectrumData, dq: NDArray[np.uint8], step:
     made = to_dataset(fields)
     bits = made["dq"].copy(data=made["dq"].values | dq)
     made = made.assign(dq=bits).assign_coords(_labels(ds))
-    if "resolving_power" in ds.coords and "resolving_power" not in made.coords:  # in the rest frame
-        power = np.interp(made["wavelength"], ds["wavelength"], ds["resolving_power"])
-        made = made.assign_coords(resolving_power=("wavelength", power, ds["resolving_power"].attrs))
     return append_history(made.assign_attrs(ds.attrs | made.attrs), step)

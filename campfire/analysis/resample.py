@@ -71,6 +71,7 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
         matrix = symmetric(transform @ former @ transform.T)
         flux = np.where(mask, np.nan, transform @ np.where(data.mask, 0.0, data.fnu))
         error = np.where(mask, np.nan, np.sqrt(np.maximum(matrix.diagonal(), 0.0)))
+    power = data.resolving_power
     line = f"resampled from {len(data)} to {len(centres)} pixels, conserving flux"
     return SpectrumData(
         centres,
@@ -82,4 +83,5 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
         mask=mask,
         redshift=data.redshift,
         covariance=matrix,
+        resolving_power=None if power is None else np.interp(centres, data.wavelength, power),
     )

@@ -26,11 +26,14 @@ def text_scalar(text: str) -> np.ndarray[Any, Any]:
     return np.array(text, dtype=np.dtypes.StringDType())
 
 
-def lsf_coordinate(grating: str, wavelength: FloatArray, redshift: float | None = None) -> dict[str, Any]:
+def lsf_coordinate(
+    grating: str, wavelength: FloatArray, redshift: float | None = None, own: FloatArray | None = None
+) -> dict[str, Any]:
     """Return the coordinate ``resolving_power`` of observed wavelengths: name -> (dims, values, attrs).
 
     Empty for a disperser without a table, and for a spectrum that is at redshift 0 exactly: in the rest frame
     of a source (:func:`to_dataset` cannot know of which) the wavelengths are not those of the instrument.
+    What a spectrum brings along, ``own``, comes before both and is marked by ``origin="given"``.
 
     Examples
     --------
@@ -40,10 +43,12 @@ def lsf_coordinate(grating: str, wavelength: FloatArray, redshift: float | None 
     >>> lsf_coordinate("G395M+PRISM", np.array([3.2]))
     {}
     """
+    attrs = schema.attrs_of("resolving_power")
+    if own is not None:
+        return {"resolving_power": (schema.SPECTRUM, np.array(own), attrs | {"origin": "given"})}
     if grating.upper() not in GRATINGS or redshift == 0:
         return {}
-    values = resolving_power(grating, wavelength)
-    return {"resolving_power": (schema.SPECTRUM, values, schema.attrs_of("resolving_power"))}
+    return {"resolving_power": (schema.SPECTRUM, resolving_power(grating, wavelength), attrs)}
 
 
 def to_dataset(fields: SpectrumFields) -> xr.Dataset:
@@ -102,7 +107,9 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
             "wavelength": variable("wavelength", wavelength, fields.get("wave_units", WAVE_UNIT)),
             "spectrum_id": ((), text_scalar(fields["spectrum_id"]), {"long_name": "spectrum id"}),
             "grating": ((), text_scalar(fields["grating"]), {"long_name": "NIRSpec disperser"}),
-            **lsf_coordinate(fields["grating"], wavelength, fields.get("redshift")),
+            **lsf_coordinate(
+                fields["grating"], wavelength, fields.get("redshift"), fields.get("resolving_power")
+            ),
         },
         attrs={"campfire_schema": schema.SCHEMA_VERSION, "fits_header": dump_header(fields["header"])},
     )
@@ -162,12 +169,22 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
     fnu, fnu_err = array("fnu"), array("fnu_err")
     flagged = array("dq") != 0 if "dq" in ds.variables else None
     path = ds.attrs.get("fits_path")
+    wavelength, grating, redshift = array("wavelength"), _text(ds, "grating"), _redshift(ds)
+
+    def own_power() -> Any:
+        if "resolving_power" not in ds.coords:
+            return None
+        power = array("resolving_power")
+        known = lsf_coordinate(grating, wavelength, redshift).get("resolving_power")
+        computed = known is not None and np.array_equal(known[1], power, equal_nan=True)
+        return None if computed and ds["resolving_power"].attrs.get("origin") != "given" else power
+
     return {
-        "wavelength": array("wavelength"),
+        "wavelength": wavelength,
         "fnu": fnu,
         "fnu_err": fnu_err,
         "header": load_header(ds.attrs.get("fits_header", "{}")),
-        "grating": _text(ds, "grating"),
+        "grating": grating,
         "spectrum_id": _text(ds, "spectrum_id"),
         "flam": given("flam"),
         "flam_err": given("flam_err"),
@@ -176,8 +193,9 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
         "flam_units": units("flam", FLAM_UNIT),
         "wave_units": units("wavelength", WAVE_UNIT),
         "mask": schema.normalise_mask(fnu, fnu_err, flagged),
-        "redshift": _redshift(ds),
+        "redshift": redshift,
         "covariance": from_banded(_bands(ds)) if "fnu_cov" in ds.variables else None,
+        "resolving_power": own_power(),
     }
 
 

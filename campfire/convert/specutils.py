@@ -22,7 +22,7 @@ __all__ = ["from_specutils", "to_specutils"]
 
 # What specutils has no place for travels in meta under this key.
 _META = "campfire"
-_EXTRA = ("flam", "flam_err", "covariance", "fnu_units", "flam_units", "wave_units")
+_EXTRA = ("flam", "flam_err", "covariance", "resolving_power", "fnu_units", "flam_units", "wave_units")
 
 
 def _fingerprint(wavelength: FloatArray, fnu: FloatArray, fnu_err: FloatArray) -> str:
@@ -134,6 +134,7 @@ def from_specutils(spectrum: Any) -> SpectrumFields:
         "mask": normalise_mask(fnu, fnu_err, _mask(spectrum)),
         "redshift": meta.get("redshift"),
         "covariance": extra.get("covariance") if same else None,
+        "resolving_power": extra.get("resolving_power") if same else None,
     }
     if known:
         return fields

@@ -65,6 +65,9 @@ def to_qtable(fields: SpectrumFields) -> QTable:
     covariance = fields.get("covariance")
     if covariance is not None:
         table["fnu_cov"] = u.Quantity(banded(covariance), u.uJy**2)
+    power = fields.get("resolving_power")
+    if power is not None:
+        table["resolving_power"] = power
     table.meta.update({name: fields.get(name) for name in _META if fields.get(name) is not None})
     table.meta["computed"] = [n for n, given in (("flam", flam), ("flam_err", flam_err)) if given is None]
     table.meta["fits_header"] = dump_header(fields["header"])
@@ -129,4 +132,5 @@ def from_qtable(table: Any) -> SpectrumFields:
         "mask": normalise_mask(fnu, fnu_err, mask),
         "redshift": meta.get("redshift"),
         "covariance": from_banded(plain(table["fnu_cov"])) if "fnu_cov" in table.colnames else None,
+        "resolving_power": plain(table["resolving_power"]) if "resolving_power" in table.colnames else None,
     }

@@ -1,6 +1,6 @@
 """What a file written here holds beyond the product's own HDUs, so that a spectrum reads back exactly.
 
-Two optional HDUs after SPEC1D; they are written only where the standard cards and columns cannot say it, and
+Optional HDUs after SPEC1D; they are written only where the standard cards and columns cannot say it, and
 other readers pass over them:
 
 ``CAMPFIRE``
@@ -9,6 +9,8 @@ other readers pass over them:
     back otherwise, such as text beyond ASCII), ``redshift``, ``spectrum_id``, ``grating``, unit texts.
 ``COVARIANCE``
     a table ``row``, ``col``, ``value`` (uJy2): the covariance of the pixels as a sparse matrix.
+``RESOLVING_POWER``
+    an image, one value a pixel: that of a spectrum whose resolving power is not that of its disperser.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from campfire.formats.raw import RawFits
-    from campfire.typing import SpectrumFields
+    from campfire.typing import FloatArray, SpectrumFields
 
-__all__ = ["covariance_hdu", "extras_hdu", "header_extras", "restore_fields"]
+__all__ = ["covariance_hdu", "extras_hdu", "header_extras", "power_hdu", "restore_fields"]
 
 _TEXTS = ("spectrum_id", "grating", "fnu_units", "flam_units", "wave_units")
 
@@ -79,6 +81,13 @@ def covariance_hdu(covariance: csr_array) -> Any:
             ("value", np.asarray(matrix.data), "uJy2"),
         ],
     )
+
+
+def power_hdu(resolving_power: FloatArray) -> Any:
+    """Return the HDU ``RESOLVING_POWER`` of one value a pixel."""
+    from astropy.io import fits
+
+    return fits.ImageHDU(np.asarray(resolving_power), name="RESOLVING_POWER")
 
 
 def _read_extras(fits: RawFits) -> dict[str, Any]:
@@ -145,6 +154,12 @@ def restore_fields(fits: RawFits, fields: SpectrumFields, rows: int) -> None:
             fields[key] = extras[key]  # type: ignore[literal-required]
     if extras.get("redshift") is not None:
         fields["redshift"] = float(extras["redshift"])
+    power = fits.find("RESOLVING_POWER", "IMAGE")
+    if power is not None:
+        values = fits.image(power)
+        if values.shape != (rows,) or values.dtype.kind != "f":
+            raise fits.error(f"damaged HDU RESOLVING_POWER: not one number for each of {rows} pixels")
+        fields["resolving_power"] = values
     covariance = _read_covariance(fits, rows)
     if covariance is not None:
         fields["covariance"] = covariance

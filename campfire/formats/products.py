@@ -10,7 +10,7 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.formats.cards import header_end, parse_header
-from campfire.formats.extras import covariance_hdu, extras_hdu, header_extras
+from campfire.formats.extras import covariance_hdu, extras_hdu, header_extras, power_hdu
 from campfire.formats.layouts import identify_header
 from campfire.formats.quantities import UNITS, apply_missing, unit_factor
 from campfire.formats.writing import fits_header, plain_value, refuse_existing, table_hdu, write_hdus
@@ -310,4 +310,6 @@ def write_spectrum(path: PathInput, fields: SpectrumFields, *, overwrite: bool =
         hdus.append(extras_hdu(extras))
     if (covariance := fields.get("covariance")) is not None:
         hdus.append(covariance_hdu(covariance))
+    if (power := fields.get("resolving_power")) is not None:
+        hdus.append(power_hdu(power))
     write_hdus(path, hdus, overwrite=overwrite)

@@ -65,6 +65,9 @@ class SpectrumData:
         Redshift of the object, where known.
     covariance
         Covariance of ``fnu``, shape (n, n), sparse or dense, microjansky squared.
+    resolving_power
+        Wavelength over FWHM, shape (n,), NaN where unknown. Only for spectra whose resolving power is not
+        that of ``grating`` at ``wavelength``, such as stacks.
 
     Raises
     ------
@@ -95,6 +98,7 @@ class SpectrumData:
     mask: BoolArray = _NOT_GIVEN
     redshift: float | None = None
     covariance: csr_array | None = field(default=None, kw_only=True)
+    resolving_power: FloatArray | None = field(default=None, kw_only=True)
 
     def __init__(
         self,
@@ -114,6 +118,7 @@ class SpectrumData:
         redshift: float | None = None,
         *,
         covariance: Any = None,
+        resolving_power: ArrayLike | None = None,
     ) -> None:
         for name, text, unit in (
             ("wave_units", wave_units, WAVE_UNIT),
@@ -140,6 +145,10 @@ class SpectrumData:
             from campfire.convert.covariance import as_covariance
 
             self.covariance = as_covariance(covariance, len(self))
+        self.resolving_power = None
+        if resolving_power is not None and len(self):
+            power = np.asarray(resolving_power, dtype=np.float64)
+            self.resolving_power = self._pixels("resolving_power", power)
 
     def _pixels(self, name: str, values: FloatArray) -> FloatArray:
         result = _vector(name, values)
@@ -255,6 +264,7 @@ class SpectrumData:
             "mask": self.mask,
             "redshift": self.redshift,
             "covariance": self.covariance,
+            "resolving_power": self.resolving_power,
         }
 
     def to_xarray(self) -> xr.Dataset:
@@ -351,6 +361,7 @@ class SpectrumData:
             and all(_same(getattr(self, name), getattr(other, name)) for name in arrays)
             and (self.header == other.header or dump_header(self.header) == dump_header(other.header))
             and _same_matrix(self.covariance, other.covariance)
+            and _same_or_none(self.resolving_power, other.resolving_power)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -416,6 +427,10 @@ def _vector(name: str, values: FloatArray) -> FloatArray:
 
 def _same(a: FloatArray, b: FloatArray) -> bool:
     return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def _same_or_none(a: FloatArray | None, b: FloatArray | None) -> bool:
+    return a is b if a is None or b is None else _same(a, b)
 
 
 def _same_matrix(a: Any, b: Any) -> bool:

@@ -77,7 +77,7 @@ def _without(ds: xr.Dataset, drop_variables: str | Iterable[str] | None) -> xr.D
 def _spectrum(path: str, extraction: str) -> xr.Dataset:
     """The Dataset of :func:`campfire.convert.to_dataset`, its pixels unread but for the wavelengths."""
     fields, wavelength = peek_spectrum(path, extraction=extraction)
-    if fields.get("covariance") is not None:
+    if fields.get("covariance") is not None or fields.get("resolving_power") is not None:
         # the number of bands is only known from the values
         return to_dataset(read_spectrum(path, extraction=extraction))
     empty = to_dataset(fields)

@@ -71,6 +71,7 @@ def spectra(
         mask=draw(st.none() | hnp.arrays(np.bool_, n)),
         redshift=draw(st.none() | st.floats(0, 20)),
         covariance=matrix,
+        resolving_power=draw(st.none() | _fluxes(np.dtype(np.float64), n)),
     )
 
 
@@ -125,7 +126,7 @@ def _turned(spec: SpectrumData) -> Any:
     names = ("wavelength", "fnu", "fnu_err", "flam", "flam_err", "mask")
     given_arrays = spec.to_fields()
     turned = {n: None if given_arrays.get(n) is None else getattr(spec, n)[::-1] for n in names}
-    return turned | {"covariance": None}
+    return turned | {"covariance": None, "resolving_power": None}
 
 
 @settings(max_examples=40)

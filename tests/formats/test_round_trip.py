@@ -189,6 +189,19 @@ def test_covariance_comes_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back.toarray(), matrix.toarray())
 
 
+def test_resolving_power_comes_back_or_is_found_damaged(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    power = np.array([30.0, np.nan, 50.5])
+    path = tmp_path / "r_spec.fits"
+    write_spectrum(path, {**PLAIN, "resolving_power": power})
+    np.testing.assert_array_equal(read_spectrum(path)["resolving_power"], power)
+    with fits.open(path, mode="update") as hdus:
+        hdus["RESOLVING_POWER"].data = power[:2]
+    with pytest.raises(ValidationError, match="damaged HDU RESOLVING_POWER"):
+        read_spectrum(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

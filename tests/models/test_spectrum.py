@@ -49,7 +49,12 @@ def test_signature_is_the_documented_one() -> None:
     positional = [n for n, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert positional == [*required, *defaults]
     assert {n: parameters[n].default for n in defaults} == defaults
-    assert [f.name for f in dataclasses.fields(SpectrumData)] == [*required, *defaults, "covariance"]
+    assert [f.name for f in dataclasses.fields(SpectrumData)] == [
+        *required,
+        *defaults,
+        "covariance",
+        "resolving_power",
+    ]
 
 
 def test_printed_form_is_the_documented_one() -> None:
