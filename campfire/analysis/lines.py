@@ -49,8 +49,8 @@ def measure_lines(
     Parameters
     ----------
     spectra
-        One spectrum, a collection, a list, a Dataset or a DataTree. The coordinate ``resolving_power`` of a
-        Dataset is used; else that of the grating.
+        One spectrum, a collection, a list, a Dataset or a DataTree. What they bring along as
+        ``resolving_power`` is used, else that of the grating.
     lines
         Names from :data:`EMISSION_LINES`, or rest wavelengths in microns or Quantities (vacuum). By default
         all that fall into one of the spectra.

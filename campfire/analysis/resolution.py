@@ -61,7 +61,7 @@ def _each(spectra: Any) -> Iterator[Resolved]:
             yield from _each(item)
     else:
         for data in as_spectra(spectra):
-            yield Resolved(data, getattr(data, "resolving_power", None))
+            yield Resolved(data, data.resolving_power)
 
 
 def _rows(ds: xr.Dataset) -> Iterator[Resolved]:

@@ -242,6 +242,8 @@ def test_an_unknown_resolving_power_is_warned_of() -> None:
         power = resolving_power("G395M", data.wavelength)
         power[::3] = np.nan
         told = measure_lines(known(unknown, power), ["Hα"])
+        unknown.resolving_power = power
+        xr.testing.assert_equal(measure_lines(unknown, ["Hα"]), told)
     assert told["flux"].item() == pytest.approx(measure_lines(data, ["Hα"])["flux"].item(), rel=1e-9)
 
 
