@@ -26,6 +26,7 @@ __all__ = [
     "PixelDQ",
     "VariableSpec",
     "attrs_of",
+    "in_rest_frame",
     "normalise_mask",
     "pixel_dq",
     "state_of",
@@ -131,6 +132,20 @@ def attrs_of(name: str) -> dict[str, Any]:
     """Return a fresh attribute dictionary (CF names) for one variable of :data:`VARIABLES`."""
     spec = VARIABLES[name]
     return ({"units": spec.units} if spec.units else {}) | dict(spec.attrs)
+
+
+def in_rest_frame(header: Mapping[str, Any] | None) -> bool:
+    """Tell whether wavelengths are those of the rest frame, by the header of a spectrum.
+
+    A stack says so by ``STACKFRM``, a spectrum moved there by ``SPECSYS`` (Greisen et al. 2006).
+
+    Examples
+    --------
+    >>> in_rest_frame({"SPECSYS": "SOURCE", "ZSOURCE": 2.0}), in_rest_frame({"SPECSYS": "BARYCENT"})
+    (True, False)
+    """
+    cards = header or {}
+    return cards.get("STACKFRM") == "rest" or cards.get("SPECSYS") == "SOURCE"
 
 
 def pixel_dq(fnu: FloatArray, fnu_err: FloatArray, mask: BoolArray | None = None) -> np.ndarray[Any, Any]:

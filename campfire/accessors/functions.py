@@ -15,6 +15,8 @@ import numpy as np
 
 from campfire import schema
 from campfire.convert import append_history, to_dataset
+from campfire.convert.dataset import REST_WAVELENGTH
+from campfire.convert.header import dump_header, load_header
 from campfire.errors import ValidationError
 from campfire.models import SpectrumData
 from campfire.schema import PixelDQ, pixel_dq
@@ -119,7 +121,8 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        The same variables; ``attrs["redshift"]`` is 0, the redshift the spectrum now is at.
+        The same variables; ``attrs["redshift"]`` is 0, the redshift the spectrum now is at, and the cards
+        SPECSYS (``SOURCE``) and ZSOURCE of ``fits_header`` say the frame and ``z``.
 
     Raises
     ------
@@ -144,9 +147,13 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
     scaled = {name: ds[name] * stretch**power for name, power in powers.items() if name in ds.variables}
     wavelength = ds["wavelength"] / stretch
     result = ds.assign({name: values.assign_attrs(ds[name].attrs) for name, values in scaled.items()})
-    attrs = ds["wavelength"].attrs | {"long_name": "rest-frame wavelength in vacuum"}
+    attrs = ds["wavelength"].attrs | {"long_name": REST_WAVELENGTH}
     result = result.assign_coords(wavelength=("wavelength", wavelength.values, attrs))
-    return append_history(result.assign_attrs(redshift=0.0), f"to the rest frame of z = {float(z):g}")
+    header = load_header(ds.attrs.get("fits_header", "{}"))
+    former = float(header.get("ZSOURCE") or 0.0) if header.get("SPECSYS") == "SOURCE" else 0.0
+    header |= {"SPECSYS": "SOURCE", "ZSOURCE": (1.0 + former) * stretch - 1.0}
+    result = result.assign_attrs(redshift=0.0, fits_header=dump_header(header))
+    return append_history(result, f"to the rest frame of z = {float(z):g}")
 
 
 def resample(ds: xr.Dataset, grid: ArrayLike, *, covariance: bool = False) -> xr.Dataset:

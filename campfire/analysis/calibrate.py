@@ -112,7 +112,7 @@ class CalibrationResult:
         tuple of matplotlib.axes.Axes
             (spectrum, curve).
         """
-        from campfire.plotting.static import draw_calibration
+        from campfire.plotting.diagnostics import draw_calibration
 
         return draw_calibration(
             self.spectrum.wavelength,
@@ -127,6 +127,7 @@ class CalibrationResult:
             observed=self.observed_flux,
             observed_err=self.observed_flux_err,
             synthetic=self.synthetic_flux,
+            header=self.spectrum.header,
             title=f"{self.original.spectrum_id}  {self.original.grating}".strip(),
             axes=axes,
         )

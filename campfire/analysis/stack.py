@@ -50,6 +50,8 @@ class StackResult:
         Number of inputs behind every pixel, shape (m,).
     rejected
         Number of inputs that sigma clipping took out of every pixel, shape (m,).
+    redshifts
+        Redshift of the frame of the stack, one an input: 0 where it is the observed frame.
     """
 
     spectrum: SpectrumData
@@ -59,6 +61,7 @@ class StackResult:
     n_used: IntArray
     rejected: IntArray
     frame_inputs: list[Terms]
+    redshifts: FloatArray
 
     def plot(self, axes: Sequence[Axes] | None = None) -> tuple[Axes, ...]:
         """Draw the stack, its inputs, and the calibration curves: three panels, or two without calibration.
@@ -73,7 +76,7 @@ class StackResult:
         tuple of matplotlib.axes.Axes
             From top to bottom.
         """
-        from campfire.plotting.static import draw_stack
+        from campfire.plotting.diagnostics import draw_stack
 
         return draw_stack(
             self.spectrum.wavelength,
@@ -82,8 +85,13 @@ class StackResult:
             mask=self.spectrum.mask,
             n_used=self.n_used.astype(np.float64),
             inputs=[(terms.wavelength, terms.flux, ~terms.good) for terms in self.frame_inputs],
-            curves=[(c.original.wavelength, c.multiplier, c.multiplier_err) for c in self.calibrations],
-            title=f"{self.spectrum.spectrum_id}  {self.stacking_method}",
+            curves=[
+                (c.original.wavelength / (1.0 + z), c.multiplier, c.multiplier_err)
+                for c, z in zip(self.calibrations, self.redshifts, strict=False)
+            ],
+            header=self.spectrum.header,
+            fnu_units=self.spectrum.fnu_units,
+            title=f"{self.spectrum.spectrum_id}  {self.stacking_method.replace('_', ' ')}",
             axes=axes,
         )
 
@@ -234,6 +242,7 @@ def calibrate_and_stack(
         ]
         inputs = [_Input(result.spectrum, Terms.of_calibrated(result)) for result in calibrations]
     options = {name: stacking.get(name) for name in _STACK_OPTIONS}
+    shifts = _redshifts(options["redshift"], len(inputs))
     spectrum, stacked, terms = _stack(inputs, stacking_method, wavelength_grid, object_id, **options)
     return StackResult(
         spectrum,
@@ -243,6 +252,7 @@ def calibrate_and_stack(
         stacked.n_used,
         stacked.rejected,
         terms,
+        np.zeros(len(inputs)) if shifts is None else shifts,
     )
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from campfire.typing import FloatArray, SpectrumFields
 
-__all__ = ["append_history", "from_dataset", "lsf_coordinate", "text_scalar", "to_dataset"]
+__all__ = ["REST_WAVELENGTH", "append_history", "from_dataset", "lsf_coordinate", "text_scalar", "to_dataset"]
+
+REST_WAVELENGTH = "rest-frame wavelength in vacuum"
 
 
 def text_scalar(text: str) -> np.ndarray[Any, Any]:
@@ -91,6 +93,7 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
         values = fnu_to_flam(source, wavelength) if given is None else given
         return variable(name, values, flam_units, origin=origin)
 
+    frame = {"long_name": REST_WAVELENGTH} if schema.in_rest_frame(fields["header"]) else {}
     data = {
         "fnu": variable("fnu", fnu, fnu_units),
         "fnu_err": variable("fnu_err", fnu_err, fnu_units),
@@ -104,7 +107,7 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
     ds = xr.Dataset(
         data,
         coords={
-            "wavelength": variable("wavelength", wavelength, fields.get("wave_units", WAVE_UNIT)),
+            "wavelength": variable("wavelength", wavelength, fields.get("wave_units", WAVE_UNIT), **frame),
             "spectrum_id": ((), text_scalar(fields["spectrum_id"]), {"long_name": "spectrum id"}),
             "grating": ((), text_scalar(fields["grating"]), {"long_name": "NIRSpec disperser"}),
             **lsf_coordinate(

@@ -333,10 +333,11 @@ class SpectrumData:
         ImportError
             If matplotlib is not installed.
         """
+        from campfire.plotting.labels import spectrum_title
         from campfire.plotting.static import draw_spectrum
 
         in_flam = flux_unit in ("flam", "flambda")
-        kwargs.setdefault("title", f"{self.spectrum_id}  {self.grating}".strip())
+        kwargs.setdefault("title", spectrum_title(self.spectrum_id, self.grating))
         return draw_spectrum(
             self.wavelength,
             self.flam if in_flam else self.fnu,
@@ -344,6 +345,8 @@ class SpectrumData:
             mask=self.mask,
             flux_unit=flux_unit,
             show_errors=show_errors,
+            header=self.header,
+            fnu_units=self.fnu_units,
             ax=ax,
             **kwargs,
         )

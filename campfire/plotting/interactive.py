@@ -9,7 +9,8 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.linelist import get_emission_lines
-from campfire.plotting.static import flux_kind, flux_limits
+from campfire.plotting.labels import flux_kind
+from campfire.plotting.static import flux_limits
 from campfire.units import fnu_to_flam
 
 if TYPE_CHECKING:

@@ -1,30 +1,29 @@
-"""Matplotlib drawings of spectra, calibrations and stacks; they take arrays and know no other type."""
+"""Matplotlib drawings of spectra and collections; they take arrays and know no other type."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.linelist import get_emission_lines
+from campfire.plotting.labels import flux_kind, flux_label, wave_label
+from campfire.schema import in_rest_frame
+from campfire.units import FNU_UNIT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from campfire.typing import BoolArray, FloatArray
 
-__all__ = ["draw_calibration", "draw_collection", "draw_spectrum", "draw_stack", "mark_lines", "new_axes"]
+__all__ = ["draw_collection", "draw_spectrum", "flux_limits", "mark_lines", "new_axes", "pyplot"]
 
-WAVE_LABEL = "Observed wavelength [μm]"
-FLUX_LABELS = {
-    "fnu": r"$f_\nu$ [μJy]",
-    "flam": r"$f_\lambda$ [erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$]",
-}
 STRONG = ("Hα", "[OIII]₂", "Lyα", "[OII]", "Paα", "[SIII]₂", "HeI10830", "Paβ", "Hβ")
 # Colours that stay apart in grey and for colour-blind readers (Okabe & Ito 2008).
-INK, BLUE, ORANGE, GREEN, GREY = "#1b1b1b", "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
+INK, BLUE, ORANGE, GREY = "#1b1b1b", "#0072b2", "#d55e00", "#8a8a8a"
+MARK, SMALL = "#555555", 7
 
 
 def new_axes(
@@ -46,7 +45,7 @@ def new_axes(
         if len(axes) != rows:
             raise ValidationError(f"{len(axes)} axes passed", hint=f"this plot has {rows} panels")
         return tuple(axes)
-    plt = _pyplot()
+    plt = pyplot()
     _, made = plt.subplots(
         rows,
         1,
@@ -59,26 +58,19 @@ def new_axes(
     return tuple(made[:, 0])
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """Return ``matplotlib.pyplot``.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
     try:
         import matplotlib.pyplot as plt
     except ImportError as err:
         raise ImportError('plots need matplotlib: pip install "campfire[deploy]"') from err
     return plt
-
-
-def flux_kind(flux_unit: str) -> str:
-    """Return ``"fnu"`` or ``"flam"`` for what users write (``"flambda"`` too).
-
-    Raises
-    ------
-    ValidationError
-        For any other name.
-    """
-    kind = {"fnu": "fnu", "flam": "flam", "flambda": "flam"}.get(flux_unit)
-    if kind is None:
-        raise ValidationError(f"unknown flux_unit {flux_unit!r}", hint="use 'fnu' or 'flam'")
-    return kind
 
 
 def _good(flux: FloatArray, mask: BoolArray | None) -> BoolArray:
@@ -87,22 +79,35 @@ def _good(flux: FloatArray, mask: BoolArray | None) -> BoolArray:
 
 
 def flux_limits(flux: FloatArray, error: FloatArray | None) -> tuple[float, float] | None:
-    """Return y limits that show lines in full without following the noisiest pixels.
+    """Return y limits that show lines in full without following the noisiest pixels; zero is always in.
 
-    The upper limit follows pixels significant at 3 sigma as well as the bulk; None without finite pixels.
+    The bulk counts without the outermost 2 % of pixels on either side and without those of more than three
+    times the median error; pixels significant at 5 sigma count as far as a neighbour supports them. None
+    without finite pixels.
     """
     keep = np.isfinite(flux)
     if not keep.any():
         return None
-    low, high = np.percentile(flux[keep], [1, 99])
-    if error is not None:
-        significant = keep & np.isfinite(error) & (error > 0)
-        significant[significant] = np.abs(flux[significant]) > 5 * error[significant]
-        if significant.any():
-            high = max(high, float(flux[significant].max()))
-            low = min(low, float(flux[significant].min()))
-    span = (high - low) or abs(high) or 1.0
-    return float(min(low - 0.08 * span, -0.02 * span)), float(high + 0.12 * span)
+    values = np.asarray(flux, dtype=float)[keep]
+    sigma = np.full(values.size, np.nan) if error is None else np.asarray(error, dtype=float)[keep]
+    edge = values.size // 50
+    values, sigma = values[edge : values.size - edge], sigma[edge : values.size - edge]
+    known = np.isfinite(sigma) & (sigma > 0)
+    quiet = known & (sigma <= 3 * np.median(sigma[known])) if known.any() else np.isfinite(values)
+    low, high = np.percentile(values[quiet], [1, 99])
+    significant = known.copy()
+    significant[known] = np.abs(values[known]) > 5 * sigma[known]
+    if significant.any():
+        # The second of three neighbours: a line has company, a spike has none.
+        padded = np.pad(values, 1, mode="edge")
+        second = np.median([padded[:-2], padded[1:-1], padded[2:]], axis=0) if values.size > 2 else values
+        base = float(np.median(values[quiet]))
+        reach = 3 * (second - base)
+        high = max(high, float(np.minimum(values, base + np.maximum(reach, 0))[significant].max()))
+        low = min(low, float(np.maximum(values, base + np.minimum(reach, 0))[significant].min()))
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    span = (high - low) or 1.0
+    return low - (0.08 if low < 0 else 0.04) * span, high + 0.12 * span
 
 
 def draw_spectrum(
@@ -115,6 +120,8 @@ def draw_spectrum(
     show_errors: bool = True,
     title: str | None = None,
     redshift: float | None = None,
+    header: Mapping[str, Any] | None = None,
+    fnu_units: str = FNU_UNIT,
     ax: Axes | None = None,
     **step: Any,
 ) -> Axes:
@@ -135,7 +142,11 @@ def draw_spectrum(
     title
         Title of the axes.
     redshift
-        Mark the emission lines at this redshift.
+        Mark the emission lines at this redshift, or at their rest wavelengths on a rest-frame axis.
+    header
+        Cards that say the frame (``STACKFRM``, ``SPECSYS``) and the normalisation (``STACKNRM``).
+    fnu_units
+        Unit of f_nu for the label.
     ax
         Axes to draw on; a new figure without it.
     **step
@@ -170,7 +181,7 @@ def draw_spectrum(
     if show_errors and error is not None:
         sigma = np.where(good & np.isfinite(error), error, np.nan)
         ax.fill_between(
-            wave, shown - sigma, shown + sigma, step="mid", color=style["color"], alpha=0.15, linewidth=0
+            wave, shown - sigma, shown + sigma, step="mid", color=style["color"], alpha=0.25, linewidth=0
         )
     ax.step(wave, shown, **style)
     ax.axhline(0, color=GREY, linewidth=0.5, zorder=0)
@@ -180,9 +191,10 @@ def draw_spectrum(
     if wave.size > 1:  # one pixel alone has no range
         ax.set_xlim(float(np.nanmin(wave)), float(np.nanmax(wave)))
     if redshift is not None and wave.size:
-        mark_lines(ax, redshift, float(np.nanmin(wave)), float(np.nanmax(wave)))
-    ax.set_xlabel(WAVE_LABEL)
-    ax.set_ylabel(FLUX_LABELS[kind])
+        moved = 0.0 if in_rest_frame(header) else redshift
+        mark_lines(ax, moved, float(np.nanmin(wave)), float(np.nanmax(wave)))
+    ax.set_xlabel(wave_label(header))
+    ax.set_ylabel(flux_label(kind, header, fnu_units))
     if title:
         ax.set_title(title)
     return ax
@@ -191,195 +203,53 @@ def draw_spectrum(
 def mark_lines(ax: Axes, redshift: float, wave_min: float, wave_max: float) -> None:
     """Mark emission lines at a redshift with dotted lines, named along the top; crowded names are left out.
 
-    The wavelengths are those of the vacuum list, times (1 + redshift), in microns.
+    The wavelengths are those of the vacuum list, times (1 + redshift), in microns. Room for the names is
+    made above the data.
     """
     lines = get_emission_lines(redshift, wave_min, wave_max)
     rank = {name: n for n, name in enumerate(STRONG)}
-    named: list[float] = []
+    named: dict[float, str] = {}
+    closest = 9.0 / (72 * axes_size(ax)[0]) * (wave_max - wave_min)
     # Names of the strongest lines first: where lines crowd, the others go without.
     for line in sorted(lines, key=lambda line: rank.get(line["name"], len(rank))):
         wave = line["observed_wave"]
-        ax.axvline(wave, color=line["color"], linestyle=":", linewidth=0.8, zorder=0)
-        if any(abs(wave - other) < 0.022 * (wave_max - wave_min) for other in named):
-            continue
-        named.append(wave)
+        ax.axvline(wave, color=MARK, linestyle=":", linewidth=0.8, zorder=0)
+        if all(abs(wave - other) >= closest for other in named):
+            named[wave] = line["name"]
+    make_room(ax, above=text_share(ax, named.values()))
+    for wave, name in named.items():
         ax.text(
             wave,
             0.985,
-            line["name"],
+            name,
             transform=ax.get_xaxis_transform(),
             rotation=90,
             va="top",
-            ha="right",
-            fontsize=7,
-            color=line["color"],
+            ha="center",
+            fontsize=SMALL,
+            color=MARK,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
 
 
-def draw_calibration(
-    wavelength: FloatArray,
-    original: FloatArray,
-    calibrated: FloatArray,
-    calibrated_err: FloatArray,
-    multiplier: FloatArray,
-    multiplier_err: FloatArray,
-    *,
-    mask: BoolArray | None,
-    band_names: Sequence[str],
-    band_wavelength: FloatArray,
-    observed: FloatArray,
-    observed_err: FloatArray,
-    synthetic: FloatArray,
-    title: str | None = None,
-    axes: Sequence[Axes] | None = None,
-) -> tuple[Axes, Axes]:
-    """Draw a flux calibration: spectra with the bands above, the correction curve with its error below.
-
-    Parameters
-    ----------
-    wavelength
-        Microns, shape (n,).
-    original, calibrated, calibrated_err
-        f_nu before and after, and its error, microjansky, shape (n,).
-    multiplier, multiplier_err
-        The correction curve and its 1-sigma error, shape (n,).
-    mask
-        True for pixels not to be drawn.
-    band_names, band_wavelength, observed, observed_err, synthetic
-        The bands of the fit: pivots in microns; observed flux, its error, and the flux of the uncalibrated
-        spectrum in the band, microjansky.
-    title
-        Title of the figure.
-    axes
-        Two axes; a new figure without them.
-
-    Returns
-    -------
-    tuple
-        (spectrum axes, curve axes).
-    """
-    top, bottom = new_axes(2, [3, 1], axes)
-    draw_spectrum(
-        wavelength,
-        original,
-        mask=mask,
-        show_errors=False,
-        ax=top,
-        color=GREY,
-        linewidth=0.7,
-        label="original",
-    )
-    draw_spectrum(wavelength, calibrated, calibrated_err, mask=mask, ax=top, color=BLUE, label="calibrated")
-    top.errorbar(
-        band_wavelength,
-        observed,
-        observed_err,
-        fmt="s",
-        color=ORANGE,
-        ms=6,
-        mfc="white",
-        label="photometry",
-        zorder=5,
-    )
-    top.plot(band_wavelength, synthetic, "x", color=GREY, ms=6, label="synthetic, original", zorder=4)
-    low, high = top.get_ylim()
-    finite = observed[np.isfinite(observed)]
-    if finite.size:
-        top.set_ylim(min(low, 1.1 * float(finite.min()), 0.0), max(high, 1.15 * float(finite.max())))
-    for name, wave in zip(band_names, band_wavelength, strict=True):
-        if np.isfinite(wave):
-            top.annotate(
-                name,
-                (wave, 0.02),
-                xycoords=top.get_xaxis_transform(),
-                ha="center",
-                fontsize=7,
-                color=ORANGE,
-                rotation=90,
-                va="bottom",
-            )
-    top.legend(fontsize=8, frameon=False, loc="best")
-    top.set_xlabel("")
-    if title:
-        top.set_title(title)
-    _draw_curve(bottom, wavelength, multiplier, multiplier_err)
-    ratio = np.divide(
-        observed, synthetic, out=np.full(len(observed), np.nan), where=np.asarray(synthetic) != 0
-    )
-    ratio_err = np.divide(
-        observed_err, np.abs(synthetic), out=np.full(len(observed), np.nan), where=np.asarray(synthetic) != 0
-    )
-    bottom.errorbar(band_wavelength, ratio, ratio_err, fmt="s", color=ORANGE, ms=5, mfc="white")
-    top.set_xlim(float(np.nanmin(wavelength)), float(np.nanmax(wavelength)))
-    return top, bottom
+def axes_size(ax: Axes) -> tuple[float, float]:
+    """Return the width and height of axes in inches, as far as they are known before drawing."""
+    box = ax.get_window_extent()
+    dots = ax.figure.dpi
+    return max(float(box.width) / dots, 0.1), max(float(box.height) / dots, 0.1)
 
 
-def _draw_curve(ax: Axes, wavelength: FloatArray, curve: FloatArray, error: FloatArray, **line: Any) -> None:
-    style: dict[str, Any] = {"color": BLUE, "linewidth": 1.2} | line
-    ax.fill_between(wavelength, curve - error, curve + error, color=style["color"], alpha=0.2, linewidth=0)
-    ax.plot(wavelength, curve, **style)
-    ax.axhline(1, color=GREY, linewidth=0.5, zorder=0)
-    ax.set_ylabel("Multiplier")
-    ax.set_xlabel(WAVE_LABEL)
+def text_share(ax: Axes, names: Iterable[str]) -> float:
+    """Return the share of the height of axes that the longest of some upright small names takes."""
+    longest = max((len(name) for name in names), default=0)
+    return min(0.45, (0.62 * SMALL * longest + 6) / (72 * axes_size(ax)[1])) if longest else 0.0
 
 
-def draw_stack(
-    wavelength: FloatArray,
-    flux: FloatArray,
-    error: FloatArray,
-    *,
-    mask: BoolArray | None,
-    n_used: FloatArray,
-    inputs: Sequence[tuple[FloatArray, FloatArray, BoolArray]],
-    curves: Sequence[tuple[FloatArray, FloatArray, FloatArray]] = (),
-    title: str | None = None,
-    axes: Sequence[Axes] | None = None,
-) -> tuple[Axes, ...]:
-    """Draw a stack: the result, its inputs with the number used in each pixel, and the correction curves.
-
-    Parameters
-    ----------
-    wavelength, flux, error
-        The stack: microns, f_nu and its error in microjansky, shape (n,).
-    mask
-        True for pixels of the stack not to be drawn.
-    n_used
-        Number of inputs behind each pixel, shape (n,).
-    inputs
-        (wavelength, f_nu, mask) of every input, in the frame of the stack.
-    curves
-        (wavelength, multiplier, error) of every calibration; without any there are two panels.
-    title
-        Title of the figure.
-    axes
-        Two or three axes; a new figure without them.
-
-    Returns
-    -------
-    tuple
-        The axes, top to bottom.
-    """
-    heights = [3, 2, 1] if curves else [3, 2]
-    panels = new_axes(len(heights), heights, axes, figsize=(9, 7.5))
-    draw_spectrum(wavelength, flux, error, mask=mask, ax=panels[0], color=INK, title=title)
-    panels[0].set_xlabel("")
-    limits = panels[0].get_ylim()
-    colors = _pyplot().get_cmap("viridis")(np.linspace(0.1, 0.9, max(len(inputs), 2)))
-    for color, (wave, fnu, bad) in zip(colors, inputs, strict=False):
-        draw_spectrum(wave, fnu, mask=bad, ax=panels[1], color=color, linewidth=0.6, alpha=0.8)
-    panels[1].set_ylim(*limits)
-    panels[1].set_ylabel(f"{len(inputs)} inputs\n" + FLUX_LABELS["fnu"])
-    count = panels[1].twinx()
-    count.step(wavelength, n_used, where="mid", color=ORANGE, linewidth=0.8)
-    count.set_ylim(0, max(1.0, float(np.max(n_used, initial=1))) * 1.6)
-    count.set_ylabel("n used", color=ORANGE)
-    if curves:
-        panels[1].set_xlabel("")
-        for color, (wave, curve, curve_err) in zip(colors, curves, strict=False):
-            _draw_curve(panels[2], wave, curve, curve_err, color=color)
-    if len(wavelength) > 1:
-        panels[0].set_xlim(float(np.nanmin(wavelength)), float(np.nanmax(wavelength)))
-    return panels
+def make_room(ax: Axes, *, above: float = 0.0, below: float = 0.0) -> None:
+    """Widen the y limits so that the data leave these shares of the height free."""
+    low, high = ax.get_ylim()
+    height = (high - low) / (1.0 - above - below)
+    ax.set_ylim(low - below * height, high + above * height)
 
 
 def draw_collection(
@@ -388,6 +258,7 @@ def draw_collection(
     *,
     order: FloatArray | None = None,
     order_label: str = "redshift",
+    header: Mapping[str, Any] | None = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -403,6 +274,8 @@ def draw_collection(
         Value a spectrum by which rows are sorted, e.g. redshift; rows without one come last.
     order_label
         What ``order`` is, for the axis.
+    header
+        Cards that say the frame, as for :func:`draw_spectrum`.
     title
         Title of the axes.
     ax
@@ -435,7 +308,7 @@ def draw_collection(
         rasterized=True,
     )
     ax.figure.colorbar(mesh, ax=ax, label=r"$f_\nu$ / 98th percentile", pad=0.01)
-    ax.set_xlabel(WAVE_LABEL)
+    ax.set_xlabel(wave_label(header))
     ax.set_ylabel("spectrum" if order is None else f"spectrum, by {order_label}")
     if order is not None and len(rows):
         ticks = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 8)).astype(int))

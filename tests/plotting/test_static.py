@@ -8,7 +8,8 @@ from matplotlib.collections import QuadMesh
 
 from campfire.errors import ValidationError
 from campfire.linelist import get_emission_lines
-from campfire.plotting.static import draw_calibration, draw_collection, draw_spectrum, draw_stack, flux_limits
+from campfire.plotting.diagnostics import draw_calibration, draw_stack
+from campfire.plotting.static import draw_collection, draw_spectrum, flux_limits
 
 WAVE = np.linspace(1.0, 5.0, 200)
 FLUX = 1.0 + 0.1 * WAVE
