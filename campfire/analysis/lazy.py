@@ -299,6 +299,7 @@ def plot_collection(ds: xr.Dataset, *, ax: Axes | None = None, sort: str | None 
     ValidationError
         If it is no collection, or holds no spectra.
     """
+    from campfire.convert.header import load_header
     from campfire.plotting.static import draw_collection
 
     check_collection(ds)
@@ -306,13 +307,15 @@ def plot_collection(ds: xr.Dataset, *, ax: Axes | None = None, sort: str | None 
         raise ValidationError("a collection of no spectra", hint="there is nothing to draw")
     gridded = resample_collection(ds) if "pixel" in ds["fnu"].dims else ds
     good = gridded[["fnu", "dq"]].compute()
-    order = np.asarray(ds[sort].values) if sort is not None and sort in ds.coords else None
+    sortable = sort in ds.coords and ds[sort].dims == ("spectrum",)
+    order = np.asarray(ds[sort].values) if sortable else None
     name = str(ds["grating"].item()) if "grating" in ds.coords else ""
     return draw_collection(
         np.asarray(gridded["wavelength"].values),
         np.asarray(good["fnu"].where(good["dq"] == 0).values),
         order=order,
         order_label=sort or "",
-        title=f"{ds.sizes['spectrum']} {name} spectra".replace("  ", " "),
+        header=load_header(ds.attrs.get("fits_header", "{}")),
+        title=" ".join([str(n := ds.sizes["spectrum"]), *name.split(), "spectrum" if n == 1 else "spectra"]),
         ax=ax,
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from campfire.errors import CampfireError
 from campfire.models.spectrum import SpectrumData
+from campfire.schema import in_rest_frame
 
 if TYPE_CHECKING:
     from campfire.models.collection import SpectrumCollection
@@ -137,6 +138,8 @@ def spectrum_card(spec: SpectrumData) -> str:
     good = int(np.sum(~spec.mask))
     wave = spec.wavelength[np.isfinite(spec.wavelength)]
     span = f"{wave.min():.2f}–{wave.max():.2f} μm" if wave.size else "–"
+    if in_rest_frame(spec.header):
+        span += " (rest frame)"
     facts = _facts(grating=_text(spec.grating) or "–", pixels=f"{len(spec)} ({good} good)", range=span)
     more = _facts(redshift=_number(spec.redshift, ".4f")) if spec.redshift is not None else ""
     return _card(spec.spectrum_id, "spectrum", facts, more, _sparkline(spec))

@@ -222,11 +222,14 @@ def draw_cutout(
         raise ValidationError(
             "shutters need the centre of the image", hint="pass center_ra= and center_dec=, or the whole dict"
         )
+    faces: dict[str, list[list[tuple[float, float]]]] = {}
     for row in rows:
         category = shutter_category(row, members)
         if center is None or (which == "target" and row.get("object_id") not in members):
             continue
-        _draw_shutter(ax, row, center, half, style[category])
+        faces.setdefault(category, []).extend(_draw_shutter(ax, row, center, half, style[category]))
+    for category, boxes in faces.items():
+        _fill(ax, boxes, style[category]["facecolor"])
     ax.set_xlim(-half, half)
     ax.set_ylim(-half, half)
     ax.set_aspect("equal")
@@ -236,19 +239,27 @@ def draw_cutout(
     return ax
 
 
+def _fill(ax: Axes, boxes: Sequence[Sequence[tuple[float, float]]], color: Any) -> None:
+    """Fill the union of boxes of one orientation: where dithers overlap, the colour stays as faint."""
+    if not boxes or color == "none":
+        return
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    union = Path.make_compound_path(*(Path([*box, box[0]], closed=True) for box in boxes))
+    ax.add_patch(PathPatch(union, facecolor=color, edgecolor="none"))
+
+
 def _draw_shutter(
     ax: Axes, row: Row, center: tuple[float, float], half: float, style: Mapping[str, Any]
-) -> None:
-    from matplotlib.patches import Polygon
-
+) -> list[list[tuple[float, float]]]:
+    """Draw the outline of a shutter; return its box to be filled, none where it is outside of the image."""
     east, north = offsets_arcsec(float(row["center_ra"]), float(row["center_dec"]), *center)
     corners = _corners(float(row.get("position_angle") or 0.0))
     # East is to the left: x = -east.
     drawn = [(-(east + e), north + n) for e, n in corners]
     if all(abs(x) > half or abs(y) > half for x, y in drawn):
-        return
-    if style["facecolor"] != "none":
-        ax.add_patch(Polygon(drawn, closed=True, facecolor=style["facecolor"], edgecolor="none"))
+        return []
     for stroke in _outline(drawn, style["marker"]):
         xs, ys = zip(*stroke, strict=True)
         ax.plot(
@@ -259,6 +270,7 @@ def _draw_shutter(
             linestyle=style["linestyle"],
             solid_capstyle="butt",
         )
+    return [drawn]
 
 
 def _draw_scalebar(ax: Axes, fov: float, length: float | None) -> None:

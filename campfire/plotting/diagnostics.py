@@ -20,6 +20,7 @@ from campfire.plotting.static import (
     make_room,
     new_axes,
     pyplot,
+    show_range,
     text_share,
 )
 from campfire.units import FNU_UNIT
@@ -80,6 +81,7 @@ def draw_calibration(
     top, bottom = new_axes(2, [3, 1], axes)
     former: dict[str, Any] = {"show_errors": False, "color": GREY, "linewidth": 0.7, "label": "original"}
     draw_spectrum(wavelength, original, mask=mask, ax=top, **former)
+    before = top.get_ylim()
     draw_spectrum(
         wavelength,
         calibrated,
@@ -93,28 +95,30 @@ def draw_calibration(
     style: dict[str, Any] = {"fmt": "s", "color": ORANGE, "mfc": "white", "elinewidth": 1.2}
     top.errorbar(band_wavelength, observed, observed_err, ms=6, label="photometry", zorder=5, **style)
     top.plot(band_wavelength, synthetic, "x", color=INK, ms=5, label="synthetic, original", zorder=6)
-    low, high = top.get_ylim()
+    low, high = min(before[0], top.get_ylim()[0]), max(before[1], top.get_ylim()[1])
     shown = np.concatenate([observed, synthetic])
     shown = shown[np.isfinite(shown)]
     if shown.size:
         spare = 0.05 * (max(high, float(shown.max())) - min(low, float(shown.min())))
-        top.set_ylim(min(low, float(shown.min()) - spare), max(high, float(shown.max()) + spare))
-    _name_bands(top, band_names, np.asarray(band_wavelength, dtype=float), wavelength)
-    top.legend(fontsize=8, frameon=False, loc="upper left", ncols=4, borderaxespad=0.2)
+        low, high = min(low, float(shown.min()) - spare), max(high, float(shown.max()) + spare)
+    top.set_ylim(low, high)
+    _name_bands(top, band_names, np.asarray(band_wavelength, dtype=float))
+    legend = top.legend(fontsize=8, loc="upper left", ncols=4, borderaxespad=0.2, framealpha=0.9)
+    legend.get_frame().set_linewidth(0)
+    legend.set_zorder(8)
     top.set_xlabel("")
     if title:
         top.set_title(title)
     _draw_curve(bottom, wavelength, multiplier, multiplier_err)
     bottom.set_xlabel(wave_label(header))
     _draw_ratios(bottom, band_wavelength, observed, observed_err, synthetic)
-    _same_range((top, bottom), wavelength)
+    show_range((top, bottom), wavelength, _drawn(calibrated, mask))
     return top, bottom
 
 
-def _same_range(panels: Sequence[Axes], wavelength: FloatArray) -> None:
-    if np.size(wavelength) > 1:
-        for panel in panels:
-            panel.set_xlim(float(np.nanmin(wavelength)), float(np.nanmax(wavelength)))
+def _drawn(flux: FloatArray, mask: BoolArray | None) -> BoolArray:
+    good: BoolArray = np.isfinite(flux)
+    return good if mask is None else good & ~np.asarray(mask, dtype=bool)
 
 
 def spread_out(places: FloatArray, least: float, low: float, high: float) -> FloatArray:
@@ -148,7 +152,7 @@ def spread_out(places: FloatArray, least: float, low: float, high: float) -> Flo
     return np.concatenate([start + least * np.arange(members) for start, members in starts])
 
 
-def _name_bands(ax: Axes, names: Sequence[str], pivots: FloatArray, wavelength: FloatArray) -> None:
+def _name_bands(ax: Axes, names: Sequence[str], pivots: FloatArray) -> None:
     """Name bands in a strip of their own under the data, side by side, each tied to its pivot."""
     shown = np.flatnonzero(np.isfinite(pivots))
     shown = shown[np.argsort(pivots[shown], kind="stable")]
@@ -159,9 +163,9 @@ def _name_bands(ax: Axes, names: Sequence[str], pivots: FloatArray, wavelength: 
     make_room(ax, above=18 / (72 * height), below=share + tie)
     if not shown.size:
         return
-    low, high = float(np.nanmin(wavelength)), float(np.nanmax(wavelength))
+    low, high = ax.get_xlim()
     inside = np.clip(pivots[shown], low, high)
-    texts = spread_out(inside, 9.5 / (72 * width) * (high - low), low, high)
+    texts = spread_out(inside, 8.5 / (72 * width) * (high - low), low, high)
     across = ax.get_xaxis_transform()
     for name, pivot, text in zip(chosen, pivots[shown], texts, strict=True):
         ax.plot([text, pivot], [share, share + tie], transform=across, color=ORANGE, linewidth=0.6)
@@ -175,6 +179,8 @@ def _name_bands(ax: Axes, names: Sequence[str], pivots: FloatArray, wavelength: 
             rotation=90,
             fontsize=SMALL,
             color=ORANGE,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+            zorder=7,
         )
 
 
@@ -188,10 +194,12 @@ def _draw_ratios(
     error = np.divide(observed_err, np.abs(synthetic), out=empty.copy(), where=nonzero)
     low, high = ax.get_ylim()
     reach = 1.5 * (high - low)
-    near = ratio[np.isfinite(ratio) & (ratio > low - reach) & (ratio < high + reach)]
-    if near.size:
-        spare = 0.08 * (max(high, near.max()) - min(low, near.min()))
-        low, high = min(low, float(near.min()) - spare), max(high, float(near.max()) + spare)
+    near = (ratio > low - reach) & (ratio < high + reach)
+    ends = np.concatenate([(ratio - error)[near], (ratio + error)[near], ratio[near]])
+    ends = np.clip(ends[np.isfinite(ends)], low - reach, high + reach)
+    if ends.size:
+        spare = 0.05 * (max(high, float(ends.max())) - min(low, float(ends.min())))
+        low, high = min(low, float(ends.min()) - spare), max(high, float(ends.max()) + spare)
     ax.errorbar(pivots, ratio, error, fmt="s", color=ORANGE, ms=5, mfc="white", elinewidth=1.2)
     for beyond, marker, edge in ((ratio > high, "^", 0.94), (ratio < low, "v", 0.06)):
         ax.plot(
@@ -261,11 +269,9 @@ def draw_stack(
     said: dict[str, Any] = {"header": header, "fnu_units": fnu_units}
     draw_spectrum(wavelength, flux, error, mask=mask, ax=panels[0], color=INK, title=title, **said)
     limits = panels[0].get_ylim()
-    few = len(inputs) <= 6
+    faint = min(0.85, max(0.2, 6 / max(len(inputs), 1)))  # many inputs: their bulk, not the last one drawn
     for color, (wave, fnu, bad) in zip(_colors(len(inputs)), inputs, strict=True):
-        draw_spectrum(
-            wave, fnu, mask=bad, ax=panels[1], color=color, linewidth=0.7, alpha=0.85 if few else 0.5, **said
-        )
+        draw_spectrum(wave, fnu, mask=bad, ax=panels[1], color=color, linewidth=0.7, alpha=faint, **said)
     panels[1].set_ylim(*_input_limits(limits, inputs))
     _draw_counts(panels[1], wavelength, n_used, len(inputs))
     for color, (wave, curve, curve_err) in zip(_colors(len(curves)), curves, strict=True):
@@ -273,7 +279,7 @@ def draw_stack(
     for panel in panels:
         panel.set_xlabel("")
     panels[-1].set_xlabel(wave_label(header))
-    _same_range(panels, wavelength)
+    show_range(panels, wavelength, _drawn(flux, mask))
     return panels
 
 
@@ -306,14 +312,30 @@ def _draw_counts(ax: Axes, wavelength: FloatArray, n_used: FloatArray, n: int) -
         ha="left",
         va="top",
         fontsize=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
     )
+    _keep_ticks_below(ax, 1 - strip)
     count = ax.twinx()
     most = max(1.0, float(np.max(n_used, initial=1)))
+    unit = most * 1.15 / strip
+    count.axhspan(0, unit, facecolor="white", edgecolor="none")  # wild pixels of inputs end at the strip
     count.fill_between(wavelength, n_used, step="mid", color=ORANGE, alpha=0.2, linewidth=0)
     count.step(wavelength, n_used, where="mid", color=ORANGE, linewidth=0.9)
     count.axhline(0, color=GREY, linewidth=0.5)
     # Zero inputs at the foot of the strip, all of them near its top.
-    unit = most * 1.15 / strip
     count.set_ylim(-unit * (1 - strip), unit * strip)
     count.set_yticks([0, most], ["0", f"{most:g}"], color=ORANGE, fontsize=8)
     count.set_ylabel("n used", color=ORANGE, fontsize=8, y=1 - strip / 2)
+
+
+def _keep_ticks_below(ax: Axes, share: float) -> None:
+    """Leave out the ticks of the flux in the strip above this share of the height."""
+    from matplotlib.ticker import MaxNLocator
+
+    class Below(MaxNLocator):
+        def tick_values(self, vmin: float, vmax: float) -> Any:
+            top = vmin + share * (vmax - vmin)
+            ticks = np.asarray(super().tick_values(vmin, top))
+            return ticks[ticks <= top]
+
+    ax.yaxis.set_major_locator(Below(nbins=5, steps=[1, 2, 2.5, 5, 10]))

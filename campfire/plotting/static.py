@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
     from campfire.typing import BoolArray, FloatArray
 
-__all__ = ["draw_collection", "draw_spectrum", "flux_limits", "mark_lines", "new_axes", "pyplot"]
+__all__ = [
+    "axes_size",
+    "draw_collection",
+    "draw_spectrum",
+    "flux_limits",
+    "make_room",
+    "mark_lines",
+    "new_axes",
+    "pyplot",
+    "show_range",
+    "text_share",
+]
 
 STRONG = ("Hα", "[OIII]₂", "Lyα", "[OII]", "Paα", "[SIII]₂", "HeI10830", "Paβ", "Hβ")
 # Colours that stay apart in grey and for colour-blind readers (Okabe & Ito 2008).
@@ -130,7 +141,7 @@ def draw_spectrum(
     Parameters
     ----------
     wavelength
-        Microns, shape (n,).
+        Microns, shape (n,); the axis reaches from the first to the last pixel drawn.
     flux, error
         Flux density and its 1-sigma error in the unit of ``flux_unit``, shape (n,).
     mask
@@ -188,16 +199,33 @@ def draw_spectrum(
     limits = flux_limits(shown, error if error is None else np.asarray(error))
     if limits is not None:
         ax.set_ylim(*limits)
-    if wave.size > 1:  # one pixel alone has no range
-        ax.set_xlim(float(np.nanmin(wave)), float(np.nanmax(wave)))
-    if redshift is not None and wave.size:
-        moved = 0.0 if in_rest_frame(header) else redshift
-        mark_lines(ax, moved, float(np.nanmin(wave)), float(np.nanmax(wave)))
+    low, high = show_range((ax,), wave, good)
+    if redshift is not None and low <= high:
+        mark_lines(ax, 0.0 if in_rest_frame(header) else redshift, low, high)
     ax.set_xlabel(wave_label(header))
     ax.set_ylabel(flux_label(kind, header, fnu_units))
     if title:
         ax.set_title(title)
     return ax
+
+
+def show_range(
+    panels: Sequence[Axes], wavelength: FloatArray, good: BoolArray | None = None
+) -> tuple[float, float]:
+    """Let panels show the wavelengths from the first to the last good pixel, or all without any; return them.
+
+    One pixel alone has no range, and none at all is returned as (inf, -inf).
+    """
+    wave = np.asarray(wavelength, dtype=float)
+    known = np.isfinite(wave)
+    shown = known if good is None or not (known & good).any() else known & good
+    if not shown.any():
+        return np.inf, -np.inf
+    low, high = float(wave[shown].min()), float(wave[shown].max())
+    if low < high:
+        for panel in panels:
+            panel.set_xlim(low, high)
+    return low, high
 
 
 def mark_lines(ax: Axes, redshift: float, wave_min: float, wave_max: float) -> None:
@@ -209,7 +237,7 @@ def mark_lines(ax: Axes, redshift: float, wave_min: float, wave_max: float) -> N
     lines = get_emission_lines(redshift, wave_min, wave_max)
     rank = {name: n for n, name in enumerate(STRONG)}
     named: dict[float, str] = {}
-    closest = 9.0 / (72 * axes_size(ax)[0]) * (wave_max - wave_min)
+    closest = 8.0 / (72 * axes_size(ax)[0]) * (wave_max - wave_min)
     # Names of the strongest lines first: where lines crowd, the others go without.
     for line in sorted(lines, key=lambda line: rank.get(line["name"], len(rank))):
         wave = line["observed_wave"]
@@ -264,14 +292,17 @@ def draw_collection(
 ) -> Axes:
     """Draw many spectra on one grid as an image, one row a spectrum, each scaled to its own 98th percentile.
 
+    Pixels without data are grey.
+
     Parameters
     ----------
     wavelength
         Common grid in microns, shape (n,).
     flux
-        Shape (spectra, n); pixels that are not finite stay empty.
+        Shape (spectra, n); pixels that are not finite are without data.
     order
-        Value a spectrum by which rows are sorted, e.g. redshift; rows without one come last.
+        Value a spectrum by which rows are sorted, e.g. redshift; rows without one come last. Where none has
+        one, the rows stay as they are.
     order_label
         What ``order`` is, for the axis.
     header
@@ -289,6 +320,8 @@ def draw_collection(
     if ax is None:
         (ax,) = new_axes(1, [1], figsize=(9, 5))
     rows = np.asarray(flux, dtype=float)
+    if order is not None and not np.isfinite(np.asarray(order, dtype=float)).any():
+        order = None
     index = (
         np.arange(len(rows)) if order is None else np.argsort(np.asarray(order, dtype=float), kind="stable")
     )
@@ -297,23 +330,36 @@ def draw_collection(
         finite = np.abs(row[np.isfinite(row)])
         scale[n] = np.percentile(finite, 98) if finite.size else 1.0
     image = (rows / np.where(scale > 0, scale, 1.0)[:, None])[index]
+    ax.set_facecolor("#b5b5b5")  # no data: neither the dark nor the bright end of the colours
     mesh = ax.pcolormesh(
-        wavelength,
-        np.arange(len(rows)),
+        _edges(np.asarray(wavelength, dtype=float)),
+        np.arange(len(rows) + 1) - 0.5,
         image,
         cmap="magma",
         vmin=-0.1,
         vmax=1.0,
-        shading="nearest",
+        shading="flat",
         rasterized=True,
     )
     ax.figure.colorbar(mesh, ax=ax, label=r"$f_\nu$ / 98th percentile", pad=0.01)
     ax.set_xlabel(wave_label(header))
     ax.set_ylabel("spectrum" if order is None else f"spectrum, by {order_label}")
-    if order is not None and len(rows):
+    if order is None:
+        from matplotlib.ticker import MaxNLocator
+
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    elif len(rows):
         ticks = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 8)).astype(int))
         values = np.asarray(order, dtype=float)[index][ticks]
         ax.set_yticks(ticks, [f"{v:.2f}" if np.isfinite(v) else "–" for v in values])
     if title:
         ax.set_title(title)
     return ax
+
+
+def _edges(centres: FloatArray) -> FloatArray:
+    """Return the edges of pixels: midway between centres, and as far beyond the outermost."""
+    if centres.size < 2:
+        return np.concatenate([centres - 0.5, centres[-1:] + 0.5])
+    inner = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])
