@@ -113,6 +113,7 @@ class CalibrationResult:
             (spectrum, curve).
         """
         from campfire.plotting.diagnostics import draw_calibration
+        from campfire.plotting.labels import spectrum_title
 
         return draw_calibration(
             self.spectrum.wavelength,
@@ -128,7 +129,7 @@ class CalibrationResult:
             observed_err=self.observed_flux_err,
             synthetic=self.synthetic_flux,
             header=self.spectrum.header,
-            title=f"{self.original.spectrum_id}  {self.original.grating}".strip(),
+            title=spectrum_title(self.original.spectrum_id, self.original.grating),
             axes=axes,
         )
 

@@ -99,9 +99,11 @@ def _add_spectrum(
     figure.add_trace(line, **place)
 
 
-def _add_lines(figure: Figure, redshift: float, wave: FloatArray, flux: FloatArray, **place: int) -> None:
-    """Add the emission lines as dashed traces over the height of the data; none where nothing is finite."""
-    limits = flux_limits(flux, None)
+def _add_lines(
+    figure: Figure, redshift: float, wave: FloatArray, flux: FloatArray, error: FloatArray, **place: int
+) -> None:
+    """Add the emission lines as dashed traces over the height of the axis; none where nothing is finite."""
+    limits = flux_limits(flux, error)
     if limits is None or not wave.size:
         return
     go = _plotly()
@@ -197,7 +199,7 @@ def plot_spectrum(
     _add_image(figure, spectrum_data, wave, colormap, snr_range)
     _add_spectrum(figure, wave, flux, error if show_errors else None, accent_color, row=2, col=1)
     if show_emission_lines:
-        _add_lines(figure, redshift, wave, flux, row=2, col=1)
+        _add_lines(figure, redshift, wave, flux, error, row=2, col=1)
     figure.update_xaxes(title_text=WAVE_TITLE, row=2, col=1)
     figure.update_yaxes(title_text=FLUX_TITLES[kind], range=flux_limits(flux, error), row=2, col=1)
     figure.update_yaxes(title_text="Spatial pixel", row=1, col=1)
@@ -299,7 +301,7 @@ def plot_redshift_fit(
     )
     figure.add_trace(curve, row=1, col=1)
     if spectrum_data is not None and show_emission_lines:
-        _add_lines(figure, redshift, wave, flux, row=1, col=1)
+        _add_lines(figure, redshift, wave, flux, error, row=1, col=1)
     z_grid = _array(fit_data, "z_grid")
     chi2 = _array(fit_data, "chi2_grid", z_grid.size)
     figure.add_trace(
@@ -357,7 +359,7 @@ def plot_spectrum_simple(
     figure = _plotly().Figure()
     _add_spectrum(figure, wave, flux, error if show_errors else None, accent_color)
     if show_emission_lines:
-        _add_lines(figure, redshift, wave, flux)
+        _add_lines(figure, redshift, wave, flux, error)
     figure.update_layout(
         template="plotly_white",
         title=title,

@@ -61,6 +61,7 @@ def test_emission_lines_are_dashed_and_named() -> None:
     lines = [trace for trace in figure.data if trace.line.dash == "dash"]
     halpha = next(trace for trace in lines if trace.name == "Hα")
     assert halpha.x[0] == pytest.approx(0.656461 * 3.5)
+    assert {tuple(trace.y) for trace in lines} == {figure.layout.yaxis.range}  # over the whole height
 
 
 def test_all_null_spectra_are_drawn_empty() -> None:
