@@ -160,11 +160,6 @@ class DataPaths:
         return self.root / "products"
 
     @property
-    def locks(self) -> Path:
-        """Locks between processes that fetch files at the same time."""
-        return self.root / ".locks"
-
-    @property
     def imaging(self) -> Path:
         """Mosaics, one folder a field (only where an archive is served from)."""
         return self.root / "imaging"

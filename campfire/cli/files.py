@@ -90,9 +90,17 @@ def download_command(
         options |= {"lock": lock}
         plan = cf.download(**options, dry_run=True)
         planned = [entry for entry in plan.files if entry["state"] == "planned"]
-        size = sum(entry["bytes"] or 0 for entry in planned)
-        here = len(plan.files) - len(planned)
-        note(f"{len(planned)} files to download ({format_size(size)}), {here} already here")
+        size = sum(entry["bytes"] for entry in planned)
+        back = sum(entry["bytes"] == 0 for entry in planned) if lock else 0
+        counts = {
+            "to download": len(planned) - back,
+            "to put back": back,
+            "already here": plan["skipped"],
+            "local": plan["local"],
+            "cannot be had": plan["failed"],
+        }
+        parts = [f"{number} {what}" for what, number in counts.items() if number or what == "to download"]
+        note(f"{', '.join(parts)}: {format_size(size)}")
         if dry_run or not planned:
             return _report(plan, as_json, dry_run=dry_run)
         if not yes and not click.confirm("Proceed?", default=True, err=True):
@@ -102,11 +110,10 @@ def download_command(
             try:
                 report: Any = cf.download(**options, progress=progress)
             except DownloadError as err:
-                if lock is not None and err.report is not None:
-                    return _not_as_locked(err, as_json)
                 if err.report is None:
                     raise
-                report = err.report
+                # of a lock file, the report compares; what there is to say of each file is in a new plan
+                report = err.report if lock is None else cf.download(**options, dry_run=True)
         return _report(report, as_json, dry_run=False)
 
 
@@ -161,22 +168,11 @@ def _report(report: Any, as_json: bool, *, dry_run: bool) -> int:
         size = format_size(report["bytes"])
         success(f"{report['downloaded']} downloaded ({size}), {report['skipped']} already here")
     for entry in failed:
-        click.secho(f"✗ {entry['spectrum_id']}: {entry['error']}", fg="red", err=True)
+        error = str(entry["error"]).removeprefix(f"{entry['spectrum_id']}: ")
+        click.secho(f"✗ {entry['spectrum_id']}: {error}", fg="red", err=True)
     if failed:
-        warn(
-            f"{len(failed)} of {len(report.files)} files failed; run the same command again to try them again"
-        )
+        warn(f"{len(failed)} of {len(report.files)} files failed; the same command tries them again")
     return 1 if failed else 0
-
-
-def _not_as_locked(err: DownloadError, as_json: bool) -> int:
-    report: Any = err.report
-    if as_json:
-        echo_json(report.as_dict())
-    for check in report.differences:
-        click.secho(f"✗ {check.locked.spectrum_id}: {check}", fg="red", err=True)
-    warn(err.message)
-    return 1
 
 
 @click.command("verify", epilog="Example: campfire verify --repair")

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING
 from campfire.client.planning import Planned, plan_files, record_for
 from campfire.client.report import DownloadReport, FileEntry, FileState
 from campfire.errors import CampfireWarning, DownloadError
-from campfire.store.files import FileRecord
+from campfire.store.files import FileRecord, hash_file
 from campfire.store.records import put_records, records_of
+from campfire.transport.partial import leftovers, size_of, sweep
 
 if TYPE_CHECKING:
     from campfire.client.context import Context
     from campfire.transport.download import Outcome
+    from campfire.transport.partial import Wanted
     from campfire.typing import ProgressCallback, Row
 
 __all__ = ["run_download"]
 
 _BATCH = 200
-_SECONDS = 1.0
+_SECONDS = 0.25
 _STATES: dict[str, FileState] = {
     "fetch": "planned",
     "update": "planned",
@@ -44,8 +46,9 @@ class _Recorder:
         self._since = time.monotonic()
 
     def add(self, outcome: Outcome) -> None:
-        wanted = outcome.wanted
-        self.note(record_for(self._paths, wanted.spectrum_id, wanted.target, outcome.file_hash, ours=True))
+        wanted, ours = outcome.wanted, outcome.state != "local"
+        digest = outcome.file_hash if ours else hash_file(wanted.target)
+        self.note(record_for(self._paths, wanted.spectrum_id, wanted.target, digest, ours=ours))
 
     def note(self, record: FileRecord) -> None:
         self._waiting.append(record)
@@ -86,10 +89,11 @@ def run_download(
             for item in plan:
                 if item.found is not None:
                     recorder.note(item.found)
-            _tidy(context.paths.locks, plan, todo)
+            _tidy(plan, todo)
             if todo:
-                _check_space(context.paths.products, todo)
-                _fetch(context, todo, entries, recorder, workers, keep_old, progress)
+                files = [item.wanted(keep_old=keep_old) for item in todo]
+                _check_space(context.paths.products, files)
+                _fetch(context, files, entries, recorder, workers, progress)
         finally:
             recorder.flush()
     report = DownloadReport(list(entries.values()))
@@ -98,28 +102,24 @@ def run_download(
     return report
 
 
-def _tidy(locks: Path, plan: list[Planned], todo: list[Planned]) -> None:
+def _tidy(plan: list[Planned], todo: list[Planned]) -> None:
     """Remove what crashed runs left in folders in which nothing is going to be fetched."""
-    from campfire.transport.partial import sweep
-
     busy = {item.path.parent for item in todo if item.path is not None}
     for folder in {item.path.parent for item in plan if item.path is not None} - busy:
-        sweep(folder, locks)
+        sweep(folder)
 
 
 def _fetch(
     context: Context,
-    todo: list[Planned],
+    files: list[Wanted],
     entries: dict[str, FileEntry],
     recorder: _Recorder,
     workers: int,
-    keep_old: bool,
     progress: ProgressCallback | None,
 ) -> None:
     from campfire.transport.download import Downloader
     from campfire.transport.signing import SignedAddresses
 
-    files = [item.wanted(keep_old=keep_old) for item in todo]
     addresses = SignedAddresses(context.api(), [(w.observation, w.fits_path) for w in files])
     context.auth().bearer()  # without credentials nothing is tried, and the error is that one
     done = 0
@@ -137,8 +137,7 @@ def _fetch(
         if progress is not None:
             progress("download", done, len(files))
 
-    downloader = Downloader(context.http(), addresses, locks=context.paths.locks, workers=workers)
-    downloader.fetch_all(files, finished)
+    Downloader(context.http(), addresses, workers=workers).fetch_all(files, finished)
 
 
 def _entry(item: Planned) -> FileEntry:
@@ -152,15 +151,17 @@ def _entry(item: Planned) -> FileEntry:
     )
 
 
-def _check_space(folder: Path, todo: list[Planned]) -> None:
-    needed = sum(int(item.row.get("file_size") or 0) for item in todo)
+def _check_space(folder: Path, files: list[Wanted]) -> None:
+    needed = sum(wanted.file_size or 0 for wanted in files)
+    for place in {wanted.target.parent for wanted in files}:  # less what broken transfers left
+        needed -= sum(size_of(path) for paths in leftovers(place).values() for path in paths)
     there = folder
     while not there.exists():
         there = there.parent
     free = shutil.disk_usage(there).free
     if needed > free:
         raise DownloadError(
-            f"{needed / 1e9:.2f} GB are to be downloaded, and {free / 1e9:.2f} GB are free at {there}",
+            f"{needed / 1e6:,.0f} MB are to be downloaded, and {free / 1e6:,.0f} MB are free at {there}",
             hint="free some, download less, or set data_dir to another disk",
             path=there,
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from campfire.client.planning import record_for
 from campfire.errors import CampfireWarning, NotFoundError
-from campfire.store.files import FileRecord, check, expected_hash, expected_path
+from campfire.store.files import FileRecord, check, expected_hash, expected_path, hash_file
 from campfire.store.records import put_records, records_of
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class FileKeeper:
 
     def _fetch(self, row: Row, *, overwrite: bool) -> tuple[Path, FileRecord]:
         from campfire.transport.download import Downloader
-        from campfire.transport.partial import Wanted
+        from campfire.transport.partial import Taken, Wanted
         from campfire.transport.signing import SignedAddresses
 
         context, spectrum_id = self._context, str(row["spectrum_id"])
@@ -137,10 +137,13 @@ class FileKeeper:
             row.get("file_size"),
             overwrite=overwrite,
         )
-        addresses = SignedAddresses(context.api())
-        downloader = Downloader(context.http(), addresses, locks=context.paths.locks, workers=1)
-        outcome = downloader.fetch(wanted)
-        record = record_for(context.paths, spectrum_id, target, outcome.file_hash, ours=True)
+        downloader = Downloader(context.http(), SignedAddresses(context.api()), workers=1)
+        try:
+            record = record_for(
+                context.paths, spectrum_id, target, downloader.fetch(wanted).file_hash, ours=True
+            )
+        except Taken:  # somebody's own file, shorter than the one that was fetched before
+            record = record_for(context.paths, spectrum_id, target, hash_file(target), ours=False)
         book = context.record_book()
         if book is not None:
             put_records(book, [record])

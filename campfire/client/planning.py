@@ -26,7 +26,8 @@ _THREADS, _CHUNK = 8, 64
 class Planned:
     """One file: ``action`` is ``fetch``, ``update``, ``replace``, ``keep``, ``local`` or ``refuse``.
 
-    ``found`` is what an unrecorded file turned out to be, to be recorded.
+    ``found`` is what an unrecorded file turned out to be, to be recorded; ``known`` size and modification
+    time of the file of ours that is to be replaced.
     """
 
     row: Row
@@ -34,6 +35,7 @@ class Planned:
     action: str
     reason: str
     found: FileRecord | None = None
+    known: tuple[int, float] | None = None
 
     def wanted(self, *, keep_old: bool) -> Wanted:
         """Return what to fetch."""
@@ -48,6 +50,7 @@ class Planned:
             file_hash=self.row.get("file_hash"),
             file_size=self.row.get("file_size"),
             overwrite=update,
+            known=self.known,
             aside=self.path.with_name(f"{self.path.name}.{_tag(self.path)}.old") if kept else None,
         )
 
@@ -117,7 +120,11 @@ def plan_files(
         decision = decide(
             state, record.hash if record else None, record.origin if record else "", server_hash
         )
-        return _final(row, path, decision.action, decision.reason, None)
+        if decision.action != "update" or state == "truncated":
+            return _final(row, path, decision.action, decision.reason, None)
+        status = path.stat()
+        known = (status.st_size, status.st_mtime)
+        return Planned(row, path, "update", decision.reason, known=known)
 
     def _final(row: Row, path: Path, action: str, reason: str, found: FileRecord | None) -> Planned:
         return Planned(row, path, "replace" if action == "local" and replace_local else action, reason, found)

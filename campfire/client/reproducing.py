@@ -125,7 +125,7 @@ def _put_back(context: Context, report: LockReport) -> bool:
     for found in report.spectra:
         if not _can_be_put_back(found):
             continue
-        _exchange(found, context.paths.locks)
+        _exchange(found)
         name, target = found.locked.spectrum_id, Path(found.path)
         records.append(record_for(context.paths, name, target, found.locked.file_hash, ours=True))
     book = context.record_book()
@@ -184,9 +184,9 @@ def _kept(place: Path, digest: str) -> str | None:
     return str(aside) if aside.is_file() and hash_file(aside) == digest else None
 
 
-def _exchange(found: SpectrumCheck, locks: Path) -> None:
+def _exchange(found: SpectrumCheck) -> None:
     """Copy the version kept aside into the place of the file, which is set aside."""
-    from campfire.transport.partial import Wanted, key_of, lock_for, part_path, publish
+    from campfire.transport.partial import Wanted, key_of, lock_for, part_path, publish, remove_locks, settle
 
     entry, target = found.locked, Path(found.path)
     wanted = Wanted(
@@ -200,12 +200,14 @@ def _exchange(found: SpectrumCheck, locks: Path) -> None:
     )
     part = part_path(wanted, None)
     try:
-        with lock_for(key_of(wanted), locks):
+        with lock_for(wanted):
             try:
                 shutil.copyfile(str(found.kept), part)
+                settle(part)
                 publish(part, wanted)
             finally:
                 part.unlink(missing_ok=True)
+        remove_locks(target.parent, {key_of(wanted)})
     except OSError as err:
         raise DownloadError(f"cannot put {found.kept} back: {err}", path=target) from err
 

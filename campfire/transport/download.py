@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import os
@@ -17,10 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from filelock import Timeout
+
 from campfire.errors import APIError, CampfireError, DownloadError
 from campfire.transport.limits import RetryPolicy, retry_after
 from campfire.transport.pacing import Pacing, Stopped
 from campfire.transport.partial import (
+    DiskErrors,
+    Taken,
     Wanted,
     hash_file,
     key_of,
@@ -28,7 +31,11 @@ from campfire.transport.partial import (
     lock_for,
     part_path,
     publish,
+    remove_locks,
+    settle,
+    size_of,
     sweep,
+    sync_folder,
     tag_of,
 )
 
@@ -48,6 +55,7 @@ _SAME_WRONG = 3
 _PATIENCE = 30.0  # seconds in which at least _PROGRESS bytes have to come: a trickle is a stall, too
 _PROGRESS = 4096  # bytes kept for the next try; with fewer it counts as one more failure in a row
 _BELIEVED = 1 << 28  # an announced length up to this many bytes is allowed whatever the catalogue says
+_POLL = 0.1  # seconds between two looks at a lock that somebody else holds
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -62,10 +70,13 @@ class Addresses(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file: ``bytes`` came over the wire, ``size`` and ``file_hash`` are its own."""
+    """What became of one file: ``bytes`` came over the wire, ``size`` and ``file_hash`` are its own.
+
+    ``local``: somebody else's file is at its place, and stays.
+    """
 
     wanted: Wanted
-    state: Literal["downloaded", "failed", "present"]
+    state: Literal["downloaded", "failed", "present", "local"]
     bytes: int = 0
     size: int = 0
     file_hash: str = ""
@@ -73,15 +84,12 @@ class Outcome:
 
 
 class _Retry(Exception):
-    """One try failed, another may not; ``wait``: what the service asked for; ``silent``: nobody answered."""
+    """One try failed, another may not; ``wait``: what the service asked for."""
 
-    def __init__(
-        self, why: str, *, wait: float | None = None, crowd: bool = False, silent: bool = False
-    ) -> None:
+    def __init__(self, why: str, *, wait: float | None = None, crowd: bool = False) -> None:
         super().__init__(why)
         self.wait = wait
         self.crowd = crowd
-        self.silent = silent
 
 
 class _Refused(Exception):
@@ -106,6 +114,7 @@ class _Transfer:
 
     wanted: Wanted
     part: Path | None = None
+    identity: tuple[int, int] = (0, 0)
     transferred: int = 0
     renewals: int = 0
     failures: int = 0
@@ -114,7 +123,7 @@ class _Transfer:
     @property
     def kept(self) -> int:
         """Bytes that the next try can go on from."""
-        return _size(self.part) if self.part is not None and tag_of(self.part) else 0
+        return size_of(self.part) if self.part is not None and tag_of(self.part) else 0
 
 
 class Downloader:
@@ -126,22 +135,13 @@ class Downloader:
         Opens addresses, without credentials.
     addresses
         Gives them.
-    locks
-        Folder of the locks between processes, common to all that fetch into the same places.
     workers
         Files under way at once.
     """
 
     def __init__(
-        self,
-        http: Http,
-        addresses: Addresses,
-        *,
-        locks: Path,
-        workers: int = 4,
-        retry: RetryPolicy | None = None,
+        self, http: Http, addresses: Addresses, *, workers: int = 4, retry: RetryPolicy | None = None
     ) -> None:
-        self._locks = locks
         self._http = http
         self._addresses = addresses
         self._workers = workers
@@ -158,14 +158,26 @@ class Downloader:
         DownloadError
             If it cannot be had, or is not what the catalogue says.
         """
-        return self._fetch(_Transfer(wanted))
+        try:
+            outcome = self._fetch(_Transfer(wanted), wait=True)
+        finally:
+            remove_locks(wanted.target.parent, {key_of(wanted)})
+        assert outcome is not None
+        return outcome
 
-    def _fetch(self, state: _Transfer) -> Outcome:
-        wanted = state.wanted
-        with _DiskErrors(wanted):
-            wanted.target.parent.mkdir(parents=True, exist_ok=True)
-            with lock_for(key_of(wanted), self._locks):
-                return self._locked(state)
+    def _fetch(self, state: _Transfer, *, wait: bool) -> Outcome | None:
+        """Fetch one file; None where somebody else is at it and is not to be waited for."""
+        with DiskErrors(state.wanted):
+            state.wanted.target.parent.mkdir(parents=True, exist_ok=True)
+            guard = lock_for(state.wanted)
+            while True:
+                try:
+                    with guard.acquire(timeout=0):
+                        return self._locked(state)
+                except Timeout:
+                    if not wait:
+                        return None
+                self._pacing.pause(_POLL)
 
     def _locked(self, state: _Transfer) -> Outcome:
         wanted = state.wanted
@@ -175,18 +187,20 @@ class Downloader:
             self._discard(state)
             size = wanted.target.stat().st_size
             return Outcome(wanted, "present", size=size, file_hash=wanted.file_hash)
-        if state.part is not None and _size(state.part) >= (wanted.file_size or 0):
-            # All of it came, and the process ended before it got its name.
-            if hash_file(state.part) == wanted.file_hash:
-                size = _size(state.part)
-                self._publish(state)
-                return Outcome(wanted, "downloaded", 0, size, str(wanted.file_hash))
-            self._discard(state)
+        # All of it may have come, and the process ended before it got its name. Where it is not, that says
+        # nothing against what is here: sizes of the catalogue may be out of date.
+        whole = state.part is not None and size_of(state.part) >= (wanted.file_size or 0)
+        if state.part is not None and whole and hash_file(state.part) == wanted.file_hash:
+            status = state.part.stat()
+            state.identity = (status.st_dev, status.st_ino)
+            self._publish(state, status.st_size)
+            return Outcome(wanted, "downloaded", 0, status.st_size, str(wanted.file_hash))
         while True:
             kept = state.kept
             try:
                 with self._pacing:
                     size, digest = self._attempt(state)
+                    self._publish(state, size)
             except _Refused as err:
                 state.renewals += 1
                 if state.renewals > (1 if err.final else _MOST_RENEWALS):
@@ -211,21 +225,26 @@ class Downloader:
                 elif err.crowd:
                     self._pacing.slower(pause)
                 if state.failures >= self._retry.attempts or pause > self._retry.deadline:
-                    if err.silent:
-                        self._pacing.unreachable(str(err))
+                    self._pacing.given_up(str(err))
                     raise DownloadError(str(err), hint="what is here already is kept; try again") from err
                 self._pacing.pause(pause)
             else:
-                self._publish(state)
                 self._pacing.fine()
                 return Outcome(wanted, "downloaded", state.transferred, size, digest)
 
-    def _publish(self, state: _Transfer) -> None:
+    def _publish(self, state: _Transfer, size: int) -> None:
+        """Give what came its name, if it is what was written here: locks do not work everywhere."""
         assert state.part is not None
-        _settle(state.part)
+        try:
+            status = settle(state.part)
+        except FileNotFoundError:
+            raise _Retry("the partial file was removed by somebody else") from None
+        if (status.st_dev, status.st_ino) != state.identity or status.st_size != size:
+            state.part = None
+            raise _Retry("the partial file was replaced by somebody else")
         try:
             publish(state.part, state.wanted)
-        except DownloadError:
+        except Taken:
             self._discard(state)  # the place is taken, so no later run has a use for it
             raise
 
@@ -236,8 +255,8 @@ class Downloader:
             if folder not in self._folders:
                 self._folders[folder] = leftovers(folder)
             found = self._folders[folder].pop(key_of(wanted), [])
-        parts = sorted(found, key=lambda p: -_size(p))
-        usable = [p for p in parts if wanted.file_hash and tag_of(p) and _size(p)]
+        parts = sorted((p for p in found if p.suffix == ".part"), key=lambda p: -size_of(p))
+        usable = [p for p in parts if wanted.file_hash and tag_of(p) and size_of(p)]
         for part in parts:
             if part not in usable[:1]:
                 part.unlink(missing_ok=True)
@@ -255,18 +274,18 @@ class Downloader:
         try:
             url = self._addresses(wanted.observation, wanted.fits_path, renew=state.renewals > 0)
         except APIError as err:  # tried several times already
-            if err.status is None:
-                self._pacing.unreachable(err.message)
+            if err.status == 429:  # with more patience asked for than there is
+                self._pacing.close(err.message)
+            elif err.status is None or err.status >= 500:
+                self._pacing.given_up(err.message)
             raise
-        have = _size(state.part) if state.part is not None else 0
-        headers = {}
-        if state.part is not None and have:
-            headers = {"Range": f"bytes={have}-", "If-Range": tag_of(state.part) or ""}
+        have, tag = state.kept, tag_of(state.part) if state.part is not None else None
+        headers = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
         try:
             with self._http.file(url, headers) as response:
                 return self._receive(state, response, have)
         except APIError as err:
-            raise _Retry(err.message, silent=True) from err
+            raise _Retry(err.message) from err
 
     def _receive(self, state: _Transfer, response: requests.Response, have: int) -> tuple[int, str]:
         wanted, status = state.wanted, response.status_code
@@ -304,7 +323,11 @@ class Downloader:
         most = sys.maxsize if wanted.file_size is None else 2 * wanted.file_size + CHUNK
         most = max(most, min(have + (response.raw.length_remaining or 0), _BELIEVED))
         since, before = time.monotonic(), have
-        with part.open("r+b" if have else "wb", buffering=0) as stream:
+        if not have:
+            part.unlink(missing_ok=True)  # never written over: somebody else's bytes may be coming in
+        with part.open("r+b" if have else "xb", buffering=0) as stream:
+            status = os.fstat(stream.fileno())
+            state.identity = (status.st_dev, status.st_ino)
             if have:
                 while block := stream.read(CHUNK):
                     digest.update(block)
@@ -347,28 +370,40 @@ class Downloader:
         for wanted in files:
             folders.setdefault(wanted.target.parent, set()).add(key_of(wanted))
         for folder, keys in folders.items():
-            sweep(folder, self._locks, keep=keys)
+            sweep(folder, keep=keys)
         waiting: queue.SimpleQueue[Wanted] = queue.SimpleQueue()
+        busy: queue.SimpleQueue[Wanted] = queue.SimpleQueue()  # somebody else is at these
         results: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
         for wanted in files:
             waiting.put(wanted)
 
-        def work() -> None:
+        def work(source: queue.SimpleQueue[Wanted], *, wait: bool) -> None:
             with suppress(queue.Empty):
                 while True:
-                    state = _Transfer(waiting.get_nowait())
+                    state = _Transfer(source.get_nowait())
                     try:
-                        results.put(self._fetch(state))
+                        outcome = self._fetch(state, wait=wait)
+                        if outcome is None:
+                            busy.put(state.wanted)
+                        else:
+                            results.put(outcome)
+                    except Taken as err:
+                        results.put(Outcome(state.wanted, "local", state.transferred, error=str(err)))
                     except CampfireError as err:
                         results.put(Outcome(state.wanted, "failed", state.transferred, error=str(err)))
-                    except Exception as err:
-                        if isinstance(err, Stopped):
-                            return
-                        results.put(err)
+
+        def run() -> None:
+            try:
+                work(waiting, wait=False)
+                work(busy, wait=True)
+            except Stopped:
+                return
+            except Exception as err:
+                results.put(err)
 
         # Daemons: a read that hangs must not keep the interpreter from ending after Ctrl-C.
         count = min(self._workers, len(files))
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
+        threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
         try:
             for thread in threads:
                 thread.start()
@@ -382,32 +417,10 @@ class Downloader:
             end = time.monotonic() + 2.0
             for thread in threads:
                 thread.join(timeout=max(0.0, end - time.monotonic()))
+            for folder, keys in folders.items():
+                remove_locks(folder, keys)
         for folder in folders:
-            _sync_folder(folder)
-
-
-class _DiskErrors:
-    """Turn what the operating system says into a :class:`DownloadError` that names the file."""
-
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
-        if not isinstance(err, OSError):
-            return
-        target = self._wanted.target
-        if err.errno in (errno.ENOSPC, errno.EDQUOT):
-            for path in leftovers(target.parent).get(key_of(self._wanted), []):
-                path.unlink(missing_ok=True)  # a full disk needs every byte back
-            raise DownloadError(
-                f"no space left for {target}", hint="free some, or set data_dir to another disk", path=target
-            ) from err
-        raise DownloadError(
-            f"cannot write {target}: {err.strerror or err}", hint="may you write there?", path=target
-        ) from err
+            sync_folder(folder)
 
 
 def _write(stream: io.FileIO, block: bytes) -> None:
@@ -415,26 +428,3 @@ def _write(stream: io.FileIO, block: bytes) -> None:
     rest = memoryview(block)
     while rest:
         rest = rest[stream.write(rest) :]
-
-
-def _settle(path: Path) -> None:
-    """Wait until a file is on the disk: a power cut must not leave a name without its content."""
-    with path.open("r+b") as stream:
-        os.fsync(stream.fileno())
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make new names in a folder survive a power cut; some systems have no such call."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -12,7 +12,7 @@ __all__ = ["Pacing", "Stopped"]
 _RECOVERY = 20
 """Files in a row without trouble after which one more may run at once."""
 _HOPELESS = 12
-"""Files in a row for which nobody answered, after which the others are not tried."""
+"""Files in a row that could not be had, after which the others are not tried."""
 
 
 class Stopped(Exception):
@@ -33,42 +33,41 @@ class Pacing:
         self._busy = 0
         self._not_before = 0.0
         self._calm = 0
-        self._stopped = threading.Event()
-        self._unreachable = 0
+        self._stop = False
+        self._ended = threading.Event()  # by stop() or close(): no pause outlasts it
+        self._given_up = 0
         self._closed: str | None = None
         self._changed = threading.Condition()
 
     def stop(self) -> None:
         """Make every worker give up at its next step."""
-        self._stopped.set()
+        self._stop = True
+        self._ended.set()
         with self._changed:
             self._changed.notify_all()
 
     def check(self) -> None:
         """Raise :class:`Stopped` once :meth:`stop` was called."""
-        if self._stopped.is_set():
+        if self._stop:
             raise Stopped
 
     def close(self, why: str) -> None:
         """Start nothing more: whoever asks for a place gets a :class:`DownloadError` that says why."""
         with self._changed:
             self._closed = self._closed or why
+            self._ended.set()
             self._changed.notify_all()
 
-    def unreachable(self, why: str) -> None:
-        """Count one file given up because nobody answered; thousands of them would take hours."""
-        self._unreachable += 1
-        if self._unreachable >= _HOPELESS:
+    def given_up(self, why: str) -> None:
+        """Count one file given up because the service failed; thousands of them would take hours."""
+        self._given_up += 1
+        if self._given_up >= _HOPELESS:
             self.close(why)
 
     def __enter__(self) -> None:
         with self._changed:
             while True:
-                self.check()
-                if self._closed is not None:
-                    raise DownloadError(
-                        f"not tried: {self._closed}", hint="what is here already is kept; try again later"
-                    )
+                self._check_open()
                 wait = self._not_before - time.monotonic()
                 if self._busy < self._allowed and wait <= 0:
                     break
@@ -89,14 +88,21 @@ class Pacing:
             self._changed.notify_all()
 
     def pause(self, seconds: float) -> None:
-        """Wait, unless stopped meanwhile."""
-        self._stopped.wait(seconds)
+        """Wait; that ends early, with an exception, when the batch does."""
+        self._ended.wait(seconds)
+        self._check_open()
+
+    def _check_open(self) -> None:
         self.check()
+        if self._closed is not None:
+            raise DownloadError(
+                f"not tried: {self._closed}", hint="what is here already is kept; try again later"
+            )
 
     def fine(self) -> None:
         """Count one success."""
         with self._changed:
-            self._unreachable = 0
+            self._given_up = 0
             self._calm += 1
             if self._calm >= _RECOVERY and self._allowed < self._most:
                 self._allowed += 1

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from campfire.errors import CampfireError, NotFoundError
+from campfire.errors import APIError, CampfireError, NotFoundError
 
 if TYPE_CHECKING:
     from campfire.transport.api import API
@@ -72,7 +72,9 @@ class SignedAddresses:
                 return
             try:
                 entries = self._api.manifest(observation)["spectra"]
-            except NotFoundError:
+            except (NotFoundError, APIError) as err:
+                if err.status in (None, 429):
+                    raise
                 entries = []  # each file is asked for by itself, and says what is wrong
             with self._lock:
                 self._fetched.add(observation)

@@ -435,6 +435,32 @@ def test_a_truncated_download_is_fetched_again(cf: Campfire) -> None:
     assert hash_file(path) == (cf.get_spectrum(name) or {})["file_hash"]
 
 
+def test_a_shorter_file_of_the_users_survives(cf: Campfire) -> None:
+    """Statement: what replaced a download is the user's own, also where it is shorter, and is used."""
+    rows = cf.query_spectra(gratings=["PRISM"])
+    names = [str(name) for name in rows["spectrum_id"][:2]]
+    cf.download(spectrum_ids=names)
+    mine = {}
+    for name in names:
+        path = Path(str(cf.open_spectrum(name).fits_path))
+        spec = cf.open_spectrum(name)
+        fields = spec.to_fields() | {"flam": None, "flam_err": None, "covariance": None}
+        cut = {k: v[:50] if isinstance(v, np.ndarray) else v for k, v in fields.items()}
+        short = type(spec)(**cut)  # type: ignore[arg-type]
+        path.unlink()
+        short.write(path)
+        mine[path] = path.read_bytes()
+    assert len(cf.open_spectrum(names[0])) == 50
+    report = cf.download(spectrum_ids=names)
+    assert states(report) == dict.fromkeys(names, "local")
+    assert len(cf.open_spectrum(names[1])) == 50
+    assert {path: path.read_bytes() for path in mine} == mine
+    cf.download(spectrum_ids=names, replace_local=True)
+    for path, data in mine.items():
+        assert hash_file(path) in {row["file_hash"] for row in rows}
+        assert data in [old.read_bytes() for old in path.parent.glob(f"{path.name}.*.old")]
+
+
 def test_objects_are_pickled_with_the_means_to_open_them(cf: Campfire) -> None:
     with Campfire(cf.base_url, cf.data_dir, token="sk_live_secret") as mine:
         obj = mine.get_object(str(mine.query_objects()["object_id"][0]))

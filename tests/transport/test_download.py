@@ -28,7 +28,7 @@ from campfire.transport.download import Downloader, Outcome
 from campfire.transport.http import Http
 from campfire.transport.limits import RetryPolicy
 from campfire.transport.pacing import Pacing
-from campfire.transport.partial import Wanted, leftovers, part_path, tag_of
+from campfire.transport.partial import Wanted, key_of, leftovers, lock_for, part_path, settle, tag_of
 from tests.transport.wire_stub import Asked, Reply, Stub, stub_server
 
 QUICK = RetryPolicy(attempts=6, base=0.005, longest=0.01, deadline=3.0)
@@ -59,8 +59,8 @@ class Addresses:
 class Storage:
     """Object storage with ranges and entity tags; ``faults`` are played before it behaves."""
 
-    def __init__(self, stub: Stub, locks: Path, size: int = SIZE) -> None:
-        self.stub, self.locks, self.size, self.signed = stub, locks, size, 0
+    def __init__(self, stub: Stub, size: int = SIZE) -> None:
+        self.stub, self.size, self.signed = stub, size, 0
         self.faults: list[Reply | str] = []
         self.now: str | None = None
         self.lock = threading.Lock()
@@ -100,14 +100,14 @@ class Storage:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Iterator[Storage]:
+def storage() -> Iterator[Storage]:
     with stub_server() as stub:
-        yield Storage(stub, tmp_path / ".locks")
+        yield Storage(stub)
 
 
 def downloader(storage: Storage, patience: float = 10.0, **options: Any) -> Downloader:
     http = Http(f"{storage.stub.url}/api/v1", file_timeout=(10.0, patience))
-    return Downloader(http, Addresses(storage.sign, storage.now), locks=storage.locks, retry=QUICK, **options)
+    return Downloader(http, Addresses(storage.sign, storage.now), retry=QUICK, **options)
 
 
 def wanted(number: int, folder: Path, storage: Storage | None = None, **more: Any) -> Wanted:
@@ -263,7 +263,7 @@ def test_what_nothing_can_be_checked_against_is_not_published(tmp_path: Path) ->
         addresses = Addresses(lambda *_, renew=False: f"{url}/x")
         item = wanted(1, tmp_path, file_hash=None, file_size=None)
         with pytest.raises(DownloadError, match="where the file ends"):
-            Downloader(Http(url), addresses, locks=tmp_path / ".locks", retry=QUICK).fetch(item)
+            Downloader(Http(url), addresses, retry=QUICK).fetch(item)
         server.shutdown(socket.SHUT_RDWR)
     assert not item.target.exists()
 
@@ -297,10 +297,7 @@ def test_a_trickle_is_a_stall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         addresses = Addresses(lambda *_, renew=False: f"{url}/x")
         item = wanted(1, tmp_path, file_hash=digest(data), file_size=10_000)
-        assert (
-            Downloader(Http(url), addresses, locks=tmp_path / ".locks", retry=QUICK).fetch(item).bytes
-            == 10_000
-        )
+        assert Downloader(Http(url), addresses, retry=QUICK).fetch(item).bytes == 10_000
         server.shutdown(socket.SHUT_RDWR)
     assert ranges[0] == 0
     assert 5000 < ranges[1] < 5050
@@ -315,9 +312,7 @@ def test_expired_addresses_are_asked_for_again(storage: Storage, tmp_path: Path)
         return storage.sign(observation, fits_path)
 
     storage.faults = [Reply(403), Reply(400)]
-    Downloader(
-        Http(f"{storage.stub.url}/api/v1"), Addresses(sign), locks=tmp_path / ".locks", retry=QUICK
-    ).fetch(wanted(1, tmp_path))
+    Downloader(Http(f"{storage.stub.url}/api/v1"), Addresses(sign), retry=QUICK).fetch(wanted(1, tmp_path))
     assert asked == [False, True, True]
     storage.faults = [Reply(404)] * 9
     with pytest.raises(DownloadError, match="404"):
@@ -328,9 +323,7 @@ def test_expired_addresses_are_asked_for_again(storage: Storage, tmp_path: Path)
 @pytest.mark.parametrize("url", ["#download-placeholder-x", "http://store.example.org/x"])
 def test_addresses_that_are_refused(storage: Storage, tmp_path: Path, url: str) -> None:
     addresses = Addresses(lambda *_, renew=False: url)
-    service = Downloader(
-        Http("https://archive.example.org/api/v1"), addresses, locks=tmp_path / ".locks", retry=QUICK
-    )
+    service = Downloader(Http("https://archive.example.org/api/v1"), addresses, retry=QUICK)
     with pytest.raises(DownloadError):
         service.fetch(wanted(1, tmp_path))
     assert files_in(tmp_path) == []
@@ -338,7 +331,7 @@ def test_addresses_that_are_refused(storage: Storage, tmp_path: Path, url: str) 
 
 def test_an_answer_without_end_is_cut_off(tmp_path: Path) -> None:
     with stub_server() as stub:
-        storage = Storage(stub, tmp_path / ".locks", size=SIZE * 8)
+        storage = Storage(stub, size=SIZE * 8)
         item = Wanted("s", "obs", "1", tmp_path / "obs" / "f", digest(b"a"), 1000)
         with pytest.raises(DownloadError):
             downloader(storage).fetch(item)
@@ -355,7 +348,7 @@ def fetch_all(storage: Storage, items: list[Wanted], workers: int = 4) -> list[O
 
 def test_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:
     with stub_server() as stub:
-        storage = Storage(stub, tmp_path / ".locks", size=5000)
+        storage = Storage(stub, size=5000)
         items = [wanted(n, tmp_path, storage) for n in range(30)]
         items[7] = wanted(7, tmp_path, storage, file_hash=digest(b"no"))
         outcomes = {o.wanted.spectrum_id: o for o in fetch_all(storage, items)}
@@ -368,7 +361,7 @@ def test_one_429_slows_the_whole_pool(tmp_path: Path) -> None:
     """Statement: after 429 nothing new starts until the service's time is over, in any worker."""
     times: list[float] = []
     with stub_server() as stub:
-        storage = Storage(stub, tmp_path / ".locks", size=2000)
+        storage = Storage(stub, size=2000)
         plain = storage.answer
 
         def noted(asked: Asked) -> Reply:
@@ -388,7 +381,7 @@ def test_one_429_slows_the_whole_pool(tmp_path: Path) -> None:
 def test_a_pause_of_hours_ends_the_batch(tmp_path: Path) -> None:
     """Statement: a service that asks for more patience than the limit is not waited for, by any worker."""
     with stub_server() as stub:
-        storage = Storage(stub, tmp_path / ".locks")
+        storage = Storage(stub)
         stub.on("*", Reply(429, {}, {"Retry-After": "3600"}))
         started = time.monotonic()
         outcomes = fetch_all(storage, [wanted(n, tmp_path, storage) for n in range(40)])
@@ -396,6 +389,26 @@ def test_a_pause_of_hours_ends_the_batch(tmp_path: Path) -> None:
     assert {o.state for o in outcomes} == {"failed"}
     assert len(stub.asked) <= 8
     assert all("3600 s" in str(o.error) or "429" in str(o.error) for o in outcomes)
+
+
+def test_a_pause_ends_with_the_batch() -> None:
+    """Statement: whoever waits does not go on waiting after the service asked for hours."""
+    pacing, started = Pacing(2), time.monotonic()
+    threading.Timer(0.05, lambda: pacing.close("hours")).start()
+    with pytest.raises(DownloadError, match="hours"):
+        pacing.pause(30.0)
+    assert time.monotonic() - started < 5
+
+
+def test_storage_that_always_fails_is_not_hammered(tmp_path: Path) -> None:
+    """Statement: after a dozen files in a row that could not be had the others are not tried."""
+    with stub_server() as stub:
+        storage = Storage(stub)
+        stub.on("*", Reply(500))
+        outcomes = fetch_all(storage, [wanted(n, tmp_path, storage) for n in range(100)])
+        assert len(stub.asked) <= 20 * QUICK.attempts
+    assert {o.state for o in outcomes} == {"failed"}
+    assert "500" in str(outcomes[-1].error)
 
 
 def test_storage_that_is_gone_is_not_tried_for_hours(tmp_path: Path) -> None:
@@ -409,7 +422,7 @@ def test_storage_that_is_gone_is_not_tried_for_hours(tmp_path: Path) -> None:
         return f"{url}/{fits_path}"
 
     outcomes: list[Outcome] = []
-    service = Downloader(Http(url), Addresses(sign), locks=tmp_path / ".locks", retry=QUICK)
+    service = Downloader(Http(url), Addresses(sign), retry=QUICK)
     service.fetch_all([wanted(n, tmp_path) for n in range(100)], outcomes.append)
     assert {o.state for o in outcomes} == {"failed"}
     assert len(set(signed)) < 30
@@ -454,6 +467,7 @@ def test_leftovers_of_crashed_runs_are_swept(storage: Storage, tmp_path: Path) -
     item, old = wanted(1, tmp_path), wanted(99, tmp_path)
     item.target.parent.mkdir()
     part_path(old, '"tag"').write_bytes(b"old")
+    (item.target.parent / f".{key_of(old)}.lock").touch()
     mine = item.target.parent / ".notes.part"
     mine.write_text("of the user")
     fetch_all(storage, [item])
@@ -470,6 +484,106 @@ def test_nothing_that_appeared_meanwhile_is_replaced(storage: Storage, tmp_path:
     with pytest.raises(DownloadError, match="appeared"):
         downloader(storage).fetch(item)
     assert item.target.read_text() == "of the user"
+
+
+def test_only_what_was_planned_is_replaced(storage: Storage, tmp_path: Path) -> None:
+    """Statement: a file that changed since planning stays; the beginning of what is fetched does not."""
+    target = tmp_path / "obs" / "s1_spec.fits"
+    target.parent.mkdir()
+    target.write_text("former")
+    status = target.stat()
+    item = wanted(1, tmp_path, overwrite=True, known=(status.st_size, status.st_mtime))
+    target.write_text("of the pipeline")
+    (outcome,) = fetch_all(storage, [item])
+    assert (outcome.state, target.read_text()) == ("local", "of the pipeline")
+    assert files_in(tmp_path) == ["s1_spec.fits"]
+    target.write_text("former")
+    os.utime(target, (status.st_atime, status.st_mtime))
+    assert downloader(storage).fetch(item).state == "downloaded"
+    target.write_bytes(content(1)[:1000])
+    assert downloader(storage).fetch(wanted(1, tmp_path, overwrite=True)).state == "downloaded"
+    assert target.read_bytes() == content(1)
+
+
+@pytest.mark.parametrize("size", [None, 100, 10 * SIZE])
+def test_resuming_does_not_need_the_right_size(storage: Storage, tmp_path: Path, size: int | None) -> None:
+    """Statement: what came is gone on with where the catalogue has no size, or one out of date."""
+    storage.faults = ["cut200000"] + [Reply(500)] * 20
+    item = wanted(1, tmp_path, file_size=size)
+    with pytest.raises(DownloadError):
+        downloader(storage).fetch(item)
+    storage.faults = []
+    assert downloader(storage).fetch(item).bytes == SIZE - 200000
+
+
+def test_files_others_are_at_come_last(tmp_path: Path) -> None:
+    """Statement: a file that another process is fetching holds up no other, and is waited for at the end."""
+    with stub_server() as stub:
+        storage = Storage(stub, size=2000)
+        items = [wanted(n, tmp_path, storage) for n in range(20)]
+        items[0].target.parent.mkdir()
+        guard = lock_for(items[0])
+        outcomes: list[Outcome] = []
+        with guard:
+            service = downloader(storage, workers=2)
+            thread = threading.Thread(target=lambda: service.fetch_all(items, outcomes.append))
+            thread.start()
+            end = time.monotonic() + 10
+            while len(outcomes) < 19 and time.monotonic() < end:
+                time.sleep(0.01)
+            assert {o.wanted.spectrum_id for o in outcomes} == {f"s{n}" for n in range(1, 20)}
+            assert thread.is_alive()
+        thread.join()
+    assert len(outcomes) == 20
+    assert all(o.state == "downloaded" for o in outcomes)
+    assert files_in(tmp_path) == sorted(i.target.name for i in items)
+
+
+def test_two_ways_into_one_folder(tmp_path: Path) -> None:
+    """Statement: runs that reach the same folder by different paths fetch every file once, and right."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with stub_server() as stub:
+        storage = Storage(stub, size=400_000)
+        outcomes: list[Outcome] = []
+        threads = [
+            threading.Thread(
+                target=lambda folder=folder: downloader(storage, workers=3).fetch_all(
+                    [wanted(n, tmp_path / folder, storage) for n in range(12)], outcomes.append
+                )
+            )
+            for folder in "ab"
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(stub.asked) == 12
+    assert sorted(o.state for o in outcomes) == ["downloaded"] * 12 + ["present"] * 12
+    for n in range(12):
+        assert (tmp_path / "a" / "obs" / f"s{n}_spec.fits").read_bytes() == content(n, 400_000)
+    assert len(files_in(tmp_path / "a")) == 12
+
+
+def test_a_partial_file_that_was_replaced_is_not_published(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statement: only the bytes that were hashed get the name, also where locks do not work."""
+    plain, others = settle, [b"half", None]
+
+    def meddle(part: Path) -> os.stat_result:
+        if others:
+            other = others.pop(0)
+            part.unlink()
+            if other is not None:
+                part.write_bytes(other)
+        return plain(part)
+
+    monkeypatch.setattr(download, "settle", meddle)
+    item = wanted(1, tmp_path)
+    assert downloader(storage).fetch(item).bytes == 3 * SIZE
+    assert item.target.read_bytes() == content(1)
+    assert files_in(tmp_path) == ["s1_spec.fits"]
 
 
 def test_what_is_replaced_can_be_kept(storage: Storage, tmp_path: Path) -> None:
@@ -524,7 +638,7 @@ class Addresses:
         return f"{url}/{fits_path}"
     def hash_now(self, observation, fits_path):
         return None
-service = Downloader(Http(url), Addresses(), locks=folder / ".locks", workers=2)
+service = Downloader(Http(url), Addresses(), workers=2)
 service.fetch_all(files, lambda outcome: None)
 """
 
@@ -550,7 +664,7 @@ def test_kill_9_at_any_moment(tmp_path: Path, seed: int) -> None:
     """Statement: after kill -9 every published file is right, and less than a chunk a worker comes again."""
     rng = random.Random(seed)
     with stub_server() as stub:
-        storage = Storage(stub, tmp_path / ".locks", size=1_000_000)
+        storage = Storage(stub, size=1_000_000)
         items = [wanted(n, tmp_path, storage) for n in range(8)]
         process = _start(storage, items)
         while len(stub.asked) < rng.randint(1, 6) and process.poll() is None:
@@ -575,7 +689,7 @@ def test_kill_9_at_any_moment(tmp_path: Path, seed: int) -> None:
 
 def test_ctrl_c_leaves_no_half_files(tmp_path: Path) -> None:
     with stub_server() as stub:
-        storage = Storage(stub, tmp_path / ".locks")
+        storage = Storage(stub)
         items = [wanted(n, tmp_path, storage) for n in range(40)]
         process = _start(storage, items)
         while len(stub.asked) < 5:
