@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.errors import ValidationError
-from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT
+from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE, WAVE_UNIT
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -237,6 +237,8 @@ def validate(ds: xr.Dataset) -> tuple[str, ...]:
             raise ValidationError(f"{name!r} is {variable.dtype}", hint=f"expected {wanted}")
         units = variable.attrs.get("units")
         if spec.units and units is not None and not _same_unit(units, spec.units):
+            if units == RELATIVE and name.startswith(("fnu", "flam")):
+                continue
             raise ValidationError(f"{name!r} is in {units!r}", hint=f"convert it to {spec.units!r}")
     return state
 

@@ -7,6 +7,7 @@ light (SI definition, 299 792 458 m/s), the factor is ``2.99792458e-19 / wavelen
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,8 +23,10 @@ __all__ = [
     "FLAM_PER_FNU",
     "FLAM_UNIT",
     "FNU_UNIT",
+    "RELATIVE",
     "SPEED_OF_LIGHT",
     "WAVE_UNIT",
+    "check_unit",
     "convert_flux_units",
     "flam_to_fnu",
     "fnu_to_flam",
@@ -42,6 +45,25 @@ WAVE_UNIT = "um"
 FNU_UNIT = "uJy"
 FLAM_UNIT = "erg s-1 cm-2 angstrom-1"
 # "erg/s/cm2/A" would be parsed as "per ampere"; this text parses alike in astropy and UDUNITS.
+RELATIVE = "1"
+"""Unit, as text, of flux densities that are relative, as those of a normalised stack."""
+
+
+@lru_cache(maxsize=64)
+def check_unit(name: str, text: str, unit: str) -> None:
+    """Raise ValidationError for a text that is no spelling of a unit; flux densities may be relative."""
+    if text == unit or (text == RELATIVE and unit != WAVE_UNIT):
+        return
+    import astropy.units as u  # only for unusual spellings
+
+    try:
+        if u.Unit(text) == u.Unit(unit):
+            return
+    except ValueError:
+        pass  # unreadable is as wrong as another unit: both are reported below
+    raise ValidationError(
+        f"{name} is {text!r}", hint=f"numbers are taken to be in {unit!r}; pass a Quantity for other units"
+    )
 
 
 def _float_dtype(values: Any) -> np.dtype[Any]:

@@ -40,6 +40,7 @@ __all__ = [
     "dense_covariance",
     "good_covariance",
     "symmetric",
+    "warn_apart",
     "warn_left_out",
     "with_history",
 ]
@@ -225,6 +226,18 @@ def warn_left_out(
     warnings.warn(
         f"{len(names)} of {total} spectra are left out, without a positive mean flux at "
         f"{low:g}-{high:g} um: {', '.join(names[:5])}{'...' if len(names) > 5 else ''}",
+        CampfireWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def warn_apart(grid: FloatArray, low: float, high: float, *, stacklevel: int = 2) -> None:
+    """Warn of a grid that lies outside what spectra cover, if it does."""
+    if (grid[0] <= high and grid[-1] >= low) or low > high:
+        return
+    warnings.warn(
+        f"the grid covers {grid[0]:g}-{grid[-1]:g} um, the spectra {low:g}-{high:g} um: no pixel is left. "
+        "Grids are in microns and in the frame of the result; pass a Quantity for other units",
         CampfireWarning,
         stacklevel=stacklevel,
     )

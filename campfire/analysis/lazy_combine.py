@@ -96,8 +96,7 @@ def _columns(
     result = combiner(flux, error, kept)
     sigma = result.error
     if way.rng is not None:
-        scatter = bootstrap(flux, error, kept, combiner, deepcopy(way.rng))
-        sigma = np.where(np.isfinite(scatter), scatter, sigma)
+        sigma = np.fmax(sigma, bootstrap(flux, error, kept, combiner, deepcopy(way.rng)))
     rejected = (good & ~kept).sum(axis=0)
     return {"fnu": result.flux, "fnu_err": sigma, "n_used": result.n_used, "rejected": rejected}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from campfire.analysis.inputs import symmetric
-from campfire.analysis.matching import match_terms
+from campfire.analysis.matching import Lowest, Power, match_terms
 from campfire.analysis.stacked import resample_terms, weighted_covariance
 from campfire.analysis.terms import Terms
 from campfire.collection.blocks import steady
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from campfire.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["PlainRows", "Rows", "TermRows"]
+__all__ = ["PlainRows", "Rows", "TermRows", "row_ranges"]
 
 
 class Rows(NamedTuple):
@@ -145,12 +145,12 @@ class TermRows:
     gratings
         Names by the ``code`` of rows.
     match
-        Whether all are smoothed to the lowest resolving power of ``gratings``.
+        The resolving power that all are smoothed to, or None.
     """
 
     window: tuple[float, float] | None
     gratings: tuple[str, ...] = field(default=())
-    match: bool = False
+    match: Lowest | None = None
 
     def _terms(self, rows: Rows) -> list[Terms]:
         """Return rows in the frame of the stack, not yet normalised."""
@@ -167,9 +167,11 @@ class TermRows:
             if bands is not None:
                 data.covariance = from_banded(bands[k])
             terms.append(Terms.of(data))
-        if self.match:
-            terms = match_terms(terms, [self.gratings[number] for number in rows.code], self.gratings)
-        return [entry.rest_frame(z) if z else entry for entry, z in zip(terms, rows.redshift, strict=True)]
+        terms = [entry.rest_frame(z) if z else entry for entry, z in zip(terms, rows.redshift, strict=True)]
+        if self.match is None:
+            return terms
+        powers = [Power(self.gratings[k], z) for k, z in zip(rows.code, rows.redshift.tolist(), strict=True)]
+        return match_terms(terms, powers, self.match)
 
     def _normalised(self, rows: Rows) -> list[Terms]:
         terms = self._terms(rows)
@@ -193,6 +195,13 @@ class TermRows:
         near, far = weighted_covariance(terms, resample_terms(terms, grid), counts, grid)
         bands = fit_bands(banded(symmetric(near)), width)
         return bands if far is None else bands + _upper_bands(far)
+
+
+def row_ranges(*arrays: Any) -> dict[str, NDArray[Any]]:
+    """Return the first and last wavelength of the good pixels of every row; (inf, -inf) without any."""
+    frame = _in_frame(Rows(*arrays))
+    low = np.where(frame.good, frame.wave, np.inf).min(axis=1, keepdims=True)
+    return {"low": low, "high": np.where(frame.good, frame.wave, -np.inf).max(axis=1, keepdims=True)}
 
 
 def _in_frame(rows: Rows) -> _Frame:

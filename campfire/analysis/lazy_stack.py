@@ -8,27 +8,32 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from campfire.analysis.calibrate import MAX_DENSE_PIXELS
-from campfire.analysis.inputs import as_grid, as_window, warn_left_out
+from campfire.analysis.calibrate import CALIBRATED, MAX_DENSE_PIXELS
+from campfire.analysis.inputs import as_grid, as_window, warn_apart, warn_left_out
 from campfire.analysis.lazy_combine import ROWS, clipped, combine_rows, to_errors
-from campfire.analysis.lazy_rows import PlainRows, TermRows
-from campfire.analysis.matching import matching_sigma
-from campfire.collection.blocks import check_collection, flam_of, over_rows, sum_rows
+from campfire.analysis.lazy_power import power_of_stack
+from campfire.analysis.lazy_rows import PlainRows, TermRows, row_ranges
+from campfire.analysis.matching import Lowest, Power, lowest_power, matching_sigma
+from campfire.analysis.provenance import StackOptions, stack_cards
+from campfire.collection.blocks import check_collection, dask_array, flam_of, is_lazy, over_rows, sum_rows
 from campfire.collection.coords import gratings_of
 from campfire.collection.correlation import (
     band_width,
     flat_covariance,
+    frames,
     longest_row,
     pixel_reach,
     row_wavelength,
 )
 from campfire.convert import append_history, dump_header
 from campfire.convert.covariance import COVARIANCE_ATTRS
-from campfire.convert.dataset import lsf_coordinate, text_scalar
+from campfire.convert.dataset import text_scalar
 from campfire.errors import ValidationError
-from campfire.kernels.combine import find_combiner
+from campfire.kernels.combine import check_rng, find_combiner
 from campfire.kernels.grids import check_grid
+from campfire.kernels.lsf import resolving_power
 from campfire.schema import GRIDDED, SCHEMA_VERSION, SPECTRUM, PixelDQ, attrs_of
+from campfire.units import RELATIVE
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -76,25 +81,28 @@ def stack_collection(
         name of another coordinate; one value a row; one for all; or spectrum id -> value.
     normalize
         (low, high) in microns, in the frame of the stack: every spectrum is divided by its mean f_nu there,
-        and the error of that mean goes into the stack. Rows that do not cover half of the range, or have no
-        positive mean there, are left out with a warning; to know them, the levels of all rows are computed at
-        once, also of a lazy collection.
+        and the error of that mean goes into the stack, whose fluxes are relative (unit 1). Rows that do not
+        cover half of the range, or have no positive mean there, are left out with a warning; to know them,
+        the levels of all rows are computed at once, also of a lazy collection.
     sigma_clip
         Reject values further than this many sigmas from the median of their pixel.
     object_id
         Used in the name of the stack.
     rng
-        Seed or generator: errors are then the scatter of 200 stacks of spectra drawn with replacement.
+        Seed or generator: errors are then the scatter of 200 stacks of spectra drawn with replacement, or
+        the propagated ones where those are larger.
     match_resolution
-        Smooth all rows to the lowest resolving power of the gratings among them, wavelength by wavelength,
-        before stacking.
+        Smooth all rows to the lowest resolving power, wavelength by wavelength in the frame of the stack,
+        among those that have good pixels there, before stacking. For several gratings or redshifts, where all
+        rows have good pixels is found out at once, also of a lazy collection.
 
     Returns
     -------
     xarray.Dataset
-        One spectrum, ``stack:<grating>:<n>spectra`` of n rows, with the numbers of spectra behind
-        (``n_used``) and taken out of (``rejected``) every pixel, and ``fnu_cov`` (wavelength, lag), the
-        covariance of its pixels. The header lists the inputs; NSTACK is their number. Rows on a grid bring
+        One spectrum, ``stack:<grating>:<n>spectra`` of the n rows used, with the numbers of spectra behind
+        (``n_used``) and taken out of (``rejected``) every pixel, ``fnu_cov`` (wavelength, lag), the
+        covariance of its pixels, and the coordinate ``resolving_power``, that of the weighted sum. The header
+        says how it was made and lists the inputs; NSTACK is their number. Rows on a grid bring
         the covariance they have (``fnu_cov``); without it their pixels count as independent, which the
         history says. A normalised stack of more than 2048 pixels, all correlated, has no ``fnu_cov``.
 
@@ -107,13 +115,15 @@ def stack_collection(
     -----
     CampfireWarning
         When ``fnu_cov`` is computed, if rows have pixels more than twice as wide as those of the row with
-        most pixels, and correlate more pixels of the stack than it holds.
+        most pixels, and correlate more pixels of the stack than it holds. For rows left out, and for a grid
+        that lies outside all rows (of lazy ones: far outside the rows with most pixels).
     """
     state = check_collection(ds)
     total = ds.sizes["spectrum"]
     if not total:
         raise ValidationError("a stack of nothing", hint="the collection holds no spectra")
     find_combiner(method)
+    check_rng(rng)
     if sigma_clip is not None and not sigma_clip > 0:
         raise ValidationError(f"sigma_clip={sigma_clip!r}", hint="pass a positive number, or None")
     gratings = tuple(sorted(set(gratings_of(ds))))
@@ -122,21 +132,21 @@ def stack_collection(
             f"spectra of different gratings: {', '.join(gratings)}",
             hint="stack each grating by itself, or pass grid=",
         )
-    if match_resolution:
-        matching_sigma(np.ones(1), gratings[0], gratings)  # all have to be known, even where one is no change
-    match = match_resolution and len(gratings) > 1
     shifts = _redshifts(ds, redshift)
+    match = _lowest(ds, gratings, shifts) if match_resolution else None
     window = None if normalize is None else as_window(normalize)
+    options = StackOptions(method, window, sigma_clip, rng, match_resolution)
     if window is not None:
-        levels = TermRows(None, gratings, match) if match else PlainRows(None)
+        levels = PlainRows(None) if match is None else TermRows(None, gratings, match)
         kept = _with_level(ds, window, levels, _beside(ds, gratings, shifts))
         ds, shifts = ds.isel(spectrum=kept), None if shifts is None else shifts[kept]
     longest = _longest_rows(ds)
     centres = _grid(ds, grid, shifts, next(iter(longest.values())))
+    _warn_apart(ds, centres, longest, shifts)
     stays = state == GRIDDED and shifts is None and np.array_equal(centres, ds["wavelength"].values)
     correlated = flat_covariance(ds)
     source: _Source = PlainRows(window)
-    if match or not (correlated is None or (stays and window is None)):
+    if match is not None or not (correlated is None or (stays and window is None)):
         source = TermRows(window, gratings, match)
     beside = _beside(ds, gratings, shifts)
     if correlated is not None:
@@ -150,29 +160,53 @@ def stack_collection(
         elif correlated is not None and stays:
             width = ds.sizes["lag"]
         else:
-            width = _width(ds, source, longest, centres, shifts)
+            width = _width(ds, match, longest, centres, shifts)
         function = partial(source.covariance, grid=centres, method=method, width=width)
         raw = sum_rows(ds, function, (centres.size, width), *beside, rows["error"], kept_pixels)
         result = {**result, "fnu_cov": to_errors(raw, result["fnu_err"])}
-    cards = _cards(ds, method, "observed" if shifts is None else "rest", window, sigma_clip)
+    power = power_of_stack(ds, gratings, match, centres, method, *beside, rows["error"], kept_pixels)
+    if power is not None:
+        result = {**result, "resolving_power": power}
+    cards = _cards(ds, options, shifts)
     grating = "+".join(gratings)
-    name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{total}spectra"
+    name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{cards['NSTACK']}spectra"
     return _dataset(ds, centres, result, cards, name, grating)
 
 
-def _cards(
-    ds: xr.Dataset, method: str, frame: str, window: tuple[float, float] | None, clip: float | None
-) -> dict[str, Any]:
+def _lowest(ds: xr.Dataset, gratings: Sequence[str], shifts: FloatArray | None) -> Lowest | None:
+    """Return the resolving power that rows are smoothed to; None where all have the same."""
+    for name in gratings:
+        resolving_power(name, np.ones(1))  # all have to be known, even where one is no change
+    beside = _beside(ds, gratings, shifts)
+    redshift, code = beside
+    if len(gratings) == 1 and len(set(redshift.tolist())) == 1:
+        return None
+    found = over_rows(ds, row_ranges, {"low": _FLOAT, "high": _FLOAT}, 1, *beside)
+    if is_lazy(ds):
+        found = dict(zip(found, dask_array().compute(*found.values()), strict=True))
+    powers = [Power(gratings[k], z) for k, z in zip(code, redshift.tolist(), strict=True)]
+    return lowest_power(powers, np.hstack([found["low"], found["high"]]).tolist())
+
+
+def _warn_apart(
+    ds: xr.Dataset, grid: FloatArray, longest: Mapping[str, FloatArray], shifts: FloatArray | None
+) -> None:
+    """Warn of a grid outside all rows; where their wavelengths are not read yet, only far outside."""
+    known = ds["wavelength"].chunks is None
+    waves = [ds["wavelength"].values] if known else list(longest.values())
+    stretch = np.ones(1) if shifts is None else 1.0 / (1.0 + shifts)
+    margin = 1.0 if known else 2.0
+    low = min(float(np.nanmin(wave, initial=np.inf)) for wave in waves) * float(stretch.min()) / margin
+    high = max(float(np.nanmax(wave, initial=0.0)) for wave in waves) * float(stretch.max()) * margin
+    warn_apart(grid, low, high, stacklevel=4)
+
+
+def _cards(ds: xr.Dataset, options: StackOptions, shifts: FloatArray | None) -> dict[str, Any]:
     """Return the header of the stack of all rows."""
-    cards: dict[str, Any] = {"NSTACK": ds.sizes["spectrum"], "STACKMTH": method, "STACKFRM": frame}
-    if window is not None:
-        cards["STACKNRM"] = f"{window[0]:g}-{window[1]:g} um"
-    if clip is not None:
-        cards["STACKCLP"] = float(clip)
     names = ds["spectrum_id"].values.tolist() if "spectrum_id" in ds.coords else []
-    cards["HISTORY"] = [f"stack of {cards['NSTACK']} spectra, {method}, resampled once, conserving flux"]
-    cards["HISTORY"] += [f"input: {name}" for name in names]
-    return cards
+    steps = str(ds.attrs.get("history", "")).splitlines()
+    calibrated = [line for line in steps if line.startswith(CALIBRATED)]
+    return stack_cards(ds.sizes["spectrum"], names, options, shifts, calibrated)
 
 
 def _with_level(
@@ -211,19 +245,22 @@ def _longest_rows(ds: xr.Dataset) -> dict[str, FloatArray]:
 
 def _width(
     ds: xr.Dataset,
-    source: _Source,
+    match: Lowest | None,
     longest: Mapping[str, FloatArray],
     grid: FloatArray,
     shifts: FloatArray | None,
 ) -> int:
     """Return the number of bands that hold the covariance of the stack."""
+    rows = [(name, wave, pixel_reach(wave, ds.sizes.get("lag", 1))) for name, wave in longest.items()]
+    if match is None:
+        return band_width([(wave, reach) for _, wave, reach in rows], grid, shifts)
     pixels = []
-    for name, wave in longest.items():
-        reach = pixel_reach(wave, ds.sizes.get("lag", 1))
-        if isinstance(source, TermRows) and source.match:
-            reach = reach + _TAILS * matching_sigma(wave, name, source.gratings)
-        pixels.append((wave, reach))
-    return band_width(pixels, grid, shifts)
+    for z in frames(shifts):
+        for name, wave, reach in rows:
+            own = wave / (1.0 + z)
+            wider = reach / (1.0 + z) + _TAILS * matching_sigma(own, Power(name, z), match)
+            pixels.append((own, wider))
+    return band_width(pixels, grid)
 
 
 def _redshifts(ds: xr.Dataset, redshift: Any) -> FloatArray | None:
@@ -278,6 +315,7 @@ def _dataset(
 ) -> xr.Dataset:
     import xarray as xr
 
+    relative = {"units": RELATIVE} if "STACKNRM" in cards else {}
     bad = np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
     values = {
         "fnu": result["fnu"],
@@ -286,23 +324,28 @@ def _dataset(
         "flam_err": flam_of(result["fnu_err"], grid),
         "dq": (result["n_used"] == 0).astype(np.uint8) * bad,
     }
-    data: dict[str, Any] = {
-        key: (SPECTRUM, array, attrs_of(key) | ({"origin": "computed"} if key.startswith("flam") else {}))
-        for key, array in values.items()
-    }
+    data: dict[str, Any] = {}
+    for key, array in values.items():
+        own = relative if key != "dq" else {}
+        own = own | ({"origin": "computed"} if key.startswith("flam") else {})
+        data[key] = (SPECTRUM, array, attrs_of(key) | own)
     data["n_used"] = (SPECTRUM, result["n_used"], {"long_name": "number of spectra behind the pixel"})
     data["rejected"] = (SPECTRUM, result["rejected"], {"long_name": "number of spectra clipped"})
     if "fnu_cov" in result:
-        data["fnu_cov"] = (("wavelength", "lag"), result["fnu_cov"], dict(COVARIANCE_ATTRS))
+        data["fnu_cov"] = (("wavelength", "lag"), result["fnu_cov"], COVARIANCE_ATTRS | relative)
     attrs: dict[str, Any] = {"campfire_schema": SCHEMA_VERSION, "fits_header": dump_header(cards)}
     redshift = 0.0 if cards["STACKFRM"] == "rest" else _agreed(ds)
     if redshift is not None:
         attrs["redshift"] = redshift
+    power = {}
+    if "resolving_power" in result:
+        given = attrs_of("resolving_power") | {"origin": "given"}
+        power["resolving_power"] = (SPECTRUM, result["resolving_power"], given)
     stacked = xr.Dataset(
         data,
         {
             "wavelength": (SPECTRUM, grid, attrs_of("wavelength")),
-            **lsf_coordinate(grating, grid, redshift),
+            **power,
             "spectrum_id": ((), text_scalar(name)),
             "grating": ((), text_scalar(grating)),
         },

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from campfire.analysis.inputs import as_grid, as_spectrum, good_covariance, symmetric, with_history
+from campfire.analysis.inputs import (
+    as_grid,
+    as_spectrum,
+    good_covariance,
+    symmetric,
+    warn_apart,
+    with_history,
+)
 from campfire.convert.covariance import from_banded
 from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.resample import resample
@@ -49,6 +56,11 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
     ValidationError
         For a grid in no order, or something that is not one spectrum.
 
+    Warns
+    -----
+    CampfireWarning
+        For a grid that lies outside the spectrum.
+
     Examples
     --------
     >>> spec = SpectrumData([1.0, 2.0, 3.0, 4.0], [1.0, 3.0, 5.0, 7.0], np.ones(4), {}, "PRISM", "demo")
@@ -71,6 +83,9 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
         matrix = symmetric(transform @ former @ transform.T)
         flux = np.where(mask, np.nan, transform @ np.where(data.mask, 0.0, data.fnu))
         error = np.where(mask, np.nan, np.sqrt(np.maximum(matrix.diagonal(), 0.0)))
+    if mask.all() and not data.mask.all():
+        covered = data.wavelength[~data.mask]
+        warn_apart(centres, float(covered[0]), float(covered[-1]), stacklevel=3)
     power = data.resolving_power
     line = f"resampled from {len(data)} to {len(centres)} pixels, conserving flux"
     return SpectrumData(
@@ -80,6 +95,8 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
         with_history(data.header, line),
         data.grating,
         data.spectrum_id,
+        fnu_units=data.fnu_units,
+        flam_units=data.flam_units,
         mask=mask,
         redshift=data.redshift,
         covariance=matrix,

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from campfire.analysis.calibrate import CALIBRATED, CalibrationResult, calibrate_to_photometry
-from campfire.analysis.inputs import as_grid, as_lines, as_spectra, as_window, warn_left_out
+from campfire.analysis.inputs import as_grid, as_lines, as_spectra, as_window, warn_apart, warn_left_out
+from campfire.analysis.matching import Power, good_range, lowest_power, match_terms, stack_power
+from campfire.analysis.provenance import StackOptions, stack_cards
 from campfire.analysis.stacked import Stacked, combine
 from campfire.analysis.terms import Terms
 from campfire.errors import ValidationError
-from campfire.kernels.combine import find_combiner
+from campfire.kernels.combine import check_rng, find_combiner
 from campfire.models import SpectrumData
+from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,29 +141,36 @@ def stack_spectra(
         (f_lambda is multiplied by it), so that the integrated flux stays, and the stack is in the rest frame.
     normalize
         (low, high) in microns, in the frame of the stack: every spectrum is divided by its mean f_nu there,
-        and the error of that mean goes into the stack. Fluxes are then relative. Spectra that do not cover
+        and the error of that mean goes into the stack. Fluxes are then relative, ``fnu_units`` and
+        ``flam_units`` are ``"1"`` (f_lambda is that of a level of one microjansky). Spectra that do not cover
         half of the range, or have no positive mean there, are left out with a warning.
     sigma_clip
         Reject values further than this many sigmas from the median of their pixel; see
-        :func:`campfire.kernels.combine.sigma_clip`.
+        :func:`campfire.kernels.combine.sigma_clip`, also for what clipping below 3 does to errors.
     rng
         Seed or generator. The errors are then the scatter of 200 stacks of spectra drawn with replacement,
-        which includes the spread of the sources; pixels with fewer than three inputs keep the propagated
-        error.
+        which includes the spread of the sources; where the propagated error is larger, or fewer than three
+        inputs contribute, it is that. The scatter of a few sources is itself uncertain: by a third for five.
     match_resolution
-        Smooth all spectra to the lowest resolving power among them, wavelength by wavelength, before
-        stacking.
+        Smooth all spectra to the lowest resolving power, wavelength by wavelength in the frame of the stack,
+        among those that have good pixels there, before stacking (and before any is left out by
+        ``normalize``).
 
     Returns
     -------
     SpectrumData
-        Named ``stack:<object_id>:<grating>``, or ``stack:<grating>:<n>spectra``; what went in is in the
-        header.
+        Named ``stack:<object_id>:<grating>``, or ``stack:<grating>:<n>spectra`` of n used; what went in, and
+        how, is in the header. ``resolving_power`` is that of the weighted sum of the inputs.
 
     Raises
     ------
     ValidationError
         For no spectra, mixed gratings without a grid, redshifts that do not match, or options out of range.
+
+    Warns
+    -----
+    CampfireWarning
+        For spectra left out, and for a grid that lies outside all spectra.
 
     Examples
     --------
@@ -289,48 +299,54 @@ def _stack(
     match_resolution: bool | None,
 ) -> tuple[SpectrumData, Stacked, list[Terms]]:
     combiner = find_combiner(method)
+    check_rng(rng)
     gratings = sorted({entry.data.grating for entry in inputs})
     if len(gratings) > 1 and wavelength_grid is None:
         raise ValidationError(
             f"spectra of different gratings: {', '.join(gratings)}",
             hint="stack each grating by itself, or pass wavelength_grid=",
         )
-    terms = [entry.terms for entry in inputs]
-    if match_resolution:
-        from campfire.analysis.matching import match_terms
-
-        terms = match_terms(terms, [entry.data.grating for entry in inputs], gratings)
+    terms, data = [entry.terms for entry in inputs], [entry.data for entry in inputs]
     shifts = _redshifts(redshift, len(inputs))
+    powers = [Power.of(entry) for entry in data]
     if shifts is not None:
         terms = [entry.rest_frame(z) for entry, z in zip(terms, shifts, strict=True)]
-    data = [entry.data for entry in inputs]
-    if normalize is not None:
-        window = as_window(normalize)
+        powers = [Power.of(entry, z) for entry, z in zip(data, shifts.tolist(), strict=True)]
+    lowest = None
+    if match_resolution:
+        lowest = lowest_power(powers, [good_range(entry) for entry in terms])
+        terms = match_terms(terms, powers, lowest)
+    window = None if normalize is None else as_window(normalize)
+    if window is not None:
         kept = _normalise(terms, data, window)
-        terms, data = [entry for _, entry in kept], [data[k] for k, _ in kept]
+        rows = [k for k, _ in kept]
+        terms, data, powers = [entry for _, entry in kept], [data[k] for k in rows], [powers[k] for k in rows]
+        shifts = None if shifts is None else shifts[rows]
     if wavelength_grid is None:
         grid = max(terms, key=lambda entry: len(entry.wavelength)).wavelength
     else:
         grid = as_grid(wavelength_grid, "wavelength_grid")
     stacked = combine(terms, grid, combiner, sigma_clip, rng)
-    cards: dict[str, Any] = {"NSTACK": len(data), "STACKMTH": method}
-    cards["STACKFRM"] = "observed" if shifts is None else "rest"
-    if normalize is not None:
-        cards["STACKNRM"] = f"{window[0]:g}-{window[1]:g} um"
-    if sigma_clip is not None:
-        cards["STACKCLP"] = float(sigma_clip)
+    if not stacked.n_used.any():
+        low, high = np.array([good_range(entry) for entry in terms]).T
+        warn_apart(grid, float(low.min()), float(high.max()), stacklevel=4)
+    options = StackOptions(method, window, sigma_clip, rng, bool(match_resolution))
     grating = "+".join(gratings)
-    name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{len(inputs)}spectra"
+    name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{len(data)}spectra"
+    relative = window is not None or any(entry.fnu_units == RELATIVE for entry in data)
     spectrum = SpectrumData(
         grid,
         stacked.flux,
         stacked.error,
-        _header(data, cards),
+        _header(data, options, shifts),
         grating,
         name,
+        fnu_units=RELATIVE if relative else FNU_UNIT,
+        flam_units=RELATIVE if relative else FLAM_UNIT,
         mask=stacked.n_used == 0,
         redshift=0.0 if shifts is not None else _agreed([entry.redshift for entry in data]),
         covariance=stacked.covariance,
+        resolving_power=stack_power(powers, lowest, grid, stacked.weights),
     )
     return spectrum, stacked, terms
 
@@ -379,7 +395,7 @@ def _agreed(values: Sequence[Any]) -> Any:
     return first if all(type(v) is type(first) and v == first for v in values) else None
 
 
-def _header(data: Sequence[SpectrumData], cards: dict[str, Any]) -> dict[str, Any]:
+def _header(data: Sequence[SpectrumData], options: StackOptions, shifts: FloatArray | None) -> dict[str, Any]:
     """Return the cards on which all inputs agree, their total exposure time, and what was done to them."""
     first = data[0].header
     shared = {
@@ -390,9 +406,12 @@ def _header(data: Sequence[SpectrumData], cards: dict[str, Any]) -> dict[str, An
     times = [entry.header.get("EFFEXPTM") for entry in data]
     if all(isinstance(t, int | float) for t in times):
         shared["EFFEXPTM"] = float(sum(t for t in times if t is not None))
+    of_each = [
+        [line for line in as_lines(entry.header.get("HISTORY")) if line.startswith(CALIBRATED)]
+        for entry in data
+    ]
+    if any(of_each):
+        shared["NCALIB"] = sum(map(bool, of_each))
     names = [entry.spectrum_id for entry in data]
-    history = [f"stack of {len(names)} spectra, {cards['STACKMTH']}, resampled once, conserving flux"]
-    history += [f"input: {name}" for name in names]
-    former = [line for entry in data for line in as_lines(entry.header.get("HISTORY"))]
-    history += dict.fromkeys(line for line in former if line.startswith(CALIBRATED))
-    return {**shared, **cards, "HISTORY": history}
+    calibrated = [line for lines in of_each for line in lines]
+    return {**shared, **stack_cards(len(data), names, options, shifts, calibrated)}

@@ -25,13 +25,17 @@ __all__ = ["OnGrid", "Stacked", "combine", "resample_terms", "weighted_covarianc
 
 
 class Stacked(NamedTuple):
-    """A stack of m pixels; ``covariance`` is None where it would be dense and too large."""
+    """A stack of m pixels; ``covariance`` is None where it would be dense and too large.
+
+    ``weights`` (spectrum, m) say how much every input counts.
+    """
 
     flux: FloatArray
     error: FloatArray
     n_used: IntArray
     rejected: IntArray
     covariance: csr_array | None
+    weights: FloatArray
 
 
 class OnGrid(NamedTuple):
@@ -66,12 +70,11 @@ def combine(
     flux, error, n_used = combiner(found.flux, found.error, good)
     weights = combiner.weights(found.error, good)
     if rng is not None:
-        scatter = bootstrap(found.flux, found.error, good, combiner, rng)
-        error = np.where(np.isfinite(scatter), scatter, error)
+        error = np.fmax(error, bootstrap(found.flux, found.error, good, combiner, rng))
     common = _common(terms, found, weights)
     total = np.sqrt(np.square(error) + np.square(common).sum(axis=1))
     covariance = _covariance(terms, found, weights, grid, error, common)
-    return Stacked(flux, total, n_used, (found.good & ~good).sum(axis=0), covariance)
+    return Stacked(flux, total, n_used, (found.good & ~good).sum(axis=0), covariance, weights)
 
 
 def resample_terms(terms: Sequence[Terms], grid: FloatArray) -> OnGrid:

@@ -26,6 +26,7 @@ __all__ = [
     "band_width",
     "fit_bands",
     "flat_covariance",
+    "frames",
     "longest_row",
     "pixel_reach",
     "row_covariance",
@@ -36,7 +37,7 @@ __all__ = [
 CORRELATED = ("spectrum", "wavelength", "lag")
 """Dimensions of ``fnu_cov`` in a gridded collection."""
 
-_FRAMES = 64  # redshifts tried for the width of the band, which varies slowly with them
+_FRAMES = 64
 _NEGLIGIBLE = 1e-3  # of the largest variance: less than that beyond the band is not worth a warning
 
 
@@ -91,9 +92,7 @@ def band_width(
     (1, 3)
     """
     edges = pixel_edges(grid)
-    frames = np.zeros(1) if redshift is None else np.unique(redshift)
-    frames = frames[np.unique(np.linspace(0, len(frames) - 1, _FRAMES).astype(np.intp))]
-    stretch = 1.0 / (1.0 + frames[:, None])
+    stretch = 1.0 / (1.0 + frames(redshift)[:, None])
     widest = 1
     for wave, reach in pixels:
         # a hair less, so that the rounding of edges that fall together does not decide
@@ -102,6 +101,12 @@ def band_width(
         touched = np.clip(high, 1, len(grid)) - np.clip(low, 1, len(grid)) + 1
         widest = max(widest, int(touched.max(initial=1)))
     return widest
+
+
+def frames(redshift: FloatArray | None) -> FloatArray:
+    """Return the redshifts to be tried for what varies slowly with them: those that occur, or 64 of them."""
+    found = np.zeros(1) if redshift is None else np.unique(redshift)
+    return np.asarray(found[np.unique(np.linspace(0, len(found) - 1, _FRAMES).astype(np.intp))])
 
 
 def fit_bands(bands: FloatArray, width: int) -> FloatArray:

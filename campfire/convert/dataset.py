@@ -11,7 +11,7 @@ from campfire.convert.covariance import COVARIANCE_ATTRS, banded, from_banded
 from campfire.convert.header import dump_header, load_header
 from campfire.errors import ValidationError
 from campfire.kernels.lsf import GRATINGS, resolving_power
-from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT, fnu_to_flam
+from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE, WAVE_UNIT, fnu_to_flam
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -103,7 +103,8 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
     }
     covariance = fields.get("covariance")
     if covariance is not None:
-        data["fnu_cov"] = (("wavelength", "lag"), banded(covariance), dict(COVARIANCE_ATTRS))
+        unit = {"units": RELATIVE} if fnu_units == RELATIVE else {}
+        data["fnu_cov"] = (("wavelength", "lag"), banded(covariance), COVARIANCE_ATTRS | unit)
     ds = xr.Dataset(
         data,
         coords={

@@ -11,7 +11,7 @@ import numpy as np
 from campfire.convert.header import plain_header
 from campfire.errors import ValidationError
 from campfire.schema import normalise_mask
-from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT, to_flam, to_microjansky, to_micron
+from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE, WAVE_UNIT, to_flam, to_microjansky, to_micron
 
 if TYPE_CHECKING:
     from specutils import Spectrum
@@ -45,9 +45,9 @@ def to_specutils(fields: SpectrumFields) -> Spectrum:
     Returns
     -------
     specutils.Spectrum
-        Spectral axis in microns, flux in microjansky, ``StdDevUncertainty``, mask; ``meta`` has ``header``,
-        ``spectrum_id``, ``grating``, ``redshift``, ``fits_path`` and, under ``campfire``, what else is
-        needed for the exact way back.
+        Spectral axis in microns, flux in microjansky (dimensionless if relative), ``StdDevUncertainty``,
+        mask; ``meta`` has ``header``, ``spectrum_id``, ``grating``, ``redshift``, ``fits_path`` and, under
+        ``campfire``, what else is needed for the exact way back.
 
     Raises
     ------
@@ -71,10 +71,11 @@ def to_specutils(fields: SpectrumFields) -> Spectrum:
         )
     extra: dict[str, Any] = {name: fields.get(name) for name in _EXTRA}
     extra["fingerprint"] = _fingerprint(wavelength, fnu, fnu_err)
+    unit = u.dimensionless_unscaled if fields.get("fnu_units") == RELATIVE else u.uJy
     return Spectrum(
         spectral_axis=u.Quantity(wavelength, u.um),
-        flux=u.Quantity(fnu, u.uJy),
-        uncertainty=StdDevUncertainty(fnu_err, unit=u.uJy),
+        flux=u.Quantity(fnu, unit),
+        uncertainty=StdDevUncertainty(fnu_err, unit=unit),
         mask=normalise_mask(fnu, fnu_err, fields.get("mask")),
         meta={
             "header": dict(fields["header"]),
@@ -112,10 +113,12 @@ def from_specutils(spectrum: Any) -> SpectrumFields:
     if not (np.all(steps > 0) or np.all(steps < 0)):
         raise ValidationError("the spectral axis is not monotonic", hint="sort the pixels first")
     error = _standard_deviation(spectrum)
-    fnu, fnu_err = _own(to_microjansky(flux, wavelength)), _own(to_microjansky(error, wavelength))
     meta = spectrum.meta if isinstance(spectrum.meta, Mapping) else {}
     known = isinstance(meta.get(_META), Mapping)
     extra: Mapping[str, Any] = meta[_META] if known else {}
+    if extra.get("fnu_units") == RELATIVE:
+        flux, error = flux.value, error.value
+    fnu, fnu_err = _own(to_microjansky(flux, wavelength)), _own(to_microjansky(error, wavelength))
     same = extra.get("fingerprint") == _fingerprint(wavelength, fnu, fnu_err)
     header = meta.get("header")
     fields: SpectrumFields = {

@@ -10,7 +10,16 @@ from campfire.convert.covariance import banded, from_banded
 from campfire.convert.header import dump_header, load_header
 from campfire.errors import ValidationError
 from campfire.schema import VARIABLES, normalise_mask
-from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT, fnu_to_flam, to_flam, to_microjansky, to_micron
+from campfire.units import (
+    FLAM_UNIT,
+    FNU_UNIT,
+    RELATIVE,
+    WAVE_UNIT,
+    fnu_to_flam,
+    to_flam,
+    to_microjansky,
+    to_micron,
+)
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -35,7 +44,8 @@ def to_qtable(fields: SpectrumFields) -> QTable:
     astropy.table.QTable
         Columns ``wavelength`` (micron), ``fnu``, ``fnu_err`` (microjansky), ``flam``, ``flam_err`` (erg s-1
         cm-2 angstrom-1), ``mask`` (True: do not use), and ``fnu_cov`` where there is a covariance;
-        ``meta`` has ids, units, the FITS header as JSON text and which columns were computed.
+        ``meta`` has ids, units, the FITS header as JSON text and which columns were computed. Relative
+        fluxes have no unit.
 
     Examples
     --------
@@ -59,12 +69,14 @@ def to_qtable(fields: SpectrumFields) -> QTable:
     }
     table = QTable()
     for name, values in columns.items():
-        table[name] = u.Quantity(values, u.Unit(VARIABLES[name].units))
+        relative = fields.get(f"{name.removesuffix('_err')}_units") == RELATIVE
+        table[name] = values if relative else u.Quantity(values, u.Unit(VARIABLES[name].units))
         table[name].info.description = VARIABLES[name].doc.partition(";")[0]
     table["mask"] = normalise_mask(fnu, fnu_err, fields.get("mask"))
     covariance = fields.get("covariance")
     if covariance is not None:
-        table["fnu_cov"] = u.Quantity(banded(covariance), u.uJy**2)
+        relative = fields.get("fnu_units") == RELATIVE
+        table["fnu_cov"] = banded(covariance) if relative else u.Quantity(banded(covariance), u.uJy**2)
     power = fields.get("resolving_power")
     if power is not None:
         table["resolving_power"] = power

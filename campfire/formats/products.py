@@ -14,7 +14,7 @@ from campfire.formats.extras import covariance_hdu, extras_hdu, header_extras, p
 from campfire.formats.layouts import identify_header
 from campfire.formats.quantities import UNITS, apply_missing, unit_factor
 from campfire.formats.writing import fits_header, plain_value, refuse_existing, table_hdu, write_hdus
-from campfire.units import fnu_to_flam
+from campfire.units import RELATIVE, fnu_to_flam
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -208,7 +208,8 @@ def _check_units(fields: SpectrumFields) -> dict[str, str]:
         text = fields.get(key, UNITS[kind])
         if text == UNITS[kind]:
             continue
-        if unit_factor(kind, str(text)) != 1.0:
+        relative = text == RELATIVE and kind != "wavelength"
+        if not relative and unit_factor(kind, str(text)) != 1.0:
             raise ValidationError(f"{key} is {text!r}", hint=f"convert to {UNITS[kind]!r} first")
         other[key] = str(text)
     return other
@@ -237,7 +238,8 @@ def _table_of(fields: SpectrumFields) -> Any:
         cards["FLAMORIG"] = "computed"
     units = ["wavelength", "fnu", "fnu", "flam", "flam"]
     rows: list[tuple[str, np.ndarray[Any, Any], str | None]] = [
-        (name, values, _TUNIT[kind]) for (name, values), kind in zip(columns.items(), units, strict=True)
+        (name, values, None if fields.get(f"{kind}_units") == RELATIVE else _TUNIT[kind])
+        for (name, values), kind in zip(columns.items(), units, strict=True)
     ]
     mask = fields.get("mask")
     if mask is not None:

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 
     from campfire.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["COMBINERS", "Combined", "Combiner", "bootstrap", "find_combiner", "sigma_clip"]
+__all__ = [
+    "BOOTSTRAP_DRAWS",
+    "COMBINERS",
+    "Combined",
+    "Combiner",
+    "bootstrap",
+    "check_rng",
+    "find_combiner",
+    "sigma_clip",
+]
+
+BOOTSTRAP_DRAWS = 200
 
 Parts: TypeAlias = "tuple[FloatArray, ...]"
 """Partial results of a block; what they mean is the method's business."""
@@ -71,6 +82,12 @@ class Combiner:
     def __call__(self, flux: FloatArray, error: FloatArray, good: BoolArray) -> Combined:
         """Combine spectra that are all at hand; arrays of shape (spectrum, pixel)."""
         return self.finish(self.block(flux, error, good))
+
+    def flux(self, flux: FloatArray, error: FloatArray, good: BoolArray) -> FloatArray:
+        """Return the combined flux alone: the error of a median takes much longer."""
+        if self.whole_columns:
+            return _middle(np.where(good, flux, np.nan), good.sum(axis=0))
+        return self(flux, error, good).flux
 
     def counts(self, error: FloatArray, good: BoolArray) -> FloatArray:
         """Return how much every input counts, up to a factor a pixel: what one block can know by itself."""
@@ -191,6 +208,10 @@ def sigma_clip(flux: FloatArray, error: FloatArray, good: BoolArray, n_sigma: fl
     neither noisy inputs nor a real spread of sources are cut down to their core. At most five rounds; columns
     of fewer than three values are left alone.
 
+    Errors of what is left are those of fewer values, which leaves out that the limits follow the median: with
+    Gaussian noise the mean of what 3 sigma leave scatters 1 % more than its error, 2.5 sigma 5 %, 2 sigma
+    11 %.
+
     Parameters
     ----------
     flux, error, good
@@ -219,13 +240,29 @@ def sigma_clip(flux: FloatArray, error: FloatArray, good: BoolArray, n_sigma: fl
     return kept
 
 
+def check_rng(rng: Any) -> None:
+    """Raise ValidationError for what is neither None, nor a seed, nor a generator."""
+    try:
+        np.random.default_rng(rng)
+    except (TypeError, ValueError) as err:
+        raise ValidationError(
+            f"rng={rng!r}", hint="pass a seed such as 1, a numpy.random.Generator, or None"
+        ) from err
+
+
 def bootstrap(
-    flux: FloatArray, error: FloatArray, good: BoolArray, combiner: Combiner, rng: Any, draws: int = 200
+    flux: FloatArray,
+    error: FloatArray,
+    good: BoolArray,
+    combiner: Combiner,
+    rng: Any,
+    draws: int = BOOTSTRAP_DRAWS,
 ) -> FloatArray:
     """Return errors from the scatter of stacks of spectra drawn with replacement.
 
     The standard deviation is multiplied by sqrt(n / (n - 1)), as the scatter of n values falls short of that
-    of their parent. Where fewer than three spectra contribute there is nothing to draw from: NaN.
+    of their parent. Where fewer than three spectra contribute there is nothing to draw from: NaN. A few
+    values may agree by chance: stacks take the propagated error where it is larger.
 
     Parameters
     ----------
@@ -248,7 +285,7 @@ def bootstrap(
     stacks = np.empty((draws, flux.shape[1]))
     for k in range(draws):
         rows = generator.integers(0, n, n)
-        stacks[k] = combiner(flux[rows], error[rows], good[rows]).flux
+        stacks[k] = combiner.flux(flux[rows], error[rows], good[rows])
     present = np.isfinite(stacks)
     count = np.maximum(present.sum(axis=0), 1)
     mean = np.where(present, stacks, 0.0).sum(axis=0) / count

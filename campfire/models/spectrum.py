@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
@@ -12,7 +11,16 @@ import numpy as np
 from campfire.convert.header import dump_header, plain_header
 from campfire.errors import ValidationError
 from campfire.schema import normalise_mask
-from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT, fnu_to_flam, to_flam, to_microjansky, to_micron
+from campfire.units import (
+    FLAM_UNIT,
+    FNU_UNIT,
+    WAVE_UNIT,
+    check_unit,
+    fnu_to_flam,
+    to_flam,
+    to_microjansky,
+    to_micron,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,7 +65,8 @@ class SpectrumData:
     fits_path
         File the spectrum was read from, if any.
     fnu_units, flam_units, wave_units
-        Units as text; a spelling of microjansky, erg s-1 cm-2 angstrom-1 and micron.
+        Units as text; a spelling of microjansky, erg s-1 cm-2 angstrom-1 and micron; ``"1"`` for relative
+        fluxes, as of a normalised stack.
     mask
         True for pixels not to be used, shape (n,). Pixels whose flux or error is not finite, or whose error
         is not positive, are always masked.
@@ -125,7 +134,7 @@ class SpectrumData:
             ("fnu_units", fnu_units, FNU_UNIT),
             ("flam_units", flam_units, FLAM_UNIT),
         ):
-            _check_unit(name, str(text), unit)
+            check_unit(name, str(text), unit)
         self.wavelength = _vector("wavelength", to_micron(filled(wavelength)))
         self.fnu = self._pixels("fnu", to_microjansky(filled(fnu), wavelength))
         self.fnu_err = self._pixels("fnu_err", to_microjansky(filled(fnu_err), wavelength))
@@ -382,22 +391,6 @@ class SpectrumData:
         from campfire.models.html import spectrum_card
 
         return spectrum_card(self)
-
-
-@lru_cache(maxsize=64)
-def _check_unit(name: str, text: str, unit: str) -> None:
-    if text == unit:
-        return
-    import astropy.units as u  # only for unusual spellings
-
-    try:
-        if u.Unit(text) == u.Unit(unit):
-            return
-    except ValueError:
-        pass  # unreadable is as wrong as another unit: both are reported below
-    raise ValidationError(
-        f"{name} is {text!r}", hint=f"numbers are taken to be in {unit!r}; pass a Quantity for other units"
-    )
 
 
 def _redshift(value: Any) -> float | None:

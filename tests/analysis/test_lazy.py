@@ -337,6 +337,7 @@ def test_bad_conditions(options: dict[str, Any], match: str) -> None:
         ({"redshift": {"s0": 1.0}}, "8 of 9"),
         ({"normalize": (2.0, 1.0)}, "normalize"),
         ({"sigma_clip": 0}, "sigma_clip"),
+        ({"rng": "x"}, "rng='x'"),
         ({"grid": "fine"}, "fine"),
         ({"grid": [2.0, 1.0, 3.0]}, "grid"),
     ],
@@ -344,6 +345,21 @@ def test_bad_conditions(options: dict[str, Any], match: str) -> None:
 def test_bad_stacks(options: dict[str, Any], match: str) -> None:
     with pytest.raises(ValidationError, match=match):
         stack_collection(MEMORY, **options)
+
+
+def test_a_grid_outside_all_rows_is_told() -> None:
+    """Numbers in angstrom, in memory and lazily; a grid just beyond where wavelengths are known."""
+    for ds in (MEMORY, MEMORY.chunk({"spectrum": 4})):
+        with pytest.warns(CampfireWarning, match="the grid covers 10000-20000 um, the spectra"):
+            stack_collection(ds, grid=np.linspace(1e4, 2e4, 20))
+    with pytest.warns(CampfireWarning, match="the grid covers 5-6 um, the spectra 0.6"):
+        stack_collection(MEMORY, grid=np.linspace(5, 6, 20))
+
+
+def test_stack_of_a_calibrated_collection_says_so() -> None:
+    stacked = stack_collection(calibrate_collection(WHOLE, PHOT["o0"]))
+    history = load_header(stacked.attrs["fits_header"])["HISTORY"]
+    assert history[-1].startswith("calibrated to photometry, chebyshev: 9 of 9")
 
 
 def test_stack_of_nothing() -> None:
@@ -420,16 +436,17 @@ def test_stack_lists_its_inputs_and_warns_of_rows_without_a_level(lazy: bool) ->
     with pytest.warns(CampfireWarning, match="1 of 5 spectra are left out.*: s3$"):
         single = stack_spectra(collection_spectra(ds), normalize=(1.0, 2.0))
     np.testing.assert_allclose(left.fnu.values, single.fnu, rtol=1e-9)
-    assert left.spectrum_id.item() == single.spectrum_id == "stack:PRISM:5spectra"
+    assert left.spectrum_id.item() == single.spectrum_id == "stack:PRISM:4spectra"
 
 
 def test_resolving_power_travels_with_gridded_collections_and_stacks() -> None:
-    """R(wavelength) of the grating is a coordinate; a rest-frame stack, whose R is mixed, has none."""
+    """R(wavelength) of the grating is a coordinate; in the rest frame that of the observed wavelength."""
     gridded = resample_collection(MEMORY, GRID)
     np.testing.assert_array_equal(gridded.resolving_power.values, resolving_power("PRISM", GRID))
     stacked = stack_collection(MEMORY, grid=GRID)
     np.testing.assert_array_equal(stacked.resolving_power.values, resolving_power("PRISM", GRID))
-    assert "resolving_power" not in stack_collection(MEMORY, grid=GRID, redshift=0.5).coords
+    rest = stack_collection(MEMORY, grid=GRID / 1.5, redshift=0.5)
+    np.testing.assert_allclose(rest.resolving_power.values, resolving_power("PRISM", GRID), rtol=1e-12)
 
 
 def test_to_spectra_and_back_through_stack_dataset() -> None:

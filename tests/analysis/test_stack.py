@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from campfire.formats.bandpasses import load_bandpass
 from campfire.kernels.bandpass import band_fluxes
 from campfire.models import Photometry, Spectrum, SpectrumCollection, SpectrumData
 from campfire.typing import FloatArray
+from campfire.units import fnu_to_flam
 
 NAMES = ["f115w", "f150w", "f200w", "f277w", "f356w", "f444w"]
 BANDS = [load_bandpass(name) for name in NAMES]
@@ -157,12 +159,52 @@ def test_normalize_divides_by_the_mean_and_keeps_its_error() -> None:
     assert np.std(np.array(pulls)[:, window]) == pytest.approx(1, abs=0.15)  # correlated with the mean
 
 
+def test_normalised_stacks_are_relative_wherever_they_go(tmp_path: Path) -> None:
+    """Units "1" on the spectrum, its Dataset, table, file and specutils; flam is that of a level of 1 uJy."""
+    stacked = stack_spectra(make(np.random.default_rng(20), 2), normalize=(2.0, 2.3))
+    assert (stacked.fnu_units, stacked.flam_units) == ("1", "1")
+    np.testing.assert_array_equal(stacked.flam, fnu_to_flam(stacked.fnu, stacked.wavelength))
+    ds = stacked.to_xarray()
+    names = ("fnu", "fnu_err", "flam", "flam_err", "fnu_cov")
+    assert {ds[name].attrs["units"] for name in names} == {"1"}
+    assert resample_spectrum(stacked, WAVE[2:-2:2]).fnu_units == "1"
+    assert stack_spectra([stacked, stacked]).fnu_units == "1"
+    stacked.write(tmp_path / "a_spec.fits")
+    read = SpectrumData.from_fits(tmp_path / "a_spec.fits")
+    read.fits_path = None
+    table = stacked.to_table()
+    assert table["fnu"].unit is None
+    for back in (SpectrumData.from_xarray(ds), read, SpectrumData.from_table(table)):
+        assert back == stacked
+    pytest.importorskip("specutils")
+    assert stacked.to_specutils().flux.unit == ""
+    assert SpectrumData.from_specutils(stacked.to_specutils()) == stacked
+
+
+def test_a_grid_outside_all_spectra_is_told() -> None:
+    """As one in angstrom: nothing is left, with a warning that says what is covered; here and by itself."""
+    spectra, grid = make(np.random.default_rng(21), 2, shift=0.0), np.linspace(1e4, 2e4, 50)
+    message = r"the grid covers 10000-20000 um, the spectra 0.6-5.3 um.*in microns"
+    with pytest.warns(CampfireWarning, match=message) as caught:
+        assert stack_spectra(spectra, wavelength_grid=grid).mask.all()
+    assert caught[0].filename == __file__
+    with pytest.warns(CampfireWarning, match=message) as caught:
+        assert resample_spectrum(spectra[0], grid).mask.all()
+    assert caught[0].filename == __file__
+    with pytest.warns(CampfireWarning, match="the spectra 0.3-2.65 um"):
+        stack_spectra(spectra, wavelength_grid=np.linspace(3, 5, 50), redshift=1.0)
+    for entry in spectra:
+        entry.mask[:] = True
+    assert stack_spectra(spectra, wavelength_grid=grid).mask.all()  # that is not the fault of the grid
+
+
 def test_spectra_without_a_level_are_left_out_with_a_warning() -> None:
     good, dark = make(np.random.default_rng(6), 2)
     dark = SpectrumData(WAVE, -np.ones(240), dark.fnu_err, {}, "PRISM", "dark")
     with pytest.warns(CampfireWarning, match="1 of 2 spectra are left out.*dark"):
         stacked = stack_spectra([good, dark], normalize=(2.0, 2.3))
     assert stacked.header["NSTACK"] == 1
+    assert stacked.spectrum_id == "stack:PRISM:1spectra"
     with pytest.raises(ValidationError, match="no spectrum has a positive mean"):
         stack_spectra([dark], normalize=(2.0, 2.3))
 
@@ -185,6 +227,30 @@ def test_names_and_provenance() -> None:
     ]
 
 
+def test_the_header_says_how_a_stack_was_made() -> None:
+    """Matching, frame, normalisation, clipping, bootstrap with its seed, the redshift of every input."""
+    spectra = make(np.random.default_rng(18), 3)
+    options: dict[str, Any] = {"redshift": [1.0, 1.0, 2.5], "normalize": (0.4, 0.6), "sigma_clip": 3}
+    options |= {"match_resolution": True, "rng": 1}
+    header = stack_spectra(spectra, **options).header
+    cards = {"STACKRES": "lowest", "STACKFRM": "rest", "STACKZLO": 1.0, "STACKZHI": 2.5, "STACKCLP": 3.0}
+    cards |= {"STACKNRM": "0.4-0.6 um", "STACKBST": 200, "STACKSED": 1}
+    assert header.items() >= cards.items()
+    assert header["HISTORY"] == [
+        "stack of 3 spectra, weighted_mean, resampled once, conserving flux",
+        "smoothed to the lowest resolving power among them, wavelength by wavelength",
+        "relative to the mean fnu of each at 0.4-0.6 um",
+        "rejected beyond 3 sigma",
+        "errors: no less than the scatter of 200 bootstrap stacks, seed 1",
+        "input: s0, redshift 1",
+        "input: s1, redshift 1",
+        "input: s2, redshift 2.5",
+    ]
+    free = stack_spectra(spectra, rng=np.random.default_rng(1)).header
+    assert "STACKSED" not in free
+    assert not {"STACKRES", "STACKZLO", "STACKNRM", "STACKCLP"} & set(free)
+
+
 def test_stack_of_calibrated_spectra_says_by_which_curves() -> None:
     """Library, version and filter id of every curve are in the history, once."""
     stacked = calibrate_and_stack(make(np.random.default_rng(17), 2), photometry(None, 0.05)).spectrum
@@ -192,6 +258,8 @@ def test_stack_of_calibrated_spectra_says_by_which_curves() -> None:
     assert len(lines) == 1
     assert "JWST/NIRCam.F444W [astro-sedpy" in lines[0]
     assert stacked.header["CALMETH"] == "chebyshev"
+    assert stacked.header["NCALIB"] == stacked.header["NSTACK"] == 2
+    assert "NCALIB" not in stack_spectra(make(np.random.default_rng(17), 2)).header
 
 
 def test_default_grid_is_that_of_the_input_with_most_pixels() -> None:
@@ -318,6 +386,21 @@ def test_bootstrap_is_reproducible_and_sees_the_spread_of_sources() -> None:
     assert plain.fnu_err[10] == pytest.approx(0.01 / np.sqrt(12))
 
 
+@pytest.mark.parametrize("method", ["weighted_mean", "mean", "median"])
+@pytest.mark.parametrize("n", [3, 4, 5, 10])
+def test_bootstrap_errors_of_few_inputs_have_unit_pulls(method: Any, n: int) -> None:
+    """At most 5 % more than their error, never less than the propagated one."""
+    rng = np.random.default_rng(22)
+    grid = np.linspace(1.0, 2.0, 3000)
+    error = np.full(3000, 0.2)
+    spectra = [
+        SpectrumData(grid, rng.normal(0, 1, 3000) * error, error, {}, "PRISM", f"s{k}") for k in range(n)
+    ]
+    found, plain = stack_spectra(spectra, method, rng=1), stack_spectra(spectra, method)
+    assert (found.fnu_err >= plain.fnu_err).all()
+    assert 0.7 < np.std(found.fnu / found.fnu_err) < 1.05
+
+
 @pytest.mark.parametrize(
     ("spectra", "options", "match"),
     [
@@ -332,6 +415,8 @@ def test_bootstrap_is_reproducible_and_sees_the_spread_of_sources() -> None:
         (None, {"normalize": (3.0, 2.0)}, "normalize"),
         (None, {"normalize": 3.0}, "normalize"),
         (None, {"sigma_clip": -1}, "sigma_clip"),
+        (None, {"rng": "x"}, "rng='x'.*pass a seed"),
+        (None, {"rng": -1}, "rng=-1"),
         (None, {"wavelength_grid": [2.0, 1.0, 3.0]}, "wavelength_grid does not increase"),
         (None, {"wavelength_grid": [1.0]}, "wavelength_grid has shape"),
     ],

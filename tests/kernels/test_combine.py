@@ -155,3 +155,14 @@ def test_bootstrap_errors_include_the_spread_of_the_sources() -> None:
 def test_unknown_method_is_refused() -> None:
     with pytest.raises(ValidationError, match="use one of weighted_mean, mean, median"):
         find_combiner("mode")
+
+
+@pytest.mark.parametrize(("n_sigma", "excess"), [(3.0, 1.013), (2.5, 1.046), (2.0, 1.114)])
+def test_clipped_means_scatter_as_much_more_as_documented(n_sigma: float, excess: float) -> None:
+    """Limits that follow the median: a linear response to it, times its error, is added to the mean's."""
+    rng = np.random.default_rng(6)
+    flux = rng.normal(size=(40, 6000))
+    good = np.ones(flux.shape, dtype=bool)
+    kept = sigma_clip(flux, np.ones(flux.shape), good, n_sigma)
+    found = find_combiner("mean")(flux, np.ones(flux.shape), kept)
+    assert np.std(found.flux / found.error) == pytest.approx(excess, abs=0.03)
