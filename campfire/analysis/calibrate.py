@@ -171,9 +171,11 @@ def calibrate_to_photometry(
         Of the polynomial; by default the smaller of 3 and the number of bands less one, which is also the
         most the bands can fix.
     min_snr
-        Bands chosen by default must be able to measure the curve at this S/N: the absolute synthetic flux
-        over its own and the photometric error together. The photometric flux does not enter, so that upper
-        limits and negative fluxes count, and no selection is made on their noise.
+        Bands chosen by default are left out if they certainly (by 2 sigma) measure the curve at a lower S/N
+        than this: the absolute synthetic flux, over its own and the photometric error together, both at the
+        level of the photometry. The level is one ratio, the median of all bands, so that the flux scale of
+        the spectrum does not matter. Upper limits and negative fluxes count, and no selection is made on the
+        noise of a band.
     error_floor
         Fraction of the photometric flux added to its error in quadrature.
 
@@ -318,7 +320,7 @@ def _degree(method: str, degree: int | None, n_bands: int) -> int:
 
 def _select(
     data: SpectrumData, photometry: Photometry, bands: Sequence[str | BandpassLike] | None, min_snr: float
-) -> tuple[dict[str, Bandpass], BandFluxes, list[bool]]:
+) -> tuple[dict[str, Bandpass], BandFluxes, BoolArray]:
     """Return the curves looked at, what the spectrum measures in them, and which are to be used."""
     if bands is None:
         curves = _curves(data, photometry)
@@ -327,7 +329,7 @@ def _select(
             raise ValidationError(f"bands={bands!r}", hint="pass a list of band names, or None for all")
         curves = {curve.name: curve for curve in map(resolve_band, bands)}
     if not curves:
-        return {}, BandFluxes(np.empty(0), np.empty(0), np.empty(0)), []
+        return {}, BandFluxes(np.empty(0), np.empty(0), np.empty(0)), np.empty(0, dtype=bool)
     measured = band_fluxes(
         data.wavelength,
         data.fnu,
@@ -336,24 +338,41 @@ def _select(
         mask=data.mask,
         covariance=good_covariance(data),
     )
-    chosen = []
+    rows = [photometry[label] for label in curves]
+    flux, error = np.array([row.flux for row in rows]), np.array([row.flux_err for row in rows])
+    usable = np.isfinite(flux) & np.isfinite(error) & (error >= 0)
+    covered = np.isfinite(measured.flux)
+    chosen = usable & covered
+    if bands is None:
+        chosen[chosen] = _telling(
+            measured.flux[chosen], measured.error[chosen], flux[chosen], error[chosen], min_snr
+        )
+        return curves, measured, chosen
     for k, label in enumerate(curves):
-        flux, error, _ = photometry[label]
-        usable = bool(np.isfinite(flux) and np.isfinite(error) and error >= 0)
-        covered = bool(np.isfinite(measured.flux[k]))
-        if bands is None:
-            noise = np.hypot(measured.error[k], max(error, _ROUNDED_ERROR))
-            chosen.append(usable and covered and bool(abs(measured.flux[k]) >= min_snr * noise))
-            continue
-        chosen.append(usable and covered)
-        if not chosen[-1]:
+        if not chosen[k]:
             reason = (
                 "it has no finite flux and error"
-                if not usable
+                if not usable[k]
                 else f"{measured.coverage[k]:.0%} of it is on good pixels, {MIN_COVERAGE:.0%} needed"
             )
             warnings.warn(f"band {label!r} is left out: {reason}", CampfireWarning, stacklevel=3)
     return curves, measured, chosen
+
+
+def _telling(
+    synthetic: FloatArray, own: FloatArray, flux: FloatArray, error: FloatArray, min_snr: float
+) -> BoolArray:
+    """Return which bands can measure the curve: all but those that are certain to have less than an S/N.
+
+    The spectrum is brought to the level of the photometry by the median ratio of the bands, so that its
+    calibration does not matter. Upper limits (2 sigma) of ratio and band stand for the values: chosen by the
+    values, bands with noise upwards would be preferred, and the curve be low.
+    """
+    error = np.maximum(error, _ROUNDED_ERROR)
+    at_least = np.maximum(np.abs(synthetic), np.finfo(np.float64).tiny)
+    scale = np.median((np.abs(flux) + 2 * error) / at_least) if flux.size else 1.0
+    signal = scale * (np.abs(synthetic) + 2 * own)
+    return np.asarray(signal >= min_snr * np.hypot(scale * own, error))
 
 
 def _curves(data: SpectrumData, photometry: Photometry) -> dict[str, Bandpass]:

@@ -143,7 +143,9 @@ def fit_curve(
     scaled = weights * curve
     spread = scaled * variance if covariance is None else (covariance @ scaled.T).T
     slope = source[:, None] * basis
-    cross = (curve[:, None] * (gain @ spread).T) * good[:, None]
+    # m is the curve that multiplies the spectrum, cut to its range; else its covariance could be negative
+    multiplier = np.clip(curve, *MULTIPLIER_RANGE)
+    cross = (multiplier[:, None] * (gain @ spread).T) * good[:, None]
     k = degree + 1
     mixing = np.block([[gain @ own @ gain.T, -np.eye(k)], [-np.eye(k), np.zeros((k, k))]])
     synthetic_noise = np.einsum("bi,i,bi->b", weights, variance, weights)
@@ -151,7 +153,7 @@ def fit_curve(
         synthetic_noise = np.einsum("bi,ib->b", weights, covariance @ weights.T)
     low, high = MULTIPLIER_RANGE
     return CurveFit(
-        multiplier=np.clip(curve, low, high),
+        multiplier=multiplier,
         multiplier_err=np.sqrt(np.einsum("ik,kl,il->i", basis, covered, basis)),
         clipped=(curve < low) | (curve > high),
         coefficients=coefficients,

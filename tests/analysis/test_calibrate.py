@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry
+from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry, fit_photometry
 from campfire.analysis.photometry import band_photometry
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import load_bandpass
-from campfire.kernels.bandpass import Bandpass, band_fluxes
+from campfire.kernels.bandpass import Bandpass, band_fluxes, band_weights
 from campfire.models import Photometry, Spectrum, SpectrumData
 
 NAMES = ["f115w", "f150w", "f200w", "f277w", "f356w", "f444w"]
@@ -221,3 +224,74 @@ def test_bad_input_is_a_validation_error(options: dict[str, Any], match: str) ->
 
 def test_plot_has_two_panels() -> None:
     assert len(calibrate_to_photometry(spectrum(), photometry()).plot()) == 2
+
+
+@given(loss=st.floats(1e-3, 1e3), snr=st.floats(1.0, 50.0), precision=st.floats(0.02, 2.0))
+def test_bands_and_curve_follow_the_flux_scale(loss: float, snr: float, precision: float) -> None:
+    """Statement: k times the spectrum gives the same bands, and the curve over k."""
+    flux = np.ones(300)
+    errors = precision * np.array([1.0, 2.0, 3.0, 4.0, 1.0, 40.0])
+    phot = Photometry(NAMES, np.ones(6), errors, photometry().wavelength)
+
+    def fitted(scale: float) -> Any:
+        data = SpectrumData(WAVE, flux * scale, flux * scale / snr, {}, "PRISM", "demo")
+        return fit_photometry(data, phot, "flat", None, None, 0.5, 0.0)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CampfireWarning)  # a curve out of range says so, tested elsewhere
+        one, other = fitted(1.0), fitted(1.0 / loss)
+    assert list(other.used) == list(one.used)
+    np.testing.assert_allclose(other.fit.coefficients, one.fit.coefficients * loss, rtol=1e-6)
+
+
+def test_default_choice_of_bands_does_not_bias_the_curve() -> None:
+    """Monte Carlo with S/N 1 and 2 a band: the pull of the curve has median 0 and unit width.
+
+    Chosen by what was measured in the band, those with noise upwards would stay, and it would be -0.6.
+    """
+    bands = [load_bandpass(name) for name in NAMES]
+    wave = np.linspace(0.6, 5.3, 120)
+    weights = band_weights(wave, bands)
+    weights /= weights.sum(axis=1, keepdims=True)
+    of_pixel = 1 / np.sqrt(np.square(weights).sum(axis=1)).mean()
+    pivots = [band.pivot for band in bands]
+    rng = np.random.default_rng(5)
+    for snr in (1.0, 2.0):
+        sigma = np.full(120, of_pixel / snr)
+        pulls = []
+        for _ in range(300):
+            data = SpectrumData(wave, 1 + rng.normal(0, sigma), sigma, {}, "PRISM", "demo")
+            phot = Photometry(NAMES, 1.5 + rng.normal(0, 0.15, 6), np.full(6, 0.15), pivots)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CampfireWarning)
+                fit = fit_photometry(data, phot, "flat", None, None, 0.5, 0.0).fit
+            pulls.append((fit.coefficients[0] - 1.5) / fit.multiplier_err[0])
+        assert abs(np.median(pulls)) < 0.2
+        assert np.std(pulls) == pytest.approx(0.95, abs=0.1)
+
+
+def test_a_band_too_shallow_to_measure_the_curve_is_left_out() -> None:
+    """It would only raise the degree of the curve, at any slit loss."""
+    phot = photometry(precision=0.1)
+    errors = np.where(np.arange(6) == 3, 20.0, phot.flux_err)
+    shallow = Photometry(NAMES, phot.flux, errors, phot.wavelength)
+    for loss in (0.3, 1.0, 30.0):
+        result = calibrate_to_photometry(spectrum(loss=loss, sigma=0.02 / loss), shallow)
+        assert result.bands_used == [name for name in NAMES if name != "f277w"]
+
+
+@pytest.mark.parametrize("level", [-1.0, 0.02, 100.0])
+@pytest.mark.parametrize("precision", [0.1, 2.0])
+@pytest.mark.parametrize("degree", [0, 1, 3])
+def test_covariance_of_a_cut_curve_is_positive(level: float, precision: float, degree: int) -> None:
+    sigma = np.full(300, 0.1)
+    data = SpectrumData(WAVE, np.ones(300), sigma, {}, "PRISM", "demo")
+    phot = Photometry(NAMES, np.full(6, level), np.full(6, precision * abs(level)), photometry().wavelength)
+    with pytest.warns(CampfireWarning, match="was cut to the range"):
+        result = calibrate_to_photometry(data, phot, bands=NAMES, degree=degree)
+    covariance = result.spectrum.covariance
+    assert covariance is not None
+    lowest = np.linalg.eigvalsh(covariance.toarray())
+    assert lowest[0] >= -1e-12 * lowest[-1]
+    np.testing.assert_allclose(result.spectrum.fnu_err, np.sqrt(covariance.diagonal()), rtol=1e-9)
+    assert np.all(band_photometry(result.spectrum, NAMES)["flux_err"].values > 0)
