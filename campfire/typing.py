@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    pass
 
 __all__ = [
     "BandpassLike",
@@ -46,7 +46,7 @@ class SpectrumFields(TypedDict):
     """The fields of a ``SpectrumData`` as plain arrays and text: ``SpectrumData(**fields)`` is the bridge.
 
     Arrays are 1-D of one length, native byte order. ``flam`` is absent or None where it is to be computed
-    from ``fnu``. ``mask`` True means: do not use.
+    from ``fnu``. ``mask`` True means: do not use. ``covariance`` is a sparse array, or a ``Covariance``.
     """
 
     wavelength: FloatArray
@@ -63,7 +63,7 @@ class SpectrumFields(TypedDict):
     wave_units: NotRequired[str]
     mask: NotRequired[BoolArray | None]
     redshift: NotRequired[float | None]
-    covariance: NotRequired[csr_array | None]
+    covariance: NotRequired[Any]
     resolving_power: NotRequired[FloatArray | None]
 
 

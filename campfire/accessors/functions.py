@@ -143,7 +143,7 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
         stretch = np.nan
     if not (np.isfinite(stretch) and stretch > 0):
         raise ValidationError(f"z={z!r}", hint="pass one number above -1")
-    powers = {"fnu": -1, "fnu_err": -1, "flam": 1, "flam_err": 1, "fnu_cov": -2}
+    powers = {"fnu": -1, "fnu_err": -1, "flam": 1, "flam_err": 1, "fnu_cov": -2, "fnu_modes": -1}
     scaled = {name: ds[name] * stretch**power for name, power in powers.items() if name in ds.variables}
     wavelength = ds["wavelength"] / stretch
     result = ds.assign({name: values.assign_attrs(ds[name].attrs) for name, values in scaled.items()})
@@ -222,8 +222,8 @@ def calibrate(
     -------
     xarray.Dataset
         Calibrated, with the curve and its 1-sigma error as ``multiplier`` and ``multiplier_err``, the total
-        chi2 and the number of bands as ``calibration_chi2`` and ``n_bands``, and the covariance the curve
-        brings as ``fnu_cov``.
+        chi2 and the number of bands as ``calibration_chi2`` and ``n_bands``, and the covariance as
+        ``fnu_cov`` and, what the curve brings, ``fnu_modes``.
 
     Raises
     ------

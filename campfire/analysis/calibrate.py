@@ -8,35 +8,31 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from campfire.analysis.inputs import as_spectrum, dense_covariance, good_covariance, with_history
+from campfire.analysis.inputs import as_spectrum, good_covariance, with_history
 from campfire.bands import find_band
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band
 from campfire.kernels.bandpass import MIN_COVERAGE, BandFluxes, Bandpass, band_fluxes
 from campfire.kernels.continuum import MAX_DEGREE, MULTIPLIER_RANGE, CurveFit, fit_curve
+from campfire.kernels.covariance import Covariance
 from campfire.models import Photometry, SpectrumData
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
-    from scipy.sparse import csr_array
 
     from campfire.analysis.inputs import SpectrumLike
     from campfire.typing import BandpassLike, BoolArray, FloatArray
 
 __all__ = [
     "CALIBRATED",
-    "MAX_DENSE_PIXELS",
     "CalibrationMethod",
     "CalibrationResult",
     "calibrate_to_photometry",
 ]
 
 CalibrationMethod: TypeAlias = Literal["chebyshev", "flat"]
-
-MAX_DENSE_PIXELS = 2048
-"""A calibration correlates all pixels: above this many (50 MB) the covariance is not attached."""
 
 CALIBRATED = "calibrated to photometry"
 """How the line begins that a calibration leaves in the HISTORY of a header."""
@@ -52,7 +48,8 @@ class CalibrationResult:
     ----------
     spectrum, original
         The spectrum after and before. Its error holds the error of the curve as well as its own, and its
-        ``covariance`` how they are correlated (up to 2048 pixels).
+        ``covariance`` how they are correlated, with what other spectra share that are calibrated on the same
+        photometry (:class:`campfire.kernels.covariance.Covariance`).
     multiplier, multiplier_err
         The correction curve and its 1-sigma error, shape (n,).
     method
@@ -171,11 +168,10 @@ def calibrate_to_photometry(
         Of the polynomial; by default the smaller of 3 and the number of bands less one, which is also the
         most the bands can fix.
     min_snr
-        Bands chosen by default are left out if they certainly (by 2 sigma) measure the curve at a lower S/N
-        than this: the absolute synthetic flux, over its own and the photometric error together, both at the
-        level of the photometry. The level is one ratio, the median of all bands, so that the flux scale of
-        the spectrum does not matter. Upper limits and negative fluxes count, and no selection is made on the
-        noise of a band.
+        Bands chosen by default must be able to measure the curve at this S/N: the flux that the spectrum, or
+        spectrum and photometry together, see in the band, over both errors, with the spectrum brought to
+        the level of the photometry by one ratio, the median of all bands, so that its flux scale does not
+        matter. Upper limits and negative fluxes count, and the choice does not prefer noise of one sign.
     error_floor
         Fraction of the photometric flux added to its error in quadrature.
 
@@ -208,8 +204,9 @@ def calibrate_to_photometry(
     )
     names = list(used)
     provenance = [curve.provenance for curve in used.values()]
+    labels = measurement_labels(names, observed, observed_err)
     return CalibrationResult(
-        spectrum=_apply(data, fit, method, names, provenance, photometry.catalog),
+        spectrum=_apply(data, fit, labels, method, names, provenance, photometry.catalog),
         original=data,
         multiplier=fit.multiplier,
         method=method,
@@ -266,7 +263,7 @@ def fit_photometry(
             hint="coverage of the bands by good pixels: "
             + (", ".join(f"{name} {value:.0%}" for name, value in coverage.items()) or "none overlaps"),
         )
-    observed, observed_err = _measurements(photometry, used, error_floor)
+    observed, observed_err = measurements(photometry, used, error_floor)
     fit = fit_curve(
         data.wavelength,
         data.fnu,
@@ -362,17 +359,21 @@ def _select(
 def _telling(
     synthetic: FloatArray, own: FloatArray, flux: FloatArray, error: FloatArray, min_snr: float
 ) -> BoolArray:
-    """Return which bands can measure the curve: all but those that are certain to have less than an S/N.
+    """Return which bands can measure the curve, at some S/N.
 
-    The spectrum is brought to the level of the photometry by the median ratio of the bands, so that its
-    calibration does not matter. Upper limits (2 sigma) of ratio and band stand for the values: chosen by the
-    values, bands with noise upwards would be preferred, and the curve be low.
+    The spectrum is brought to the level of the photometry by the median ratio of the bands, so that its own
+    calibration does not matter. A band counts by what the spectrum sees in it, and also by the mean of both
+    measurements, weighted by their variances: the noise of that mean has nothing to do with their difference,
+    from which the curve follows. Chosen by what the spectrum sees alone, noisy bands would be those in which
+    noise goes upwards, and the curve be low.
     """
     error = np.maximum(error, _ROUNDED_ERROR)
-    at_least = np.maximum(np.abs(synthetic), np.finfo(np.float64).tiny)
-    scale = np.median((np.abs(flux) + 2 * error) / at_least) if flux.size else 1.0
-    signal = scale * (np.abs(synthetic) + 2 * own)
-    return np.asarray(signal >= min_snr * np.hypot(scale * own, error))
+    level = np.maximum(np.abs(synthetic), np.finfo(np.float64).tiny)
+    scale = np.median(np.maximum(np.abs(flux), error) / level) if flux.size else 1.0
+    seen, square = scale * synthetic, np.square(scale * own)
+    mean = (seen * np.square(error) + flux * square) / (np.square(error) + square)
+    signal = np.maximum(np.abs(seen), np.abs(mean))
+    return np.asarray(signal >= min_snr * np.sqrt(square + np.square(error)))
 
 
 def _curves(data: SpectrumData, photometry: Photometry) -> dict[str, Bandpass]:
@@ -391,9 +392,10 @@ def _curves(data: SpectrumData, photometry: Photometry) -> dict[str, Bandpass]:
     return curves
 
 
-def _measurements(
+def measurements(
     photometry: Photometry, labels: Iterable[str], error_floor: float
 ) -> tuple[FloatArray, FloatArray]:
+    """Return fluxes and errors of some bands as they go into a fit."""
     rows = [photometry[label] for label in labels]
     flux = np.array([row.flux for row in rows])
     error = np.maximum([row.flux_err for row in rows], _ROUNDED_ERROR)
@@ -401,14 +403,19 @@ def _measurements(
 
 
 def _apply(
-    data: SpectrumData, fit: CurveFit, method: str, names: list[str], provenance: list[str], catalog: str
+    data: SpectrumData,
+    fit: CurveFit,
+    labels: list[str],
+    method: str,
+    names: list[str],
+    provenance: list[str],
+    catalog: str,
 ) -> SpectrumData:
     """Return the calibrated spectrum with its errors, covariance and header."""
-    covariance = calibrated_covariance(data, fit)
-    error = fit.error(data.fnu_err) if covariance is None else np.sqrt(np.maximum(covariance.diagonal(), 0.0))
+    covariance = fit.calibrated(own_covariance(data), labels)
     fields = data.to_fields()
     fields["fnu"] = data.fnu * fit.multiplier
-    fields["fnu_err"] = np.where(data.mask, np.nan, error)
+    fields["fnu_err"] = np.where(data.mask, np.nan, np.sqrt(np.maximum(covariance.diagonal(), 0.0)))
     fields["covariance"] = covariance
     if fields.get("flam") is not None:
         fields["flam"] = data.flam * fit.multiplier
@@ -425,15 +432,14 @@ def _apply(
     return SpectrumData(**fields)
 
 
-def calibrated_covariance(data: SpectrumData, fit: CurveFit) -> csr_array | None:
-    """Return the full covariance of the calibrated spectrum; None above ``MAX_DENSE_PIXELS``."""
-    if len(data) > MAX_DENSE_PIXELS:
-        return None
-    curve = np.where(data.mask, 0.0, fit.multiplier)
-    former = good_covariance(data)
-    if former is None:
-        own = np.diag(np.square(curve * np.where(data.mask, 0.0, data.fnu_err)))
-    else:
-        own = curve[:, None] * former.toarray() * curve
-    total = own + fit.modes @ fit.mixing @ fit.modes.T + fit.common @ fit.common.T
-    return dense_covariance(total)
+def own_covariance(data: SpectrumData) -> Covariance:
+    """Return the covariance of a spectrum, of its errors where it has none; 0 for masked pixels."""
+    known = good_covariance(data)
+    error = np.where(data.mask, 0.0, data.fnu_err.astype(np.float64))
+    return Covariance.of(np.square(error)) if known is None else known
+
+
+def measurement_labels(names: Iterable[str], flux: FloatArray, error: FloatArray) -> list[str]:
+    """Return texts that identify measurements: what two spectra got from the same one is the same."""
+    rows = zip(names, flux.tolist(), error.tolist(), strict=True)
+    return [f"{name} {value!r} +- {sigma!r} uJy" for name, value, sigma in rows]

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from campfire.collection.correlation import flat_covariance, row_covariance
-from campfire.convert.covariance import from_banded
+from campfire.collection.correlation import correlations, row_matrices
 from campfire.errors import CampfireWarning, ValidationError
+from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import check_grid, rising
-from campfire.kernels.overlap import import_sparse
 from campfire.models import Spectrum, SpectrumCollection, SpectrumData
 from campfire.schema import SPECTRUM, state_of
 from campfire.units import to_micron
@@ -20,7 +19,6 @@ from campfire.units import to_micron
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike
-    from scipy.sparse import csr_array
 
     from campfire.typing import FloatArray
 
@@ -37,9 +35,7 @@ __all__ = [
     "as_spectra",
     "as_spectrum",
     "as_window",
-    "dense_covariance",
     "good_covariance",
-    "symmetric",
     "warn_apart",
     "warn_left_out",
     "with_history",
@@ -77,7 +73,7 @@ def _turned(spectrum: SpectrumData) -> SpectrumData:
         if isinstance(value, np.ndarray):
             fields[name] = value[::-1]
     if spectrum.covariance is not None:
-        fields["covariance"] = spectrum.covariance[::-1, ::-1]
+        fields["covariance"] = Covariance.of(spectrum.covariance).at(slice(None, None, -1))
     return SpectrumData(**fields)
 
 
@@ -118,7 +114,7 @@ def _rows(ds: xr.Dataset) -> Iterator[SpectrumData]:
         return
     ds = ds.compute()
     shared = ds["wavelength"].ndim == 1
-    correlated = flat_covariance(ds)
+    correlated = correlations(ds)
     for k in range(ds.sizes["spectrum"]):
         row = ds.isel(spectrum=k)
         wave = np.asarray(ds["wavelength"].values if shared else row["wavelength"].values)
@@ -134,8 +130,11 @@ def _rows(ds: xr.Dataset) -> Iterator[SpectrumData]:
             mask=row["dq"].values[keep] != 0 if "dq" in row else None,
             redshift=None if redshift is None else float(redshift),
         )
-        if correlated is not None:
-            data.covariance = from_banded(row_covariance(correlated[k : k + 1], ~data.mask[None])[0])
+        if correlated:
+            good = np.zeros((1, len(wave)), dtype=bool)
+            good[0, keep] = ~data.mask
+            matrix = row_matrices(*(values[k : k + 1] for values in correlated), good=good)[0]
+            data.covariance = matrix.at(keep).plain
         yield as_spectrum(data)
 
 
@@ -162,33 +161,9 @@ def as_grid(grid: ArrayLike, name: str) -> FloatArray:
     return check_grid(centres[rising(centres)], name)
 
 
-def good_covariance(spectrum: SpectrumData) -> csr_array | None:
+def good_covariance(spectrum: SpectrumData) -> Covariance | None:
     """Return the covariance of a spectrum without what belongs to masked pixels; None where there is none."""
-    if spectrum.covariance is None:
-        return None
-    matrix = spectrum.covariance.tocoo()
-    row, column = matrix.coords
-    keep = ~spectrum.mask[row] & ~spectrum.mask[column]
-    result: csr_array = type(matrix)(
-        (matrix.data[keep], (row[keep], column[keep])), shape=matrix.shape
-    ).tocsr()
-    return result
-
-
-def dense_covariance(total: FloatArray) -> csr_array:
-    """Return a covariance of all pixels with all as a sparse matrix, made exactly symmetric."""
-    n = len(total)
-    columns = np.broadcast_to(np.arange(n, dtype=np.int32), (n, n)).ravel()
-    starts = np.arange(n + 1, dtype=np.int32) * np.int32(n)
-    values = ((total + total.T) / 2).ravel()
-    matrix: csr_array = import_sparse().csr_array((values, columns, starts), shape=(n, n))
-    return matrix
-
-
-def symmetric(matrix: csr_array) -> csr_array:
-    """Return a covariance with rounding differences between its two halves taken out."""
-    result: csr_array = ((matrix + matrix.T) * 0.5).tocsr()
-    return result
+    return None if spectrum.covariance is None else Covariance.of(spectrum.covariance).good(~spectrum.mask)
 
 
 def with_history(header: Mapping[str, Any], line: str, **cards: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from campfire.analysis.inputs import as_spectra
 from campfire.analysis.photometry import resolve_bands
 from campfire.collection.blocks import check_collection, over_rows, steady
-from campfire.collection.correlation import flat_covariance, row_covariance, weighted_variance
+from campfire.collection.correlation import correlations, row_covariance, weighted_variance
 from campfire.collection.gridding import common_grid, resample_dataset
 from campfire.convert import append_history
 from campfire.errors import ValidationError
@@ -73,21 +73,24 @@ def _photometry_rows(
     fnu: NDArray[Any],
     fnu_err: NDArray[Any],
     dq: NDArray[Any],
-    correlated: NDArray[Any] | None = None,
-    *,
+    *correlated: NDArray[Any],
     bands: Sequence[Bandpass],
     min_coverage: float,
 ) -> dict[str, NDArray[Any]]:
     wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
     result = band_fluxes(wavelength, fnu, fnu_err, bands, mask=dq != 0, min_coverage=min_coverage)
     error = result.error
-    if correlated is not None:
+    if correlated:
         good = good_pixels(fnu, fnu_err, dq != 0)
-        covariance = row_covariance(correlated, good)
-        variance = np.stack(
-            [weighted_variance(covariance, good * weights) for weights in band_weights(wavelength, bands)],
-            axis=1,
-        )
+        covariance, modes = row_covariance(*correlated, good=good)
+        squares = []
+        for of_band in band_weights(wavelength, bands):
+            weights = np.where(good, of_band, 0.0)
+            squares.append(weighted_variance(covariance, weights))
+            if len(correlated) > 1:
+                through = np.einsum("rp,rpm->rm", weights, modes)
+                squares[-1] = squares[-1] + (np.square(through) * correlated[1]).sum(axis=1)
+        variance = np.stack(squares, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             error = np.where(np.isnan(error), np.nan, np.sqrt(np.maximum(variance, 0.0)) / result.coverage)
     return {"flux": result.flux, "flux_err": error, "coverage": result.coverage}
@@ -104,7 +107,7 @@ def collection_photometry(
     Parameters
     ----------
     ds
-        A collection; one on a grid with the covariance of its pixels (``fnu_cov``), which is used.
+        A collection, with the covariance of its pixels (``fnu_cov``, ``fnu_modes``) where it has one.
     bands
         Names of bands, or objects with ``name``, ``wavelength`` (um) and ``throughput``.
     min_coverage
@@ -125,8 +128,7 @@ def collection_photometry(
     curves = resolve_bands(bands)
     function = partial(_photometry_rows, bands=curves, min_coverage=min_coverage)
     kinds = {name: np.dtype(np.float64) for name in ("flux", "flux_err", "coverage")}
-    correlated = flat_covariance(ds)
-    values = over_rows(ds, function, kinds, len(curves), *([] if correlated is None else [correlated]))
+    values = over_rows(ds, function, kinds, len(curves), *correlations(ds))
     text = np.dtypes.StringDType()
     result = _without_pixels(ds).assign_coords(
         band=np.array([c.name for c in curves], dtype=text),
@@ -147,7 +149,8 @@ def collection_photometry(
 
 def _without_pixels(ds: xr.Dataset) -> xr.Dataset:
     """Return the coordinates of the spectra alone."""
-    pixels = [name for name, v in ds.variables.items() if set(v.dims) & {"pixel", "wavelength", "lag"}]
+    gone = {"pixel", "wavelength", "lag", "mode"}
+    pixels = [name for name, v in ds.variables.items() if set(v.dims) & gone]
     return ds.drop_vars([*pixels, *(name for name in ("n_pixels",) if name in ds)])
 
 

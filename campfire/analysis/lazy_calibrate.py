@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.analysis.calibrate import CalibrationMethod, check_options, fit_photometry
+from campfire.analysis.calibrate import (
+    CALIBRATED,
+    CalibrationMethod,
+    check_options,
+    fit_photometry,
+    measurement_labels,
+    measurements,
+    own_covariance,
+)
 from campfire.analysis.photometry import resolve_bands
-from campfire.collection.blocks import check_collection, over_rows
-from campfire.collection.correlation import flat_covariance, row_covariance
+from campfire.collection.blocks import check_collection, is_lazy, over_rows
+from campfire.collection.correlation import correlations, fit_bands, row_matrices
 from campfire.collection.gridding import flam_variables
-from campfire.convert import append_history, from_banded
+from campfire.convert import append_history, banded
+from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
 from campfire.errors import CampfireWarning, ValidationError
+from campfire.formats.bandpasses import resolve_band
+from campfire.kernels.continuum import MAX_DEGREE
 from campfire.kernels.grids import good_pixels
-from campfire.kernels.pieces import scale_lags
 from campfire.models import Photometry, SpectrumData
-from campfire.schema import PixelDQ, attrs_of
+from campfire.schema import GRIDDED, PixelDQ, attrs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +38,12 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from campfire.typing import BandpassLike
+    from campfire.kernels.bandpass import Bandpass
+    from campfire.typing import BandpassLike, FloatArray
 
 __all__ = ["calibrate_collection"]
 
+_RANGE = (0.5, 5.6)  # microns: pivots of bands that NIRSpec covers
 _FLOAT = np.dtype(np.float64)
 _OUTPUTS: dict[str, np.dtype[Any]] = {
     "fnu": _FLOAT,
@@ -75,9 +88,10 @@ def calibrate_collection(
     Returns
     -------
     xarray.Dataset
-        The collection with calibrated fluxes, whose errors hold those of the curves (what a curve does to
-        all pixels alike is not kept apart; ``fnu_cov`` of a gridded collection is scaled with the errors).
-        With ``multiplier``, ``multiplier_err`` a pixel, ``calibration_chi2`` and ``n_bands`` a spectrum. A
+        The collection with calibrated fluxes, whose errors hold those of the curves. What a curve does to all
+        pixels of its spectrum is in ``fnu_modes`` (spectrum, pixel, mode), whose coordinates ``mode_sign``
+        and ``measurement`` say what each is; what spectra share does not average down in a stack. With
+        ``multiplier``, ``multiplier_err`` a pixel, ``calibration_chi2`` and ``n_bands`` a spectrum. A
         spectrum that cannot be calibrated (no photometry of its object, no band that it covers) has
         ``n_bands`` 0 and is masked throughout: it must not pass for a calibrated one.
 
@@ -90,22 +104,36 @@ def calibrate_collection(
     of_row = _photometry_of(ds, photometry)
     for entry in {id(p): p for p in of_row if p is not None}.values():
         check_options(method, degree, min_snr, error_floor, entry)
-    if bands is not None:
-        bands = resolve_bands(bands)
-    function = partial(
-        _calibrate_rows, method=method, bands=bands, degree=degree, min_snr=min_snr, error_floor=error_floor
-    )
+    curves = None if bands is None else resolve_bands(bands)
     dims = ds["fnu"].dims
-    former = flat_covariance(ds)
-    correlated = [] if former is None else [former]
-    outputs = dict(_OUTPUTS)
-    if correlated:
-        outputs["fnu_cov"] = np.dtype((np.float64, (ds.sizes["lag"],)))
-    fields = over_rows(ds, function, outputs, ds["fnu"].shape[1], of_row, *correlated)
-    result = ds.assign({name: (dims, fields[name], attrs_of(name)) for name in ("fnu", "fnu_err", "dq")})
+    found = {id(p): _measured(p, curves, error_floor) for p in of_row if p is not None}
+    slots = _slots(ds, [found.get(id(p)) for p in of_row], method, degree)
+    function = partial(
+        _calibrate_rows, method=method, bands=curves, degree=degree, min_snr=min_snr, error_floor=error_floor
+    )
+    correlated = correlations(ds)
+    kinds: dict[str, np.dtype[Any]] = {"fnu_modes": np.dtype((np.float64, (slots.signs.shape[1],)))}
+    if dims == GRIDDED and "fnu_cov" in ds:
+        kinds["fnu_cov"] = np.dtype((np.float64, (ds.sizes["lag"],)))
+    beside = [of_row, slots.signs, slots.labels, *correlated]
+    groups = [_OUTPUTS, kinds] if is_lazy(ds) else [_OUTPUTS | kinds]  # modes are not made unless asked for
+    fields: dict[str, Any] = {}
+    for group in groups:
+        call = partial(function, modes="fnu_modes" in group)
+        fields |= over_rows(ds, call, group, ds["fnu"].shape[1], *beside)
+    result = ds.drop_vars([str(name) for name in ds.variables if "mode" in ds[name].dims])
+    result = result.assign({name: (dims, fields[name], attrs_of(name)) for name in ("fnu", "fnu_err", "dq")})
     result = result.assign(flam_variables(result))
-    if correlated:
-        result["fnu_cov"] = ds["fnu_cov"].copy(data=fields["fnu_cov"])
+    if "fnu_cov" in fields:
+        result["fnu_cov"] = ((*dims, "lag"), fields["fnu_cov"], dict(COVARIANCE_ATTRS))
+    result["fnu_modes"] = ((*dims, "mode"), fields["fnu_modes"], dict(MODE_ATTRS["fnu_modes"]))
+    labels = slots.labels.astype(np.dtypes.StringDType())
+    result = result.assign_coords(
+        # an index, so that collections of different numbers can be joined
+        mode=("mode", np.arange(slots.signs.shape[1]), {"long_name": "number of the error"}),
+        mode_sign=(("spectrum", "mode"), slots.signs, dict(MODE_ATTRS["mode_sign"])),
+        measurement=(("spectrum", "mode"), labels, dict(MODE_ATTRS["measurement"])),
+    )
     result = result.assign({name: (dims, fields[name], attrs) for name, attrs in _A_PIXEL.items()})
     result = result.assign({name: ("spectrum", fields[name][:, 0], attrs) for name, attrs in _A_ROW.items()})
     with_it = sum(p is not None for p in of_row)
@@ -115,8 +143,9 @@ def calibrate_collection(
             CampfireWarning,
             stacklevel=2,
         )
-    step = f"calibrated to photometry, {method}: {with_it} of {len(of_row)} spectra have photometry"
-    return append_history(result, step)
+    bands_of = dict.fromkeys(line for lines in found.values() for line in lines.values())
+    step = f"{CALIBRATED}, {method}: {'; '.join(bands_of)}"
+    return append_history(result, f"{step}; {with_it} of {len(of_row)} spectra have photometry")
 
 
 def _photometry_of(ds: xr.Dataset, photometry: object) -> NDArray[np.object_]:
@@ -148,13 +177,69 @@ def _photometry_of(ds: xr.Dataset, photometry: object) -> NDArray[np.object_]:
     return of_row
 
 
+class _Slots(NamedTuple):
+    """Signs and labels of the modes of every row, shape (row, mode), known before anything is computed."""
+
+    signs: FloatArray
+    labels: NDArray[np.object_]
+
+
+def _slots(
+    ds: xr.Dataset,
+    measured: Sequence[Mapping[str, str] | None],
+    method: str,
+    degree: int | None,
+) -> _Slots:
+    """Return which modes a row may get, after those it has: some of the fit, and one a measurement."""
+    known = _known_slots(ds)
+    most = max((len(labels) for labels in measured if labels is not None), default=0)
+    k = 1 if method == "flat" else min((MAX_DEGREE if degree is None else int(degree)) + 1, max(most, 1))
+    labels = np.full((len(measured), 2 * k + most), "", dtype=object)
+    signs = np.zeros(labels.shape)
+    for row, own in enumerate(measured):
+        if own is not None:
+            signs[row, :k], signs[row, k : 2 * k] = 1.0, -1.0
+            new = [label for label in own if label not in known.labels[row].tolist()]
+            labels[row, 2 * k : 2 * k + len(new)], signs[row, 2 * k : 2 * k + len(new)] = new, 1.0
+    return _Slots(np.hstack([known.signs, signs]), np.hstack([known.labels, labels]))
+
+
+def _known_slots(ds: xr.Dataset) -> _Slots:
+    """Return signs and labels of the modes that rows have already."""
+    known = correlations(ds)
+    if len(known) > 1:
+        return _Slots(known[1], known[2])
+    return _Slots(np.zeros((ds.sizes["spectrum"], 0)), np.zeros((ds.sizes["spectrum"], 0), dtype=object))
+
+
+def _measured(photometry: Photometry, bands: Sequence[Bandpass] | None, error_floor: float) -> dict[str, str]:
+    """Return the measurements that may calibrate a spectrum: label -> provenance of the curve."""
+    curves = {} if bands is None else {band.name: band for band in bands}
+    for name in photometry.bands if bands is None else ():
+        with suppress(ValidationError):  # is said where rows are calibrated
+            curves[name] = resolve_band(name)
+            if not _RANGE[0] < curves[name].pivot < _RANGE[1]:
+                del curves[name]
+    names = []
+    for name in curves:
+        with suppress(ValidationError):
+            flux, error, _ = photometry[name]
+            if np.isfinite(flux) and np.isfinite(error) and error >= 0:
+                names.append(name)
+    labels = measurement_labels(names, *measurements(photometry, names, error_floor))
+    return dict(zip(labels, (curves[name].provenance for name in names), strict=True))
+
+
 def _calibrate_rows(
     wavelength: NDArray[Any],
     fnu: NDArray[Any],
     fnu_err: NDArray[Any],
     dq: NDArray[Any],
     photometry: NDArray[np.object_],
-    correlated: NDArray[Any] | None = None,
+    signs: FloatArray,
+    labels: NDArray[np.object_],
+    *correlated: NDArray[Any],
+    modes: bool,
     **options: Any,
 ) -> dict[str, NDArray[Any]]:
     shape = fnu.shape
@@ -164,31 +249,40 @@ def _calibrate_rows(
     result["n_bands"] = np.zeros(shape, dtype=np.int16)
     bad = np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
     result["dq"] = np.where(dq & PixelDQ.OUTSIDE, dq, dq | bad)
-    bands = None if correlated is None else row_covariance(correlated, good_pixels(fnu, fnu_err, dq != 0))
+    result["fnu_modes"] = np.zeros((*shape, signs.shape[1]))
+    lags = (correlated[0].shape[1] // shape[1] - _count(correlated)) if correlated else 1
+    result["fnu_cov"] = np.zeros((*shape, lags))
+    former = row_matrices(*correlated, good=good_pixels(fnu, fnu_err, dq != 0)) if correlated else None
     for row, entry in enumerate(photometry):
         wave = wavelength if wavelength.ndim == 1 else wavelength[row]
-        inside = np.isfinite(wave)
-        if entry is None or inside.sum() < 2:
+        inside = np.flatnonzero(np.isfinite(wave))
+        if entry is None or inside.size < 2:
             continue
         data = SpectrumData(
             wave[inside], fnu[row, inside], fnu_err[row, inside], {}, "", "", mask=dq[row, inside] != 0
         )
-        if bands is not None:
-            data.covariance = from_banded(bands[row])
+        if former is not None:
+            data.covariance = former[row].at(inside).plain
         try:
             found = fit_photometry(data, entry, **options)
         except ValidationError:
             continue  # n_bands says so
         fit = found.fit
+        names = measurement_labels(found.used, found.observed, found.observed_err)
+        total = fit.calibrated(own_covariance(data), names)
+        error = np.sqrt(np.maximum(total.diagonal(), 0.0))
         result["fnu"][row, inside] = data.fnu * fit.multiplier
-        result["fnu_err"][row, inside] = np.where(data.mask, np.nan, fit.error(data.fnu_err))
+        result["fnu_err"][row, inside] = np.where(data.mask, np.nan, error)
         result["dq"][row] = dq[row]
         result["multiplier"][row, inside] = fit.multiplier
         result["multiplier_err"][row, inside] = fit.multiplier_err
         result["calibration_chi2"][row] = fit.chi2
         result["n_bands"][row] = len(found.used)
-    if bands is not None:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scale = np.nan_to_num(result["fnu_err"] / fnu_err, posinf=0.0)
-        result["fnu_cov"] = scale_lags(bands, scale)
+        if modes:
+            result["fnu_modes"][row, inside] = total.in_slots(signs[row], labels[row].tolist())
+            result["fnu_cov"][row, inside] = fit_bands(banded(total.near), lags)
     return result
+
+
+def _count(correlated: Sequence[NDArray[Any]]) -> int:
+    return correlated[1].shape[1] if len(correlated) > 1 else 0

@@ -11,14 +11,16 @@ import numpy as np
 
 from campfire.collection.blocks import SPLIT_EVERY, dask_array
 from campfire.kernels.combine import Combiner, bootstrap, find_combiner, sigma_clip
+from campfire.kernels.covariance import decompose
 from campfire.kernels.pieces import scale_lags
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from campfire.analysis.lazy_rows import Parts
     from campfire.typing import FloatArray
 
-__all__ = ["ROWS", "clipped", "combine_rows", "to_errors"]
+__all__ = ["ROWS", "StackErrors", "clipped", "combine_rows", "to_errors"]
 
 _FLOAT = np.dtype(np.float64)
 ROWS: dict[str, np.dtype[Any]] = {"flux": _FLOAT, "error": _FLOAT, "good": np.dtype(np.bool_)}
@@ -178,13 +180,48 @@ def _by_sums(rows: Mapping[str, Any], combiner: Combiner) -> dict[str, Any]:
     return {name: records[name] for name in _RESULT.names or ()}
 
 
-def to_errors(raw: Any, error: Any) -> Any:
-    """Return covariance bands scaled so that they have the errors of the stack on their diagonal."""
+class StackErrors(NamedTuple):
+    """Errors of a stack of m pixels: ``fnu_err``, and what a Dataset holds of its covariance.
+
+    ``modes`` (m, mode) and ``signs`` are None where nothing correlates all pixels.
+    """
+
+    error: Any
+    bands: Any
+    modes: Any
+    signs: Any
+
+
+def to_errors(raw: Any, error: Any, width: int, parts: Parts) -> StackErrors:
+    """Return the covariance of a stack, scaled so that it has the stack's errors on its diagonal.
+
+    Parameters
+    ----------
+    raw
+        Sum over rows, as :class:`Parts` says; numpy or dask.
+    error
+        Errors of the stack by what rows have of their own, shape (m,).
+    width
+        Number of bands.
+    parts
+        What ``raw`` holds beside.
+    """
+    if not (parts.far or parts.measured):
+        return StackErrors(error, _blockwise(_scaled, raw, error, raw.shape), None, None)
+    count = parts.most + len(parts.labels)
+    whole = _blockwise(
+        partial(_separated, width=width, parts=parts), raw, error, (len(error) + 1, 1 + width + count)
+    )
+    modes = whole[:, 1 + width :]
+    return StackErrors(whole[1:, 0], whole[1:, 1 : 1 + width], modes[1:], modes[0])
+
+
+def _blockwise(function: Any, raw: Any, error: Any, shape: tuple[int, int]) -> Any:
     if isinstance(raw, np.ndarray):
-        return _scaled(raw, error[:, None])
+        return function(raw, error[:, None])
     arrays = raw.rechunk(-1), error.rechunk(-1)[:, None]
     return dask_array().map_blocks(
-        _scaled, *arrays, dtype=np.float64, meta=np.empty((0, 0)), chunks=raw.shape
+        function, *arrays, dtype=np.float64, meta=np.empty((0, 0)), chunks=tuple((n,) for n in shape)
     )
 
 
@@ -192,3 +229,32 @@ def _scaled(raw: FloatArray, error: FloatArray) -> FloatArray:
     spread = np.sqrt(np.maximum(raw[:, 0], 0.0))
     factor = np.nan_to_num(error[:, 0]) / np.where(spread > 0, spread, 1.0)
     return scale_lags(raw, np.where(spread > 0, factor, 0.0))
+
+
+def _separated(raw: FloatArray, error: FloatArray, *, width: int, parts: Parts) -> FloatArray:
+    """Return errors, bands and modes side by side, with the signs of the modes in a row above."""
+    m, n_labels = len(raw), len(parts.labels)
+    bands, at = raw[:, :width], width
+    far: FloatArray = np.zeros((m, m))
+    if parts.far:
+        far, at = raw[:, at : at + m], at + m
+    spread = np.sqrt(np.maximum(bands[:, 0] + far.diagonal(), 0.0))
+    factor = np.where(spread > 0, np.nan_to_num(error[:, 0]) / np.where(spread > 0, spread, 1.0), 0.0)
+    far = factor[:, None] * far * factor
+    square = np.square(error[:, 0])
+    shared: FloatArray = np.zeros((m, 0))
+    if parts.measured:
+        columns = raw[:, at + m * parts.loose :]
+        weight = np.where(columns[:, 0] > 0, 1.0 / np.where(columns[:, 0] > 0, columns[:, 0], 1.0), 0.0)
+        shared = weight[:, None] * columns[:, 1:]
+        square = square + np.square(shared).sum(axis=1)
+        if parts.loose:
+            loose = weight[:, None] * raw[:, at : at + m] * weight
+            far, square = far + loose, square + loose.diagonal()
+    result = np.zeros((m + 1, 1 + width + parts.most + n_labels))
+    result[1:, 0] = np.sqrt(square)
+    result[1:, 1 : 1 + width] = scale_lags(bands, factor)
+    modes, signs = decompose(far, parts.most)
+    result[0, 1 + width :] = [*signs, *np.ones(n_labels)]
+    result[1:, 1 + width :] = np.hstack([modes, shared])
+    return result

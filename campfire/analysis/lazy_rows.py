@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.analysis.inputs import symmetric
 from campfire.analysis.matching import Lowest, Power, match_terms
 from campfire.analysis.stacked import resample_terms, weighted_covariance
 from campfire.analysis.terms import Terms
 from campfire.collection.blocks import steady
-from campfire.collection.correlation import fit_bands, row_covariance
-from campfire.convert.covariance import banded, from_banded
+from campfire.collection.correlation import fit_bands, row_covariance, row_matrices
+from campfire.convert.covariance import banded
 from campfire.kernels.combine import find_combiner
 from campfire.kernels.grids import good_pixels, pixel_edges
 from campfire.kernels.pieces import scale_lags
@@ -30,14 +29,34 @@ if TYPE_CHECKING:
 
     from campfire.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["PlainRows", "Rows", "TermRows", "row_ranges"]
+__all__ = ["Parts", "PlainRows", "Rows", "TermRows", "row_ranges"]
+
+
+class Parts(NamedTuple):
+    """Which parts the covariance of a sum of rows has beside its bands (m, width), in this order.
+
+    ``far`` (m, m): what correlates all pixels of a row. ``loose`` (m, m): what single rows got from
+    measurements that no other has. Where ``measured``, the sum of the weights (m, 1), and what a 1-sigma
+    change of each of the measurements ``labels`` does (m, each). ``most`` is the largest rank of the first
+    two.
+    """
+
+    far: bool = False
+    loose: bool = False
+    measured: bool = False
+    labels: tuple[str, ...] = ()
+    most: int = 0
+
+    def columns(self, m: int) -> int:
+        """Return how many columns these are."""
+        return m * (self.far + self.loose) + (1 + len(self.labels)) * self.measured
 
 
 class Rows(NamedTuple):
     """Some rows of a collection as numpy arrays.
 
-    ``code`` is the number of the grating; ``correlated`` the covariance of pixels, as
-    :func:`campfire.collection.correlation.flat_covariance` gives it.
+    ``code`` is the number of the grating; ``correlated``, ``signs`` and ``labels`` the covariance of pixels,
+    as :func:`campfire.collection.correlation.correlations` gives it.
     """
 
     wavelength: NDArray[Any]
@@ -47,6 +66,8 @@ class Rows(NamedTuple):
     redshift: FloatArray
     code: IntArray
     correlated: NDArray[Any] | None = None
+    signs: FloatArray | None = None
+    labels: NDArray[Any] | None = None
 
 
 class _Frame(NamedTuple):
@@ -111,17 +132,17 @@ class PlainRows:
         method
             How the stack is made.
         width
-            Number of bands: all pixels with all others where rows are normalised.
+            Number of bands.
 
         Returns
         -------
         numpy.ndarray
-            Shape (m, width).
+            Shape (m, width); where rows are normalised (m, width + m): what correlates all pixels besides.
         """
         *given, error, kept = arrays
         rows, counts = Rows(*given), find_combiner(method).counts(error, kept)
         if rows.correlated is not None:
-            bands = row_covariance(rows.correlated, kept)
+            bands, _ = row_covariance(rows.correlated, good=kept)
             return fit_bands(scale_lags(bands, counts).sum(axis=0), width)
         frame = _in_frame(rows)
         if self.window is None:
@@ -131,7 +152,7 @@ class PlainRows:
         near = fit_bands(combined_lags(frame.wave, frame.error, frame.good, grid, counts), width)
         slope, lean = (np.where(kept, values, 0.0) * counts for values in (found.slope, found.lean))
         product = slope.T @ lean
-        return near - _upper_bands(product + product.T)
+        return np.hstack([near, -(product + product.T)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +167,22 @@ class TermRows:
         Names by the ``code`` of rows.
     match
         The resolving power that all are smoothed to, or None.
+    parts
+        What is known of the covariance of rows beyond neighbouring pixels.
     """
 
     window: tuple[float, float] | None
     gratings: tuple[str, ...] = field(default=())
     match: Lowest | None = None
+    parts: Parts = field(default=Parts())
 
     def _terms(self, rows: Rows) -> list[Terms]:
         """Return rows in the frame of the stack, not yet normalised."""
         wavelength, fnu, fnu_err, dq = steady(rows.wavelength, rows.fnu, rows.fnu_err, rows.dq)
         good = good_pixels(fnu, fnu_err, dq != 0)
-        bands = None if rows.correlated is None else row_covariance(rows.correlated, good)
+        known = None
+        if rows.correlated is not None:
+            known = row_matrices(rows.correlated, rows.signs, rows.labels, good=good)
         terms = []
         for k in range(len(fnu)):
             wave = wavelength if wavelength.ndim == 1 else wavelength[k]
@@ -164,8 +190,8 @@ class TermRows:
             data = SpectrumData(
                 wave[inside], fnu[k, inside], fnu_err[k, inside], {}, "", "", mask=dq[k, inside] != 0
             )
-            if bands is not None:
-                data.covariance = from_banded(bands[k])
+            if known is not None:
+                data.covariance = known[k].at(np.flatnonzero(inside)).plain
             terms.append(Terms.of(data))
         terms = [entry.rest_frame(z) if z else entry for entry, z in zip(terms, rows.redshift, strict=True)]
         if self.match is None:
@@ -189,12 +215,21 @@ class TermRows:
         return {"flux": found.flux, "error": found.error, "good": found.good}
 
     def covariance(self, *arrays: Any, grid: FloatArray, method: str, width: int) -> FloatArray:
-        """Return the covariance of the sum of all rows, as bands."""
+        """Return the covariance of the sum of all rows, its parts side by side as ``parts`` says."""
         *given, error, kept = arrays
         terms, counts = self._normalised(Rows(*given)), find_combiner(method).counts(error, kept)
-        near, far = weighted_covariance(terms, resample_terms(terms, grid), counts, grid)
-        bands = fit_bands(banded(symmetric(near)), width)
-        return bands if far is None else bands + _upper_bands(far)
+        own, measured = weighted_covariance(terms, resample_terms(terms, grid), counts, grid)
+        found = [fit_bands(banded(own.near), width)]
+        if self.parts.far:
+            found.append((own.modes * own.signs) @ own.modes.T)
+        if self.parts.loose:
+            rest = [values for label, values in measured.items() if label not in self.parts.labels]
+            columns = np.array(rest).reshape(-1, len(grid))
+            found.append(columns.T @ columns)
+        if self.parts.measured:
+            none = np.zeros(len(grid))
+            found += [np.stack([counts.sum(axis=0), *(measured.get(t, none) for t in self.parts.labels)], 1)]
+        return np.hstack(found)
 
 
 def row_ranges(*arrays: Any) -> dict[str, NDArray[Any]]:
@@ -241,12 +276,3 @@ def _normalised(frame: _Frame, grid: FloatArray, window: tuple[float, float]) ->
     lean = cross - 0.5 * (weights * spread).sum(axis=1)[:, None] * slope
     error = np.sqrt(np.maximum(np.square(out.error) - 2 * slope * lean, 0.0))
     return _Normalised(scaled, out.flux, error, out.mask, slope, lean)
-
-
-def _upper_bands(matrix: FloatArray) -> FloatArray:
-    """Return all of a symmetric matrix as bands: element [i, k] is that of i and i + k."""
-    n = len(matrix)
-    bands = np.zeros((n, n))
-    for i in range(n):
-        bands[i, : n - i] = matrix[i, i:]
-    return bands

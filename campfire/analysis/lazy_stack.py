@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from campfire.analysis.calibrate import CALIBRATED, MAX_DENSE_PIXELS
+from campfire.analysis.calibrate import CALIBRATED
 from campfire.analysis.inputs import as_grid, as_window, warn_apart, warn_left_out
 from campfire.analysis.lazy_combine import ROWS, clipped, combine_rows, to_errors
 from campfire.analysis.lazy_power import power_of_stack
-from campfire.analysis.lazy_rows import PlainRows, TermRows, row_ranges
+from campfire.analysis.lazy_rows import Parts, PlainRows, TermRows, row_ranges
 from campfire.analysis.matching import Lowest, Power, lowest_power, matching_sigma
 from campfire.analysis.provenance import StackOptions, stack_cards
 from campfire.collection.blocks import check_collection, dask_array, flam_of, is_lazy, over_rows, sum_rows
 from campfire.collection.coords import gratings_of
 from campfire.collection.correlation import (
     band_width,
-    flat_covariance,
+    correlations,
     frames,
     longest_row,
     pixel_reach,
     row_wavelength,
 )
 from campfire.convert import append_history, dump_header
-from campfire.convert.covariance import COVARIANCE_ATTRS
+from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
 from campfire.convert.dataset import text_scalar
 from campfire.errors import ValidationError
 from campfire.kernels.combine import check_rng, find_combiner
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["stack_collection"]
 
 _FLOAT = np.dtype(np.float64)
+_TEXT = np.dtypes.StringDType()
+_MOST_LABELS = 64  # measurements kept apart even if only one row knows them
 _TAILS = 6.0  # standard deviations to which smoothing correlates
 
 _Source: TypeAlias = PlainRows | TermRows
@@ -104,7 +106,8 @@ def stack_collection(
         covariance of its pixels, and the coordinate ``resolving_power``, that of the weighted sum. The header
         says how it was made and lists the inputs; NSTACK is their number. Rows on a grid bring
         the covariance they have (``fnu_cov``); without it their pixels count as independent, which the
-        history says. A normalised stack of more than 2048 pixels, all correlated, has no ``fnu_cov``.
+        history says. What normalisation or calibration does to all pixels of a spectrum is in ``fnu_modes``
+        (wavelength, mode); errors that rows got from the same photometric measurement do not average down.
 
     Raises
     ------
@@ -144,26 +147,27 @@ def stack_collection(
     centres = _grid(ds, grid, shifts, next(iter(longest.values())))
     _warn_apart(ds, centres, longest, shifts)
     stays = state == GRIDDED and shifts is None and np.array_equal(centres, ds["wavelength"].values)
-    correlated = flat_covariance(ds)
+    correlated = correlations(ds)
+    parts = _parts(correlated, window, centres.size, ds.sizes["spectrum"])
     source: _Source = PlainRows(window)
-    if match is not None or not (correlated is None or (stays and window is None)):
-        source = TermRows(window, gratings, match)
-    beside = _beside(ds, gratings, shifts)
-    if correlated is not None:
-        beside.append(correlated)
+    if match is not None or len(correlated) > 1 or (correlated and not (stays and window is None)):
+        source = TermRows(window, gratings, match, parts)
+    beside = [*_beside(ds, gratings, shifts), *correlated]
     rows = over_rows(ds, partial(source.rows, grid=centres), ROWS, centres.size, *beside)
     kept_pixels = rows["good"] if sigma_clip is None else clipped(rows, sigma_clip)
     result = combine_rows(rows, kept_pixels, method, rng)
-    if window is None or centres.size <= MAX_DENSE_PIXELS:
-        if window is not None:
-            width = centres.size  # the level correlates all pixels
-        elif correlated is not None and stays:
-            width = ds.sizes["lag"]
-        else:
-            width = _width(ds, match, longest, centres, shifts)
-        function = partial(source.covariance, grid=centres, method=method, width=width)
-        raw = sum_rows(ds, function, (centres.size, width), *beside, rows["error"], kept_pixels)
-        result = {**result, "fnu_cov": to_errors(raw, result["fnu_err"])}
+    if correlated and stays and "lag" in ds.sizes:
+        width = ds.sizes["lag"]
+    else:
+        width = _width(ds, match, longest, centres, shifts)
+    function = partial(source.covariance, grid=centres, method=method, width=width)
+    shape = (centres.size, width + parts.columns(centres.size))
+    raw = sum_rows(ds, function, shape, *beside, rows["error"], kept_pixels)
+    errors = to_errors(raw, result["fnu_err"], width, parts)
+    result = {**result, "fnu_err": errors.error, "fnu_cov": errors.bands}
+    if errors.modes is not None:
+        result |= {"fnu_modes": errors.modes, "mode_sign": errors.signs}
+        result["measurement"] = np.array([""] * parts.most + list(parts.labels), dtype=_TEXT)
     power = power_of_stack(ds, gratings, match, centres, method, *beside, rows["error"], kept_pixels)
     if power is not None:
         result = {**result, "resolving_power": power}
@@ -226,6 +230,24 @@ def _with_level(
         names = ds["spectrum_id"].values if known else np.arange(len(usable)).astype(str)
         warn_left_out(names[~usable].tolist(), len(usable), window, stacklevel=4)
     return np.flatnonzero(usable)
+
+
+def _parts(correlated: Sequence[Any], window: tuple[float, float] | None, m: int, n_rows: int) -> Parts:
+    """Return what is known of the covariance of rows beyond neighbouring pixels."""
+    none = np.zeros((0, 0)), np.zeros((0, 0), dtype=object)
+    signs, labels = correlated[1:] if len(correlated) > 1 else none
+    names, rows = np.unique(labels[labels != ""].astype(str), return_counts=True)
+    kept = names if len(names) <= _MOST_LABELS else names[rows > 1]
+    loose = len(names) - len(kept)
+    own = int(np.count_nonzero((signs != 0) & (labels == "")))
+    rank = own + loose + 2 * n_rows * (window is not None)
+    return Parts(
+        far=window is not None or own > 0 or loose > 0,
+        loose=loose > 0,
+        measured=len(names) > 0,
+        labels=tuple(kept.tolist()),
+        most=min(m, rank),
+    )
 
 
 def _beside(ds: xr.Dataset, gratings: Sequence[str], shifts: FloatArray | None) -> list[Any]:
@@ -331,8 +353,12 @@ def _dataset(
         data[key] = (SPECTRUM, array, attrs_of(key) | own)
     data["n_used"] = (SPECTRUM, result["n_used"], {"long_name": "number of spectra behind the pixel"})
     data["rejected"] = (SPECTRUM, result["rejected"], {"long_name": "number of spectra clipped"})
-    if "fnu_cov" in result:
-        data["fnu_cov"] = (("wavelength", "lag"), result["fnu_cov"], COVARIANCE_ATTRS | relative)
+    data["fnu_cov"] = (("wavelength", "lag"), result["fnu_cov"], COVARIANCE_ATTRS | relative)
+    modes = {}
+    if "fnu_modes" in result:
+        data["fnu_modes"] = (("wavelength", "mode"), result["fnu_modes"], MODE_ATTRS["fnu_modes"] | relative)
+        names = ("mode_sign", "measurement")
+        modes = {key: ("mode", result[key], dict(MODE_ATTRS[key])) for key in names}
     attrs: dict[str, Any] = {"campfire_schema": SCHEMA_VERSION, "fits_header": dump_header(cards)}
     redshift = 0.0 if cards["STACKFRM"] == "rest" else _agreed(ds)
     if redshift is not None:
@@ -348,6 +374,7 @@ def _dataset(
             **power,
             "spectrum_id": ((), text_scalar(name)),
             "grating": ((), text_scalar(grating)),
+            **modes,
         },
         attrs,
     )
@@ -358,8 +385,6 @@ def _dataset(
     )
     if ds["fnu"].dims == GRIDDED and "fnu_cov" not in ds:
         step += "; pixels of the inputs, on a grid already, taken as independent"
-    if "fnu_cov" not in result:
-        step += "; covariance not kept, of more pixels than fit"
     return append_history(stacked, step)
 
 

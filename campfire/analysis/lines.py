@@ -10,7 +10,6 @@ from campfire.analysis.inputs import good_covariance
 from campfire.analysis.resolution import instrumental_fwhm, resolved_spectra
 from campfire.errors import ValidationError
 from campfire.kernels.lines import REASONS, LineFluxes, line_fluxes
-from campfire.kernels.overlap import import_sparse
 from campfire.linelist import EMISSION_LINES, get_emission_lines
 from campfire.units import FLAM_UNIT, SPEED_OF_LIGHT, fnu_to_flam, to_micron
 
@@ -213,8 +212,7 @@ def _measure(
         matrix = good_covariance(entry)
         if matrix is not None:
             to_flam = fnu_to_flam(np.ones(n), np.asarray(entry.wavelength, dtype=np.float64))
-            scale = import_sparse().diags_array(to_flam)
-            matrix = scale @ matrix @ scale
+            matrix = matrix.scaled(to_flam)
         covariance.append(matrix)
     correlated = covariance if any(matrix is not None for matrix in covariance) else None
     return line_fluxes(wave, flam, flam_err, centre, fwhm, wanted, mask=mask, covariance=correlated)

@@ -7,14 +7,12 @@ smoothed at all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from campfire.analysis.inputs import symmetric
 from campfire.kernels.lsf import GRATINGS, resolving_power, sigma_of_match, smoothing_matrix
-from campfire.kernels.overlap import import_sparse
 
 if TYPE_CHECKING:
     from campfire.analysis.terms import Terms
@@ -162,20 +160,7 @@ def match_terms(terms: Sequence[Terms], powers: Sequence[Power], lowest: Lowest)
             matched.append(entry)
             continue
         matrix = smoothing_matrix(entry.wavelength, sigma, entry.good)
-        if entry.covariance is None:
-            spread = symmetric(matrix @ import_sparse().diags_array(np.square(entry.error)) @ matrix.T)
-        else:
-            spread = symmetric(matrix @ entry.covariance @ matrix.T)
-        matched.append(
-            replace(
-                entry,
-                flux=matrix @ entry.flux,
-                error=np.sqrt(np.maximum(spread.diagonal(), 0.0)),
-                covariance=spread,
-                modes=matrix @ entry.modes if entry.modes.size else entry.modes,
-                common={key: matrix @ values for key, values in entry.common.items()},
-            )
-        )
+        matched.append(entry.smoothed(matrix))
     return matched
 
 

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from campfire.analysis.inputs import (
-    as_grid,
-    as_spectrum,
-    good_covariance,
-    symmetric,
-    warn_apart,
-    with_history,
-)
+from campfire.analysis.inputs import as_grid, as_spectrum, good_covariance, warn_apart, with_history
 from campfire.convert.covariance import from_banded
 from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.resample import resample
@@ -24,6 +17,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from campfire.analysis.inputs import SpectrumLike
+    from campfire.kernels.covariance import Covariance
 
 __all__ = ["resample_spectrum"]
 
@@ -69,7 +63,7 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
     """
     data = as_spectrum(spectrum)
     centres = as_grid(grid, "grid")
-    matrix: csr_array | None = None
+    matrix: csr_array | Covariance | None = None
     former = good_covariance(data)
     if former is None:
         result = resample(
@@ -80,7 +74,7 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
             matrix = from_banded(result.covariance)
     else:
         transform, mask, _ = resample_matrix(data.wavelength, centres, ~data.mask)
-        matrix = symmetric(transform @ former @ transform.T)
+        matrix = former.transformed(transform)
         flux = np.where(mask, np.nan, transform @ np.where(data.mask, 0.0, data.fnu))
         error = np.where(mask, np.nan, np.sqrt(np.maximum(matrix.diagonal(), 0.0)))
     if mask.all() and not data.mask.all():

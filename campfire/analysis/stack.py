@@ -120,9 +120,9 @@ def stack_spectra(
 ) -> SpectrumData:
     """Resample spectra onto a common grid, conserving flux, and combine them.
 
-    Masked pixels are not used. Errors follow from those of the inputs; the covariance of neighbouring pixels
-    is attached to the result. What spectra calibrated on the same photometry have in common is not averaged
-    down where it is known: pass :class:`CalibrationResult` objects, or use :func:`calibrate_and_stack`.
+    Masked pixels are not used. Errors follow from those of the inputs; the covariance of pixels is attached
+    to the result. What spectra calibrated on the same photometry have in common is not averaged down: their
+    covariance knows it.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def calibrate_and_stack(
         calibrations = [
             calibrate_to_photometry(data, photometry, method, **calibration_options) for data in originals
         ]
-        inputs = [_Input(result.spectrum, Terms.of_calibrated(result)) for result in calibrations]
+        inputs = [_Input(result.spectrum, Terms.of(result.spectrum)) for result in calibrations]
     options = {name: stacking.get(name) for name in _STACK_OPTIONS}
     shifts = _redshifts(options["redshift"], len(inputs))
     spectrum, stacked, terms = _stack(inputs, stacking_method, wavelength_grid, object_id, **options)
@@ -276,14 +276,8 @@ class _Input(NamedTuple):
 def _inputs(spectra: Any) -> list[_Input]:
     if isinstance(spectra, CalibrationResult):
         spectra = [spectra]
-    if isinstance(spectra, list | tuple) and any(isinstance(s, CalibrationResult) for s in spectra):
-        inputs: list[_Input] = []
-        for item in spectra:
-            if isinstance(item, CalibrationResult):
-                inputs.append(_Input(item.spectrum, Terms.of_calibrated(item)))
-            else:
-                inputs.extend(_Input(data, Terms.of(data)) for data in as_spectra(item))
-        return inputs
+    if isinstance(spectra, list | tuple):
+        spectra = [item.spectrum if isinstance(item, CalibrationResult) else item for item in spectra]
     return [_Input(data, Terms.of(data)) for data in as_spectra(spectra)]
 
 

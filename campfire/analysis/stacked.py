@@ -6,45 +6,44 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.analysis.calibrate import MAX_DENSE_PIXELS
-from campfire.analysis.inputs import dense_covariance, symmetric
 from campfire.convert.covariance import from_banded
 from campfire.kernels.combine import Combiner, bootstrap, sigma_clip
+from campfire.kernels.covariance import Covariance, compact, scaled_matrix, symmetric
 from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.resample import combined_lags, resample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scipy.sparse import csr_array
-
-    from campfire.analysis.terms import Measurement, Terms
+    from campfire.analysis.terms import Terms
     from campfire.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["OnGrid", "Stacked", "combine", "resample_terms", "weighted_covariance"]
 
+_MANY_MODES = 64  # joined into as few as there have to be
+
 
 class Stacked(NamedTuple):
-    """A stack of m pixels; ``covariance`` is None where it would be dense and too large.
-
-    ``weights`` (spectrum, m) say how much every input counts.
-    """
+    """A stack of m pixels; ``weights`` (spectrum, m) say how much every input counts."""
 
     flux: FloatArray
     error: FloatArray
     n_used: IntArray
     rejected: IntArray
-    covariance: csr_array | None
+    covariance: Covariance
     weights: FloatArray
 
 
 class OnGrid(NamedTuple):
-    """Inputs on the grid, shape (spectrum, m); ``special``: the matrices of those that are not plain."""
+    """Inputs on the grid, shape (spectrum, m); ``error`` is without what they share.
+
+    ``special`` are the covariances of those whose pixels are not independent to begin with.
+    """
 
     flux: FloatArray
     error: FloatArray
     good: BoolArray
-    special: dict[int, csr_array]
+    special: dict[int, Covariance]
 
 
 def combine(
@@ -71,15 +70,20 @@ def combine(
     weights = combiner.weights(found.error, good)
     if rng is not None:
         error = np.fmax(error, bootstrap(found.flux, found.error, good, combiner, rng))
-    common = _common(terms, found, weights)
-    total = np.sqrt(np.square(error) + np.square(common).sum(axis=1))
-    covariance = _covariance(terms, found, weights, grid, error, common)
+    own, shared = weighted_covariance(terms, found, weights, grid)
+    # For means the weights are exact. For the median, or bootstrap errors, the correlations of the weighted
+    # sum are put on the errors found.
+    spread = np.sqrt(np.maximum(own.diagonal(), 0.0))
+    factor = np.where(spread > 0, np.nan_to_num(error) / np.where(spread > 0, spread, 1.0), 0.0)
+    columns = np.stack(list(shared.values()), axis=1) if shared else np.zeros((len(grid), 0))
+    covariance = own.scaled(factor).with_shared(list(shared), columns)
+    total = np.sqrt(np.square(error) + np.square(columns).sum(axis=1))
     return Stacked(flux, total, n_used, (found.good & ~good).sum(axis=0), covariance, weights)
 
 
 def resample_terms(terms: Sequence[Terms], grid: FloatArray) -> OnGrid:
     """Resample inputs onto a grid, with their errors."""
-    plain = [k for k, entry in enumerate(terms) if entry.is_plain]
+    plain = [k for k, entry in enumerate(terms) if entry.covariance is None]
     shape = (len(terms), len(grid))
     flux, error, mask = np.empty(shape), np.empty(shape), np.empty(shape, dtype=bool)
     if plain:
@@ -88,18 +92,13 @@ def resample_terms(terms: Sequence[Terms], grid: FloatArray) -> OnGrid:
         flux[plain], error[plain], mask[plain] = result.flux, result.error, result.mask
     special = {}
     for k, entry in enumerate(terms):
-        if entry.is_plain:
+        if entry.covariance is None:
             continue
         matrix, mask[k], _ = resample_matrix(entry.wavelength, grid, entry.good)
-        special[k] = matrix
         flux[k] = np.where(mask[k], np.nan, matrix @ entry.flux)
-        if entry.covariance is None:
-            variance = matrix.power(2) @ np.square(entry.error)
-        else:
-            variance = (matrix @ entry.covariance @ matrix.T).diagonal()
-        if entry.modes.size:
-            modes = matrix @ entry.modes
-            variance = variance + np.einsum("ia,ab,ib->i", modes, entry.mixing, modes)
+        special[k] = entry.covariance.transformed(matrix)
+        modes, signs = special[k].own()
+        variance = special[k].near.diagonal() + np.square(modes) @ signs
         error[k] = np.where(mask[k], np.nan, np.sqrt(np.maximum(variance, 0.0)))
     return OnGrid(flux, error, ~mask & (error > 0), special)
 
@@ -124,53 +123,10 @@ def _padded(terms: Sequence[Terms]) -> tuple[FloatArray, FloatArray, FloatArray,
     return wave, flux, error, good
 
 
-def _common(terms: Sequence[Terms], found: OnGrid, weights: FloatArray) -> FloatArray:
-    """Return what a 1-sigma change of every shared measurement does to the stack, shape (m, measurement)."""
-    place: dict[Measurement, int] = {}
-    for entry in terms:
-        for key in entry.common:
-            place.setdefault(key, len(place))
-    result = np.zeros((weights.shape[1], len(place)))
-    for k, entry in enumerate(terms):
-        for key, response in entry.common.items():
-            result[:, place[key]] += weights[k] * (found.special[k] @ response)
-    return result
-
-
-def _covariance(
-    terms: Sequence[Terms],
-    found: OnGrid,
-    weights: FloatArray,
-    grid: FloatArray,
-    error: FloatArray,
-    common: FloatArray,
-) -> csr_array | None:
-    """Return the covariance of the stack, with ``error`` and the common part on its diagonal.
-
-    For means the weights are exact. For the median, or bootstrap errors, the correlations of the weighted sum
-    are put on the errors found.
-    """
-    m = len(grid)
-    dense = common.shape[1] > 0 or any(entry.modes.size for entry in terms)
-    if dense and m > MAX_DENSE_PIXELS:
-        return None
-    total, full = weighted_covariance(terms, found, weights, grid)
-    if dense:
-        total = total.toarray() if full is None else total.toarray() + full
-    spread = np.sqrt(np.maximum(total.diagonal(), 0.0))
-    factor = np.where(spread > 0, np.nan_to_num(error) / np.where(spread > 0, spread, 1.0), 0.0)
-    if dense:
-        return dense_covariance(factor[:, None] * total * factor + common @ common.T)
-    entries = total.tocoo()
-    row, column = entries.coords
-    entries.data *= factor[row] * factor[column]
-    return symmetric(entries.tocsr())
-
-
 def weighted_covariance(
     terms: Sequence[Terms], found: OnGrid, weights: FloatArray, grid: FloatArray
-) -> tuple[Any, FloatArray | None]:
-    """Return the covariance of a weighted sum of inputs, without what they share.
+) -> tuple[Covariance, dict[str, FloatArray]]:
+    """Return the covariance of a weighted sum of inputs.
 
     Parameters
     ----------
@@ -183,27 +139,29 @@ def weighted_covariance(
 
     Returns
     -------
-    near : scipy.sparse.csr_array
-        From pixels that act together after resampling, shape (m, m).
-    far : numpy.ndarray or None
-        From what correlates all pixels of a spectrum, shape (m, m).
+    own : Covariance
+        Without what the inputs share; (m, m).
+    shared : dict
+        What a 1-sigma change of every measurement does to the sum: label -> (m,).
     """
     m = len(grid)
-    simple = [k for k, entry in enumerate(terms) if entry.covariance is None]
+    plain = [k for k, entry in enumerate(terms) if entry.covariance is None]
     lags: FloatArray = np.zeros((m, 1))
-    if simple:
-        wave, _, sigma, good = _padded([terms[k] for k in simple])
-        lags = combined_lags(wave, sigma, good, grid, weights[simple])
-    total: Any = from_banded(lags)
-    full = np.zeros((m, m)) if any(entry.modes.size for entry in terms) else None
-    for k, matrix in found.special.items():
-        entry, scale = terms[k], weights[k]
-        if entry.covariance is not None:
-            part = (matrix @ entry.covariance @ matrix.T).tocoo()
-            row, column = part.coords
-            part.data *= scale[row] * scale[column]
-            total = total + part.tocsr()
-        if full is not None and entry.modes.size:
-            modes = scale[:, None] * (matrix @ entry.modes)
-            full += modes @ entry.mixing @ modes.T
-    return total, full
+    if plain:
+        wave, _, sigma, good = _padded([terms[k] for k in plain])
+        lags = combined_lags(wave, sigma, good, grid, weights[plain])
+    near: Any = from_banded(lags)
+    shared: dict[str, FloatArray] = {}
+    modes: FloatArray = np.zeros((m, 0))
+    signs: FloatArray = np.zeros(0)
+    for k, covariance in found.special.items():
+        scale = weights[k]
+        near = near + scaled_matrix(covariance.near, scale)
+        for label, mode in covariance.shared().items():
+            shared[label] = shared.get(label, 0.0) + scale * mode
+        more, more_signs = covariance.own()
+        modes, signs = np.hstack([modes, scale[:, None] * more]), np.concatenate([signs, more_signs])
+        if len(signs) > _MANY_MODES:
+            modes, signs = compact(modes, np.diag(signs))
+    modes, signs = compact(modes, np.diag(signs))
+    return Covariance(symmetric(near), modes, signs, ("",) * len(signs)), shared

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.collection.blocks import dask_array
+from campfire.convert.covariance import from_banded
 from campfire.errors import CampfireWarning
+from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import pixel_edges
 
 if TYPE_CHECKING:
@@ -24,12 +28,13 @@ if TYPE_CHECKING:
 __all__ = [
     "CORRELATED",
     "band_width",
+    "correlations",
     "fit_bands",
-    "flat_covariance",
     "frames",
     "longest_row",
     "pixel_reach",
     "row_covariance",
+    "row_matrices",
     "row_wavelength",
     "weighted_variance",
 ]
@@ -125,24 +130,78 @@ def fit_bands(bands: FloatArray, width: int) -> FloatArray:
     return bands[..., :width]
 
 
-def flat_covariance(ds: xr.Dataset) -> Any:
-    """Return ``fnu_cov`` of a gridded collection with pixel and lag on one axis; None where there is none."""
-    if "fnu_cov" not in ds or ds["fnu_cov"].dims != CORRELATED:
-        return None
-    values = ds["fnu_cov"].data
+def correlations(ds: xr.Dataset) -> list[Any]:
+    """Return what is known of the covariance of every row: what :func:`row_covariance` takes beside pixels.
+
+    Nothing where pixels are independent; ``fnu_cov`` and ``fnu_modes`` side by side for every pixel, with
+    these on one axis; and where there are modes, ``mode_sign`` and ``measurement``.
+    """
+    bands = ds["fnu_cov"] if "fnu_cov" in ds and ds["fnu_cov"].dims == CORRELATED else None
+    if "fnu_modes" not in ds:
+        return [] if bands is None else [_flat(bands.data)]
+    usable = ds["dq"] == 0
+    modes = ds["fnu_modes"].transpose("spectrum", ds["fnu"].dims[1], "mode").where(usable, 0.0).data
+    signs = np.nan_to_num(np.asarray(ds["mode_sign"].values, dtype=np.float64))
+    if bands is None:  # what is left of the errors is noise of single pixels
+        errors = ds["fnu_err"].where(usable, 0.0).data
+        near = (errors**2 - (modes**2 * signs[:, None, :]).sum(axis=2)).clip(min=0.0)[:, :, None]
+    else:
+        near = bands.data
+    if isinstance(near, np.ndarray) and isinstance(modes, np.ndarray):
+        both: Any = np.concatenate([near, modes], axis=2)
+    else:
+        da = dask_array()
+        both = da.concatenate([da.asarray(near), da.asarray(modes)], axis=2)
+    labels = np.asarray(ds["measurement"].values).astype(object)
+    return [_flat(both), signs, labels]
+
+
+def _flat(values: Any) -> Any:
     if not isinstance(values, np.ndarray):
         values = values.rechunk({1: -1, 2: -1})
     return values.reshape((values.shape[0], values.shape[1] * values.shape[2]))
 
 
-def row_covariance(flat: NDArray[Any], good: BoolArray) -> FloatArray:
-    """Return rows of :func:`flat_covariance` (numpy) as bands (row, pixel, lag), 0 for pixels not good."""
+def row_matrices(
+    flat: NDArray[Any],
+    signs: FloatArray | None = None,
+    labels: NDArray[Any] | None = None,
+    *,
+    good: BoolArray,
+) -> list[Covariance]:
+    """Return the covariances of rows (numpy) of :func:`correlations`, 0 for pixels not good."""
+    bands, modes = row_covariance(flat, signs, good=good)
+    rows = []
+    for k, near in enumerate(bands):
+        base = Covariance.of(from_banded(near))
+        if signs is not None and labels is not None:
+            used = np.flatnonzero(signs[k] * np.any(modes[k] != 0, axis=0))
+            names = [str(labels[k, j]) for j in used]
+            own = [j for j, name in zip(used, names, strict=True) if not name]
+            base = replace(base, modes=modes[k][:, own], signs=signs[k][own], labels=("",) * len(own))
+            for j, name in zip(used, names, strict=True):
+                if name:
+                    base = base.with_shared([name], modes[k][:, [j]])
+        rows.append(base)
+    return rows
+
+
+def row_covariance(
+    flat: NDArray[Any], signs: FloatArray | None = None, *_: Any, good: BoolArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return rows (numpy) of :func:`correlations` as bands (row, pixel, lag) and modes (row, pixel, mode).
+
+    Both are 0 for pixels not good.
+    """
     n = good.shape[1]
-    bands = np.asarray(flat, dtype=np.float64).reshape(len(flat), n, flat.shape[1] // n)
-    bands = np.where(good[:, :, None], bands, 0.0)
+    count = 0 if signs is None else signs.shape[1]
+    values = np.asarray(flat, dtype=np.float64).reshape(len(flat), n, flat.shape[1] // n)
+    values = np.where(good[:, :, None], values, 0.0)
+    bands, modes = values[..., : values.shape[2] - count], values[..., values.shape[2] - count :]
     for k in range(1, min(bands.shape[2], n)):
         bands[:, : n - k, k][~good[:, k:]] = 0.0
-    return np.nan_to_num(bands)  # joining collections of different widths pads with NaN
+    # joining collections of different widths pads with NaN
+    return np.nan_to_num(bands), np.nan_to_num(modes)
 
 
 def weighted_variance(bands: FloatArray, weights: FloatArray) -> FloatArray:

@@ -13,15 +13,16 @@ from campfire.collection.coords import gratings_of
 from campfire.collection.correlation import (
     CORRELATED,
     band_width,
+    correlations,
     fit_bands,
-    flat_covariance,
     longest_row,
     pixel_reach,
     row_covariance,
+    row_matrices,
     row_wavelength,
 )
-from campfire.convert import append_history, banded, from_banded
-from campfire.convert.covariance import COVARIANCE_ATTRS
+from campfire.convert import append_history, banded
+from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
 from campfire.errors import ValidationError
 from campfire.kernels.grids import check_grid, good_pixels, pixel_edges, rising
 from campfire.kernels.overlap import resample_matrix
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike, NDArray
 
+    from campfire.kernels.covariance import Covariance
     from campfire.typing import FloatArray
 
 __all__ = ["GRID_OUTPUTS", "common_grid", "flam_variables", "resample_dataset", "resample_rows"]
@@ -57,13 +59,12 @@ def resample_rows(
     fnu: NDArray[Any],
     fnu_err: NDArray[Any],
     dq: NDArray[Any],
-    correlated: NDArray[Any] | None = None,
-    *,
+    *correlated: NDArray[Any],
     grid: FloatArray,
 ) -> dict[str, NDArray[Any]]:
     """Resample rows (numpy) onto ``grid``; pixels with any bit in ``dq`` are not used.
 
-    ``correlated`` is the covariance of pixels that were resampled before, as :func:`flat_covariance` has it.
+    ``correlated`` is the covariance of pixels that are not independent, as :func:`correlations` has it.
     A pixel without a result carries the bits of the input under it, besides ``NONFINITE_FLUX`` and
     ``BAD_ERROR``; ``OUTSIDE`` where less than half of it is covered by the row.
     """
@@ -71,10 +72,9 @@ def resample_rows(
     masked = dq != 0
     result = resample(wavelength, fnu, fnu_err, grid, mask=masked)
     error = result.error
-    if correlated is not None:
-        spread = [
-            c.diagonal() for c in _again(wavelength, good_pixels(fnu, fnu_err, masked), correlated, grid)
-        ]
+    if correlated:
+        good = good_pixels(fnu, fnu_err, masked)
+        spread = [c.diagonal() for c in _again(wavelength, good, correlated, grid)]
         error = np.where(result.mask, np.nan, np.sqrt(np.maximum(spread, 0.0)))
     edges, grid_edges = np.atleast_2d(pixel_edges(wavelength)), pixel_edges(grid)
     low = np.maximum(grid_edges[None, :-1], edges[:, :1])
@@ -92,12 +92,17 @@ def resample_rows(
 
 
 def _again(
-    wavelength: NDArray[Any], good: NDArray[np.bool_], correlated: NDArray[Any], grid: FloatArray
-) -> Iterator[Any]:
-    """Yield the covariance of every row after resampling once more, sparse (m, m)."""
-    for used, bands in zip(good, row_covariance(correlated, good), strict=True):
-        matrix, _, _ = resample_matrix(wavelength, grid, used)
-        yield matrix @ from_banded(bands) @ matrix.T
+    wavelength: NDArray[Any],
+    good: NDArray[np.bool_],
+    correlated: tuple[NDArray[Any], ...],
+    grid: FloatArray,
+) -> Iterator[Covariance]:
+    """Yield the covariance (m, m) of every row after resampling."""
+    for k, covariance in enumerate(row_matrices(*correlated, good=good)):
+        wave = wavelength if wavelength.ndim == 1 else wavelength[k]
+        inside = np.flatnonzero(np.isfinite(wave))
+        matrix, _, _ = resample_matrix(wave[inside], grid, good[k, inside])
+        yield covariance.at(inside).transformed(matrix)
 
 
 def _covariance_rows(
@@ -105,8 +110,7 @@ def _covariance_rows(
     fnu: NDArray[Any],
     fnu_err: NDArray[Any],
     dq: NDArray[Any],
-    correlated: NDArray[Any] | None = None,
-    *,
+    *correlated: NDArray[Any],
     grid: FloatArray,
     width: int,
 ) -> dict[str, NDArray[Any]]:
@@ -114,12 +118,33 @@ def _covariance_rows(
     if not len(fnu):
         return {"fnu_cov": np.zeros((0, grid.size, width))}
     wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
-    if correlated is not None:
+    if correlated:
         good = good_pixels(fnu, fnu_err, dq != 0)
-        rows = [fit_bands(banded((c + c.T) / 2), width) for c in _again(wavelength, good, correlated, grid)]
+        rows = [fit_bands(banded(c.near), width) for c in _again(wavelength, good, correlated, grid)]
         return {"fnu_cov": np.stack(rows)}
     result = resample(wavelength, fnu, fnu_err, grid, mask=dq != 0, covariance=True)
     return {"fnu_cov": fit_bands(cast("FloatArray", result.covariance), width)}
+
+
+def _mode_rows(
+    wavelength: NDArray[Any],
+    fnu: NDArray[Any],
+    fnu_err: NDArray[Any],
+    dq: NDArray[Any],
+    *correlated: NDArray[Any],
+    grid: FloatArray,
+) -> dict[str, NDArray[Any]]:
+    """Return the modes of resampled rows (numpy)."""
+    wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
+    good = good_pixels(fnu, fnu_err, dq != 0)
+    _, modes = row_covariance(*correlated, good=good)
+    result = np.zeros((len(fnu), grid.size, modes.shape[2]))
+    for k, used in enumerate(good):
+        wave = wavelength if wavelength.ndim == 1 else wavelength[k]
+        inside = np.flatnonzero(np.isfinite(wave))
+        matrix, _, _ = resample_matrix(wave[inside], grid, used[inside])
+        result[k] = matrix @ modes[k, inside]
+    return {"fnu_modes": result}
 
 
 def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | None = None) -> xr.Dataset:
@@ -157,8 +182,7 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | No
         raise ValidationError(f"grid={grid!r}", hint="pass None, 'common', or an array of microns")
     centres = to_micron(grid)
     centres = check_grid(centres[rising(centres)], "grid")
-    former = flat_covariance(ds)
-    correlated = [] if former is None else [former]
+    correlated = correlations(ds)
     fields = over_rows(ds, partial(resample_rows, grid=centres), GRID_OUTPUTS, centres.size, *correlated)
     width = _width(ds, centres, reference)
     outputs = {"fnu_cov": np.dtype((np.float64, (width,)))}
@@ -176,6 +200,10 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | No
     )
     variables: dict[str, Any] = {name: (GRIDDED, fields[name], attrs_of(name)) for name in GRID_OUTPUTS}
     variables["fnu_cov"] = (CORRELATED, covariance, COVARIANCE_ATTRS)
+    if "fnu_modes" in ds:
+        outputs = {"fnu_modes": np.dtype((np.float64, (ds.sizes["mode"],)))}
+        modes = over_rows(ds, partial(_mode_rows, grid=centres), outputs, centres.size, *correlated)
+        variables["fnu_modes"] = ((*GRIDDED, "mode"), modes["fnu_modes"], dict(MODE_ATTRS["fnu_modes"]))
     result = result.assign(variables)
     result = result.assign(flam_variables(result))
     step = f"resampled onto {centres.size} pixels, {centres[0]:g} to {centres[-1]:g} um, flux conserving"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.errors import ValidationError
+from campfire.kernels.covariance import Covariance
 from campfire.units import FNU_UNIT
 
 if TYPE_CHECKING:
@@ -14,10 +15,22 @@ if TYPE_CHECKING:
 
     from campfire.typing import FloatArray
 
-__all__ = ["COVARIANCE_ATTRS", "as_covariance", "banded", "from_banded"]
+__all__ = ["COVARIANCE_ATTRS", "MODE_ATTRS", "as_covariance", "banded", "from_banded", "mode_variables"]
 
 COVARIANCE_ATTRS = {"units": f"{FNU_UNIT}2", "long_name": "covariance of fnu of pixels i and i + lag"}
 """Attributes of ``fnu_cov`` in a Dataset."""
+
+MODE_ATTRS = {
+    "fnu_modes": {
+        "units": FNU_UNIT,
+        "long_name": "errors that correlate all pixels: each adds mode_sign times its product with itself",
+    },
+    "mode_sign": {"long_name": "1: adds to the covariance; -1: takes away"},
+    "measurement": {
+        "long_name": "photometric measurement the error comes from; empty: of this spectrum alone"
+    },
+}
+"""Attributes of ``fnu_modes`` and its coordinates."""
 
 
 def _sparse() -> Any:
@@ -28,13 +41,13 @@ def _sparse() -> Any:
     return sparse
 
 
-def as_covariance(matrix: Any, n: int) -> csr_array:
-    """Return a covariance as a ``scipy.sparse.csr_array`` without stored zeros.
+def as_covariance(matrix: Any, n: int) -> csr_array | Covariance:
+    """Return a covariance as a ``scipy.sparse.csr_array`` without stored zeros, or with modes as it is.
 
     Parameters
     ----------
     matrix
-        Any scipy sparse matrix or array-like of shape (n, n), microjansky squared.
+        Any scipy sparse matrix or array-like of shape (n, n), or a ``Covariance``; microjansky squared.
     n
         Number of pixels.
 
@@ -43,6 +56,18 @@ def as_covariance(matrix: Any, n: int) -> csr_array:
     ValidationError
         If it has another shape or is not symmetric.
     """
+    if isinstance(matrix, Covariance):
+        used = np.flatnonzero(matrix.modes.any(axis=0))
+        return Covariance(
+            _as_matrix(matrix.near, n),
+            np.array(matrix.modes[:, used], dtype=np.float64),
+            np.array(matrix.signs[used], dtype=np.float64),
+            tuple(matrix.labels[k] for k in used),
+        ).plain
+    return _as_matrix(matrix, n)
+
+
+def _as_matrix(matrix: Any, n: int) -> csr_array:
     result: csr_array = _sparse().csr_array(matrix)
     if result.shape != (n, n):
         raise ValidationError(f"covariance has shape {result.shape}", hint=f"expected {(n, n)}")
@@ -83,13 +108,23 @@ def banded(matrix: Any) -> FloatArray:
            [9., 0.]])
     """
     shape = np.shape(matrix)
-    upper = as_covariance(matrix, shape[0] if shape else 0).tocoo()
+    upper = _as_matrix(matrix, shape[0] if shape else 0).tocoo()
     row, column = upper.coords
     keep = column >= row
     lag = (column - row)[keep]
     bands = np.zeros((upper.shape[0], int(lag.max(initial=0)) + 1), dtype=upper.dtype)
     bands[row[keep], lag] = upper.data[keep]
     return bands
+
+
+def mode_variables(covariance: Covariance, attrs: dict[str, str]) -> tuple[Any, dict[str, Any]]:
+    """Return ``fnu_modes`` of one spectrum, with more attributes, and its coordinates: (dims, values, attrs)."""
+    labels = np.array(covariance.labels, dtype=np.dtypes.StringDType())
+    coords = {
+        name: ("mode", values, dict(MODE_ATTRS[name]))
+        for name, values in (("mode_sign", covariance.signs), ("measurement", labels))
+    }
+    return (("wavelength", "mode"), covariance.modes, MODE_ATTRS["fnu_modes"] | attrs), coords
 
 
 def from_banded(bands: Any) -> csr_array:
@@ -120,4 +155,4 @@ def from_banded(bands: Any) -> csr_array:
         ),
         shape=(n, n),
     )
-    return as_covariance(matrix, n)
+    return _as_matrix(matrix, n)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire import schema
-from campfire.convert.covariance import COVARIANCE_ATTRS, banded, from_banded
+from campfire.convert.covariance import COVARIANCE_ATTRS, banded, from_banded, mode_variables
 from campfire.convert.header import dump_header, load_header
 from campfire.errors import ValidationError
+from campfire.kernels.covariance import Covariance
 from campfire.kernels.lsf import GRATINGS, resolving_power
 from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE, WAVE_UNIT, fnu_to_flam
 
@@ -65,7 +66,9 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
     -------
     xarray.Dataset
         Dimension ``wavelength``; variables, units and attributes as in :mod:`campfire.schema`; the arrays are
-        its own. A covariance becomes ``fnu_cov`` (wavelength, lag).
+        its own. A covariance becomes ``fnu_cov`` (wavelength, lag); with modes, of which each adds
+        ``mode_sign`` times its product with itself to the covariance of all pixels, ``fnu_modes``
+        (wavelength, mode), and the coordinate ``measurement`` says what it comes from.
 
     Examples
     --------
@@ -101,10 +104,13 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
         "flam_err": derived("flam_err", fields.get("flam_err"), fnu_err),
         "dq": variable("dq", schema.pixel_dq(fnu, fnu_err, fields.get("mask"))),
     }
-    covariance = fields.get("covariance")
-    if covariance is not None:
+    labels: dict[str, Any] = {}
+    if fields.get("covariance") is not None:
+        parts = Covariance.of(fields["covariance"])
         unit = {"units": RELATIVE} if fnu_units == RELATIVE else {}
-        data["fnu_cov"] = (("wavelength", "lag"), banded(covariance), COVARIANCE_ATTRS | unit)
+        data["fnu_cov"] = (("wavelength", "lag"), banded(parts.near), COVARIANCE_ATTRS | unit)
+        if parts.labels:
+            data["fnu_modes"], labels = mode_variables(parts, unit)
     ds = xr.Dataset(
         data,
         coords={
@@ -114,6 +120,7 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
             **lsf_coordinate(
                 fields["grating"], wavelength, fields.get("redshift"), fields.get("resolving_power")
             ),
+            **labels,
         },
         attrs={"campfire_schema": schema.SCHEMA_VERSION, "fits_header": dump_header(fields["header"])},
     )
@@ -140,6 +147,22 @@ def _bands(ds: xr.Dataset) -> Any:
     """Return ``fnu_cov`` without the bands that joining with wider ones has filled with NaN."""
     bands = ds["fnu_cov"].values
     return bands[:, ~np.isnan(bands).all(axis=0)]
+
+
+def _covariance(ds: xr.Dataset) -> Any:
+    near = from_banded(_bands(ds))
+    if "fnu_modes" not in ds.variables:
+        return near
+    # collections have as many for every row; joining with some that have more fills with NaN
+    signs, names = np.nan_to_num(ds["mode_sign"].values), ds["measurement"].values.tolist()
+    modes = ds["fnu_modes"].transpose("wavelength", "mode").values
+    used = np.flatnonzero((signs != 0) & modes.any(axis=0))
+    return Covariance(
+        near,
+        np.array(modes[:, used], dtype=np.float64),
+        np.array(signs[used], dtype=np.float64),
+        tuple(str(names[k]) for k in used),
+    ).plain
 
 
 def from_dataset(ds: xr.Dataset) -> SpectrumFields:
@@ -198,7 +221,7 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
         "wave_units": units("wavelength", WAVE_UNIT),
         "mask": schema.normalise_mask(fnu, fnu_err, flagged),
         "redshift": redshift,
-        "covariance": from_banded(_bands(ds)) if "fnu_cov" in ds.variables else None,
+        "covariance": _covariance(ds) if "fnu_cov" in ds.variables else None,
         "resolving_power": own_power(),
     }
 

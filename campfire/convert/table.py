@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from campfire.convert.covariance import banded, from_banded
 from campfire.convert.header import dump_header, load_header
 from campfire.errors import ValidationError
+from campfire.kernels.covariance import Covariance
 from campfire.schema import VARIABLES, normalise_mask
 from campfire.units import (
     FLAM_UNIT,
@@ -43,9 +45,9 @@ def to_qtable(fields: SpectrumFields) -> QTable:
     -------
     astropy.table.QTable
         Columns ``wavelength`` (micron), ``fnu``, ``fnu_err`` (microjansky), ``flam``, ``flam_err`` (erg s-1
-        cm-2 angstrom-1), ``mask`` (True: do not use), and ``fnu_cov`` where there is a covariance;
-        ``meta`` has ids, units, the FITS header as JSON text and which columns were computed. Relative
-        fluxes have no unit.
+        cm-2 angstrom-1), ``mask`` (True: do not use), ``fnu_cov`` (and ``fnu_modes``) where there is a
+        covariance; ``meta`` has ids, units, the FITS header as JSON text and which columns were computed.
+        Relative fluxes have no unit.
 
     Examples
     --------
@@ -73,10 +75,15 @@ def to_qtable(fields: SpectrumFields) -> QTable:
         table[name] = values if relative else u.Quantity(values, u.Unit(VARIABLES[name].units))
         table[name].info.description = VARIABLES[name].doc.partition(";")[0]
     table["mask"] = normalise_mask(fnu, fnu_err, fields.get("mask"))
-    covariance = fields.get("covariance")
-    if covariance is not None:
+    if fields.get("covariance") is not None:
+        covariance = Covariance.of(fields["covariance"])
         relative = fields.get("fnu_units") == RELATIVE
-        table["fnu_cov"] = banded(covariance) if relative else u.Quantity(banded(covariance), u.uJy**2)
+        near, modes = banded(covariance.near), covariance.modes
+        table["fnu_cov"] = near if relative else u.Quantity(near, u.uJy**2)
+        if covariance.labels:
+            table["fnu_modes"] = modes if relative else u.Quantity(modes, u.uJy)
+            table.meta["mode_sign"] = [int(sign) for sign in covariance.signs]
+            table.meta["measurement"] = list(covariance.labels)
     power = fields.get("resolving_power")
     if power is not None:
         table["resolving_power"] = power
@@ -143,6 +150,14 @@ def from_qtable(table: Any) -> SpectrumFields:
         "wave_units": str(meta.get("wave_units", WAVE_UNIT)),
         "mask": normalise_mask(fnu, fnu_err, mask),
         "redshift": meta.get("redshift"),
-        "covariance": from_banded(plain(table["fnu_cov"])) if "fnu_cov" in table.colnames else None,
+        "covariance": _covariance(table, plain) if "fnu_cov" in table.colnames else None,
         "resolving_power": plain(table["resolving_power"]) if "resolving_power" in table.colnames else None,
     }
+
+
+def _covariance(table: Any, plain: Callable[[Any], Any]) -> Any:
+    near = from_banded(plain(table["fnu_cov"]))
+    if "fnu_modes" not in table.colnames:
+        return near
+    signs = np.array(table.meta["mode_sign"], dtype=np.float64)
+    return Covariance(near, plain(table["fnu_modes"]), signs, tuple(map(str, table.meta["measurement"])))

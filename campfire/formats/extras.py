@@ -9,6 +9,9 @@ other readers pass over them:
     back otherwise, such as text beyond ASCII), ``redshift``, ``spectrum_id``, ``grating``, unit texts.
 ``COVARIANCE``
     a table ``row``, ``col``, ``value`` (uJy2): the covariance of the pixels as a sparse matrix.
+``MODES``
+    an image (mode, pixel), uJy: each row adds its product with itself to the covariance, with the sign in
+    ``mode_sign`` of ``CAMPFIRE``; ``measurement`` there says what it comes from.
 ``RESOLVING_POWER``
     an image, one value a pixel: that of a spectrum whose resolving power is not that of its disperser.
 """
@@ -23,6 +26,7 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.formats.writing import table_hdu
+from campfire.kernels.covariance import Covariance
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from campfire.formats.raw import RawFits
     from campfire.typing import FloatArray, SpectrumFields
 
-__all__ = ["covariance_hdu", "extras_hdu", "header_extras", "power_hdu", "restore_fields"]
+__all__ = ["covariance_hdus", "extras_hdu", "header_extras", "power_hdu", "restore_fields"]
 
 _TEXTS = ("spectrum_id", "grating", "fnu_units", "flam_units", "wave_units")
 
@@ -69,9 +73,19 @@ def extras_hdu(values: Mapping[str, Any]) -> Any:
     return fits.ImageHDU(np.frombuffer(text, np.uint8), name="CAMPFIRE")
 
 
-def covariance_hdu(covariance: csr_array) -> Any:
-    """Return the HDU ``COVARIANCE`` of a sparse matrix."""
-    matrix = covariance.tocoo()
+def covariance_hdus(covariance: csr_array | Covariance) -> list[Any]:
+    """Return the HDU ``COVARIANCE`` of a sparse matrix, and ``MODES`` of the modes where there are any."""
+    parts = Covariance.of(covariance)
+    hdus = [_matrix_hdu(parts.near)]
+    if parts.labels:
+        from astropy.io import fits
+
+        hdus.append(fits.ImageHDU(np.ascontiguousarray(parts.modes.T), name="MODES"))
+    return hdus
+
+
+def _matrix_hdu(near: csr_array) -> Any:
+    matrix = near.tocoo()
     rows, columns = matrix.coords
     return table_hdu(
         "COVARIANCE",
@@ -110,7 +124,7 @@ def _read_extras(fits: RawFits) -> dict[str, Any]:
     return cast("dict[str, Any]", values)
 
 
-def _read_covariance(fits: RawFits, size: int) -> csr_array | None:
+def _read_covariance(fits: RawFits, size: int, extras: Mapping[str, Any]) -> csr_array | Covariance | None:
     hdu = fits.find("COVARIANCE", "BINTABLE")
     if hdu is None:
         return None
@@ -124,7 +138,18 @@ def _read_covariance(fits: RawFits, size: int) -> csr_array | None:
         from scipy.sparse import coo_array
     except ImportError as err:
         raise ImportError('the covariance needs scipy: pip install "campfire[deploy]"') from err
-    return coo_array((values, (rows, columns)), shape=(size, size)).tocsr()
+    near: csr_array = coo_array((values, (rows, columns)), shape=(size, size)).tocsr()
+    image = fits.find("MODES", "IMAGE")
+    if image is None:
+        return near
+    modes, labels, signs = fits.image(image), extras.get("measurement"), extras.get("mode_sign")
+    count = len(labels) if isinstance(labels, list) and all(isinstance(text, str) for text in labels) else -1
+    known = isinstance(signs, list) and len(signs) == count and all(sign in (1, -1) for sign in signs)
+    if not known or modes.shape != (count, size) or modes.dtype.kind != "f" or not np.isfinite(modes).all():
+        raise fits.error(f"damaged HDU MODES: not modes of {size} pixels with sign and measurement")
+    return Covariance(
+        near, np.ascontiguousarray(modes.T, np.float64), np.array(signs, np.float64), tuple(labels or ())
+    )
 
 
 def restore_fields(fits: RawFits, fields: SpectrumFields, rows: int) -> None:
@@ -160,6 +185,6 @@ def restore_fields(fits: RawFits, fields: SpectrumFields, rows: int) -> None:
         if values.shape != (rows,) or values.dtype.kind != "f":
             raise fits.error(f"damaged HDU RESOLVING_POWER: not one number for each of {rows} pixels")
         fields["resolving_power"] = values
-    covariance = _read_covariance(fits, rows)
+    covariance = _read_covariance(fits, rows, extras)
     if covariance is not None:
         fields["covariance"] = covariance

@@ -10,10 +10,11 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.formats.cards import header_end, parse_header
-from campfire.formats.extras import covariance_hdu, extras_hdu, header_extras, power_hdu
+from campfire.formats.extras import covariance_hdus, extras_hdu, header_extras, power_hdu
 from campfire.formats.layouts import identify_header
 from campfire.formats.quantities import UNITS, apply_missing, unit_factor
 from campfire.formats.writing import fits_header, plain_value, refuse_existing, table_hdu, write_hdus
+from campfire.kernels.covariance import Covariance
 from campfire.units import RELATIVE, fnu_to_flam
 
 if TYPE_CHECKING:
@@ -308,10 +309,13 @@ def write_spectrum(path: PathInput, fields: SpectrumFields, *, overwrite: bool =
         extras["grating"] = grating
     if (redshift := fields.get("redshift")) is not None:
         extras["redshift"] = float(redshift)
+    covariance = fields.get("covariance")
+    if isinstance(covariance, Covariance):
+        extras |= {"mode_sign": covariance.signs.astype(int).tolist(), "measurement": list(covariance.labels)}
     if extras:
         hdus.append(extras_hdu(extras))
-    if (covariance := fields.get("covariance")) is not None:
-        hdus.append(covariance_hdu(covariance))
+    if covariance is not None:
+        hdus += covariance_hdus(covariance)
     if (power := fields.get("resolving_power")) is not None:
         hdus.append(power_hdu(power))
     write_hdus(path, hdus, overwrite=overwrite)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from campfire.kernels.bandpass import Bandpass
+    from campfire.kernels.covariance import Covariance
     from campfire.typing import BoolArray, FloatArray
 
 __all__ = ["MAX_DEGREE", "MULTIPLIER_RANGE", "CurveFit", "fit_curve"]
@@ -47,9 +48,11 @@ class CurveFit:
 
     ``multiplier``, ``multiplier_err`` and ``clipped`` have shape (n,), ``coefficients`` (k,), ``covariance``
     (k, k), ``synthetic`` and ``synthetic_err`` (fluxes of the uncalibrated spectrum) (b,). ``chi2`` is the
-    total. ``modes`` and ``mixing`` give the part of the calibrated spectrum's covariance that comes from the
-    spectrum's own noise in the fit, ``modes @ mixing @ modes.T``; ``common`` (n, b) gives the part that comes
-    from the photometry, ``common @ common.T``, which every spectrum calibrated on the same photometry shares.
+    total.
+
+    With a change d of the spectrum the calibrated one changes by ``multiplier * d - slope @ (fold @ d)``,
+    shapes (n, k) and (k, n), the second part through the fit; and by ``common`` (n, b) with changes by 1
+    sigma of the photometry, which every spectrum calibrated on the same photometry shares.
     """
 
     multiplier: FloatArray
@@ -60,16 +63,33 @@ class CurveFit:
     chi2: float
     synthetic: FloatArray
     synthetic_err: FloatArray
-    modes: FloatArray
-    mixing: FloatArray
+    slope: FloatArray
+    fold: FloatArray
     common: FloatArray
+
+    def calibrated(self, covariance: Covariance, labels: Sequence[str]) -> Covariance:
+        """Return the covariance of the calibrated spectrum.
+
+        Parameters
+        ----------
+        covariance
+            Of the original, nothing at pixels that are not good.
+        labels
+            Identify the measurements, one a band.
+        """
+        total = covariance.propagated(self.multiplier, self.slope, self.fold)
+        return total.with_shared(labels, self.common)
 
     def error(self, error: FloatArray) -> FloatArray:
         """Return the total 1-sigma error of the calibrated spectrum from that of the original."""
-        own = np.einsum("ia,ab,ib->i", self.modes, self.mixing, self.modes)
-        variance = np.square(self.multiplier * error) + own + np.square(self.common).sum(axis=1)
+        square = np.where(np.isfinite(error), np.square(error), 0.0)
+        through = np.einsum("ik,ki->i", self.slope, self.fold) * square
+        spread = (self.fold * square) @ self.fold.T
+        variance = self.multiplier * (self.multiplier * square - 2 * through)
+        variance += np.einsum("ik,kl,il->i", self.slope, spread, self.slope)
         # the spectrum's noise in the curve only takes back what it put in; rounding must not go below 0
-        return cast("FloatArray", np.sqrt(np.maximum(variance, 0.0)))
+        variance = np.maximum(variance, 0.0) + np.square(self.common).sum(axis=1)
+        return cast("FloatArray", np.where(np.isfinite(error), np.sqrt(variance), np.nan))
 
 
 def fit_curve(
@@ -102,7 +122,7 @@ def fit_curve(
     mask
         True for pixels not to be used.
     covariance
-        Scipy sparse covariance of the spectrum, (n, n), used instead of ``error``.
+        Covariance of the spectrum, (n, n), used instead of ``error``.
 
     Raises
     ------
@@ -136,24 +156,16 @@ def fit_curve(
     photometric = np.diag(np.square(observed_err))
     coefficients, gain, residual_covariance = _solve(design, observed, photometric, noise)
     curve = basis @ coefficients
-    own = np.einsum("k,l,klbc->bc", coefficients, coefficients, noise)
     residual = observed - design @ coefficients
     covered = gain @ residual_covariance @ gain.T
     # what the spectrum's own noise does: delta f = m delta s + s T delta c, delta c = -gain W m delta s
-    scaled = weights * curve
-    spread = scaled * variance if covariance is None else (covariance @ scaled.T).T
     slope = source[:, None] * basis
-    # m is the curve that multiplies the spectrum, cut to its range; else its covariance could be negative
-    multiplier = np.clip(curve, *MULTIPLIER_RANGE)
-    cross = (multiplier[:, None] * (gain @ spread).T) * good[:, None]
-    k = degree + 1
-    mixing = np.block([[gain @ own @ gain.T, -np.eye(k)], [-np.eye(k), np.zeros((k, k))]])
     synthetic_noise = np.einsum("bi,i,bi->b", weights, variance, weights)
     if covariance is not None:
         synthetic_noise = np.einsum("bi,ib->b", weights, covariance @ weights.T)
     low, high = MULTIPLIER_RANGE
     return CurveFit(
-        multiplier=multiplier,
+        multiplier=np.clip(curve, low, high),
         multiplier_err=np.sqrt(np.einsum("ik,kl,il->i", basis, covered, basis)),
         clipped=(curve < low) | (curve > high),
         coefficients=coefficients,
@@ -161,8 +173,8 @@ def fit_curve(
         chi2=float(residual @ np.linalg.solve(residual_covariance, residual)),
         synthetic=weights @ source,
         synthetic_err=np.sqrt(synthetic_noise),
-        modes=np.hstack([slope, cross]),
-        mixing=mixing,
+        slope=slope,
+        fold=gain @ (weights * curve),
         common=(slope @ gain) * np.asarray(observed_err),
     )
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
     from specutils import Spectrum as SpecutilsSpectrum
 
+    from campfire.kernels.covariance import Covariance
     from campfire.typing import BoolArray, Extraction, FloatArray, PathInput, SpectrumFields
 
     QuantityLike: TypeAlias = ArrayLike | Quantity
@@ -73,7 +74,8 @@ class SpectrumData:
     redshift
         Redshift of the object, where known.
     covariance
-        Covariance of ``fnu``, shape (n, n), sparse or dense, microjansky squared.
+        Covariance of ``fnu``, shape (n, n), sparse or dense, microjansky squared. That of a calibrated or
+        normalised spectrum is a :class:`campfire.kernels.covariance.Covariance`, whose ``tocsr()`` is sparse.
     resolving_power
         Wavelength over FWHM, shape (n,), NaN where unknown. Only for spectra whose resolving power is not
         that of ``grating`` at ``wavelength``, such as stacks.
@@ -106,7 +108,7 @@ class SpectrumData:
     wave_units: str = WAVE_UNIT
     mask: BoolArray = _NOT_GIVEN
     redshift: float | None = None
-    covariance: csr_array | None = field(default=None, kw_only=True)
+    covariance: csr_array | Covariance | None = field(default=None, kw_only=True)
     resolving_power: FloatArray | None = field(default=None, kw_only=True)
 
     def __init__(
@@ -366,13 +368,15 @@ class SpectrumData:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SpectrumData):
             return NotImplemented
+        from campfire.kernels.covariance import same_covariance
+
         arrays = ("wavelength", "fnu", "fnu_err", "flam", "flam_err", "mask")
         texts = ("grating", "spectrum_id", "fits_path", "fnu_units", "flam_units", "wave_units", "redshift")
         return (
             all(getattr(self, name) == getattr(other, name) for name in texts)
             and all(_same(getattr(self, name), getattr(other, name)) for name in arrays)
             and (self.header == other.header or dump_header(self.header) == dump_header(other.header))
-            and _same_matrix(self.covariance, other.covariance)
+            and same_covariance(self.covariance, other.covariance)
             and _same_or_none(self.resolving_power, other.resolving_power)
         )
 
@@ -427,14 +431,3 @@ def _same(a: FloatArray, b: FloatArray) -> bool:
 
 def _same_or_none(a: FloatArray | None, b: FloatArray | None) -> bool:
     return a is b if a is None or b is None else _same(a, b)
-
-
-def _same_matrix(a: Any, b: Any) -> bool:
-    if a is None or b is None:
-        return a is b
-    if a.shape != b.shape or a.dtype != b.dtype or a.nnz != b.nnz:
-        return False
-    a, b = a.sorted_indices(), b.sorted_indices()
-    return (
-        np.array_equal(a.indptr, b.indptr) and np.array_equal(a.indices, b.indices) and _same(a.data, b.data)
-    )

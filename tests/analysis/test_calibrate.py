@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry, fit_photometry
+from campfire.analysis.lines import measure_lines
 from campfire.analysis.photometry import band_photometry
+from campfire.analysis.resample import resample_spectrum
+from campfire.analysis.stack import calibrate_and_stack, stack_spectra
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import load_bandpass
 from campfire.kernels.bandpass import Bandpass, band_fluxes, band_weights
+from campfire.kernels.covariance import Covariance
 from campfire.models import Photometry, Spectrum, SpectrumData
+from campfire.units import fnu_to_flam
 
 NAMES = ["f115w", "f150w", "f200w", "f277w", "f356w", "f444w"]
 WAVE = np.linspace(0.6, 5.3, 300)
@@ -295,3 +302,86 @@ def test_covariance_of_a_cut_curve_is_positive(level: float, precision: float, d
     assert lowest[0] >= -1e-12 * lowest[-1]
     np.testing.assert_allclose(result.spectrum.fnu_err, np.sqrt(covariance.diagonal()), rtol=1e-9)
     assert np.all(band_photometry(result.spectrum, NAMES)["flux_err"].values > 0)
+
+
+def test_many_pixels_keep_their_covariance() -> None:
+    """Monte Carlo with 3000 pixels: pulls of a band, a line's continuum, and a resampled band (10 %)."""
+    wave = np.linspace(2.87, 5.2, 3000)
+    names = ["f356w", "f444w"]
+    pivots = [load_bandpass(name).pivot for name in names]
+    fine = np.linspace(3.0, 5.1, 2500)
+    rng = np.random.default_rng(8)
+    pulls = []
+    for _ in range(80):
+        data = SpectrumData(
+            wave, 1 + rng.normal(0, 0.1, 3000), np.full(3000, 0.1), {}, "G395H", "demo", redshift=5.0
+        )
+        phot = Photometry(names, 1.5 + rng.normal(0, 0.15, 2), [0.15, 0.15], pivots)
+        result = calibrate_to_photometry(data, phot, "flat").spectrum
+        bands = [
+            band_photometry(each, "f410m")
+            for each in (result, result.to_xarray(), resample_spectrum(result, fine))
+        ]
+        line = measure_lines(result, ["Hα"])
+        level = float(fnu_to_flam(np.array([1.5]), np.array([0.656461 * 6]))[0])
+        pulls.append(
+            [float((band.flux[0] - 1.5) / band.flux_err[0]) for band in bands]
+            + [float((line.continuum[0, 0] - level) / line.continuum_err[0, 0])]
+        )
+    assert np.std(pulls, axis=0) == pytest.approx(1, abs=0.16)  # two sigma of 80; a factor of 7 without
+    assert result.covariance is not None
+    assert np.all(np.isfinite(result.fnu_err))
+
+
+def test_calibrated_twice_on_one_photometry_shares_it_once() -> None:
+    """The second curve undoes what the first did: the errors are those of one calibration."""
+    phot = photometry(precision=0.1)
+    once = calibrate_to_photometry(spectrum(), phot, "flat").spectrum
+    twice = calibrate_to_photometry(once, phot, "flat").spectrum
+    assert once.covariance is not None
+    assert twice.covariance is not None
+    assert isinstance(twice.covariance, Covariance)
+    assert len([label for label in twice.covariance.labels if label]) == len(NAMES)
+
+
+def test_covariance_survives_every_container(tmp_path: Path) -> None:
+    result = calibrate_to_photometry(spectrum(), photometry(precision=0.1)).spectrum
+    result.write(tmp_path / "demo_spec.fits")
+    for back in (
+        SpectrumData.from_xarray(result.to_xarray()),
+        SpectrumData.from_table(result.to_table()),
+        SpectrumData.from_fits(tmp_path / "demo_spec.fits"),
+        pickle.loads(pickle.dumps(result)),
+    ):
+        assert isinstance(back.covariance, Covariance)
+        assert isinstance(result.covariance, Covariance)
+        np.testing.assert_array_equal(back.covariance.toarray(), result.covariance.toarray())
+        assert back.covariance.labels == result.covariance.labels
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"normalize": (2.0, 2.5)}, {"redshift": 1.0}, {"sigma_clip": 3.0}, {"rng": 1}]
+)
+@pytest.mark.parametrize("method", ["weighted_mean", "mean", "median"])
+def test_results_and_their_spectra_stack_alike(options: dict[str, Any], method: Any) -> None:
+    """What they got from the same photometry does not average down, however they come into the stack."""
+    spectra = [spectrum(seed=seed, sigma=0.05) for seed in range(4)]
+    phot = photometry(precision=0.1)
+    whole = calibrate_and_stack(spectra, phot, stacking_method=method, **options)
+    results = [calibrate_to_photometry(data, phot) for data in spectra]
+    one = stack_spectra([result.spectrum for result in results], method, **options)
+    two = stack_spectra(results, method, **options)
+    assert one == two == whole.spectrum
+    through = [SpectrumData.from_xarray(result.spectrum.to_xarray()) for result in results]
+    assert stack_spectra(through, method, **options) == one
+    if not options:
+        smallest = 0.1 / np.sqrt(len(NAMES)) * one.fnu
+        assert np.all(one.fnu_err > 0.9 * smallest)
+
+
+def test_stacks_of_stacks_know_what_they_share() -> None:
+    phot = photometry(precision=0.1)
+    stacks = [calibrate_and_stack([spectrum(seed=k, sigma=0.01)], phot, "flat").spectrum for k in range(6)]
+    shared = 0.1 / np.sqrt(len(NAMES))
+    together = stack_spectra(stacks)
+    assert float(np.median(together.fnu_err / together.fnu)) == pytest.approx(shared, rel=0.1)

@@ -101,6 +101,16 @@ def close(lazy: xr.Dataset, eager: xr.Dataset) -> None:
         scale = float(eager["fnu_cov"].max())
         np.testing.assert_allclose(lazy["fnu_cov"], eager["fnu_cov"], rtol=1e-11, atol=1e-12 * scale)
         lazy, eager = lazy.drop_vars("fnu_cov"), eager.drop_vars("fnu_cov")
+    if (
+        "fnu_modes" in eager
+    ):  # each is known up to its sign, and alike ones up to a rotation: not so their sum
+        one, two = (
+            np.einsum("...im,...m,...jm->...ij", modes, ds["mode_sign"].values, modes)
+            for ds in (lazy.compute(), eager)
+            for modes in [ds["fnu_modes"].values]
+        )
+        np.testing.assert_allclose(one, two, atol=1e-11 * np.abs(two).max())
+        lazy, eager = (ds.drop_vars(["fnu_modes", "mode_sign"]) for ds in (lazy, eager))
     xr.testing.assert_allclose(lazy, eager, rtol=1e-11, atol=0)
     for name in ("dq", "n_used", "rejected", "n_bands"):
         if name in eager:

@@ -112,8 +112,20 @@ def named(case: Any) -> str:
 
 
 def check_covariance(bands: Any, other: Any, rtol: float) -> None:
+    """Compare the covariances of neighbours."""
+    check_matrices(from_banded(bands).toarray(), from_banded(other).toarray(), rtol)
+
+
+def check_total(ds: xr.Dataset, other: xr.Dataset, rtol: float) -> None:
+    """Compare the covariances of all pixels with all."""
+    one, two = (SpectrumData.from_xarray(each).covariance for each in (ds, other))
+    assert one is not None
+    assert two is not None
+    check_matrices(one.toarray(), two.toarray(), rtol)
+
+
+def check_matrices(one: Any, two: Any, rtol: float) -> None:
     """Compare element by element, on the scale of the variances: what is far from the diagonal may cancel."""
-    one, two = (from_banded(values).toarray() for values in (bands, other))
     sigma = np.sqrt(np.where(np.diag(two) > 0, np.diag(two), 1.0))
     np.testing.assert_allclose(one / sigma / sigma[:, None], two / sigma / sigma[:, None], atol=rtol, rtol=0)
 
@@ -136,7 +148,7 @@ def test_stack_is_that_of_single_spectra(kind: str, options: dict[str, Any]) -> 
             np.testing.assert_allclose(many[name].values, expected[name].values, rtol=1e-10, err_msg=name)
         assert many.fnu_cov.dims == expected.fnu_cov.dims == ("wavelength", "lag")
         assert many.fnu_cov.attrs == expected.fnu_cov.attrs
-        check_covariance(many.fnu_cov.values, expected.fnu_cov.values, 1e-10)
+        check_total(many, expected, 1e-10)
         xr.testing.assert_allclose(many.resolving_power, expected.resolving_power, rtol=1e-12)
         assert many.resolving_power.attrs == expected.resolving_power.attrs
         assert many.fnu.attrs == expected.fnu.attrs
@@ -146,7 +158,9 @@ def test_stack_is_that_of_single_spectra(kind: str, options: dict[str, Any]) -> 
         assert all(ours[card] == theirs[card] for card in ours)
         assert many.spectrum_id.item() == single.spectrum.spectrum_id
         assert many.attrs.get("redshift") == single.spectrum.redshift
-    assert (from_banded(expected.fnu_cov.values).toarray() > 0).sum() > many.sizes["wavelength"]
+    total = single.spectrum.covariance
+    assert total is not None
+    assert (total.toarray() > 0).sum() > many.sizes["wavelength"]
 
 
 @settings(max_examples=40)
@@ -229,7 +243,8 @@ def test_calibration_scales_the_covariance_of_gridded_rows() -> None:
     phot = Photometry(["f200w", "f277w"], [4.0, 4.0], [0.1, 0.1], [2.0, 2.8])
     calibrated = calibrate_collection(gridded, phot, degree=0).compute()
     assert (calibrated.n_bands.values == 2).all()
-    np.testing.assert_allclose(calibrated.fnu_cov.values[..., 0], calibrated.fnu_err.values**2, rtol=1e-12)
+    added = (calibrated.mode_sign * calibrated.fnu_modes**2).sum("mode")
+    np.testing.assert_allclose(calibrated.fnu_cov[..., 0] + added, calibrated.fnu_err.values**2, rtol=1e-9)
     kept = calibrated.fnu_cov / calibrated.fnu_cov.isel(lag=0)
     assert float(kept.isel(lag=1).max()) > 0.1
 
@@ -258,10 +273,13 @@ def test_grids_without_their_covariance_say_so() -> None:
     assert "independent" not in stack_collection(COLLECTIONS["gridded"]).attrs["history"]
 
 
-def test_normalised_stacks_of_too_many_pixels_have_no_covariance() -> None:
-    stacked = stack_collection(make(3), grid=np.linspace(1, 4, 2100), normalize=(1.2, 2.0))
-    assert "fnu_cov" not in stacked
-    assert "covariance not kept" in stacked.attrs["history"]
+def test_normalised_stacks_of_many_pixels_keep_their_covariance() -> None:
+    """No more memory than the pixels times a few modes once it is made."""
+    grid = np.linspace(1, 4, 2100)
+    stacked = stack_collection(make(3), grid=grid, normalize=(1.2, 2.0))
+    single = calibrate_and_stack(collection_spectra(make(3)), wavelength_grid=grid, normalize=(1.2, 2.0))
+    assert stacked.sizes["mode"] == 6
+    check_total(stacked, single.spectrum.to_xarray(), 1e-10)
 
 
 def test_rows_much_coarser_than_the_longest_are_told() -> None:

@@ -20,6 +20,7 @@ from scipy.sparse import csr_array
 
 from campfire.convert import dump_header, load_header, plain_header
 from campfire.errors import ValidationError
+from campfire.kernels.covariance import Covariance
 from campfire.models import SpectrumData
 
 # Text without NUL, which neither HDF5 nor Zarr can hold, and without lone surrogates, which are not text.
@@ -53,10 +54,13 @@ def spectra(
     )
     fnu = draw(_fluxes(dtype, n))
     given_flam = draw(st.booleans())
-    matrix = None
+    matrix: Any = None
     if draw(st.booleans()):
         half = np.triu(np.tril(draw(hnp.arrays(np.float64, (n, n), elements=st.floats(-9, 9))), 2))
         matrix = csr_array(half + half.T)
+        if draw(st.booleans()):
+            modes = draw(hnp.arrays(np.float64, (n, 2), elements=st.floats(0.5, 9)))
+            matrix = Covariance(matrix, modes, np.array([-1.0, 1.0]), ("", draw(TEXT)))
     return SpectrumData(
         np.sort(wave) if ascending else wave,
         fnu,

@@ -14,6 +14,7 @@ from campfire.errors import ValidationError
 from campfire.formats.fits import read_header, read_spectrum
 from campfire.formats.products import write_spectrum
 from campfire.formats.raw import RawFits
+from campfire.kernels.covariance import Covariance
 from campfire.typing import SpectrumFields
 
 FIELDS: SpectrumFields = {
@@ -89,6 +90,21 @@ def test_a_covariance_of_other_pixels(written: Path, column: str, value: int) ->
         hdus["COVARIANCE"].data[column][0] = value
 
     with pytest.raises(ValidationError, match="COVARIANCE: not a matrix of 3 by 3"):
+        read_spectrum(rewrite(written, change))
+
+
+@pytest.mark.parametrize("modes", [np.ones((2, 3)), np.ones((1, 2)), np.ones(3), np.array([[1, 2, 3]])])
+def test_modes_of_other_pixels(written: Path, modes: Any) -> None:
+    from scipy.sparse import csr_array
+
+    covariance = Covariance(csr_array(np.eye(3)), np.ones((3, 1)), np.ones(1), ("a",))
+    write_spectrum(written, {**FIELDS, "covariance": covariance}, overwrite=True)
+    assert read_spectrum(written)["covariance"].labels == ("a",)
+
+    def change(hdus: fits.HDUList) -> None:
+        hdus["MODES"] = fits.ImageHDU(modes, name="MODES")
+
+    with pytest.raises(ValidationError, match="MODES: not modes of 3 pixels"):
         read_spectrum(rewrite(written, change))
 
 

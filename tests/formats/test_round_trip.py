@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 from campfire.errors import ValidationError
 from campfire.formats.fits import read_spectrum
 from campfire.formats.products import write_spectrum
+from campfire.kernels.covariance import Covariance
 from campfire.schema import normalise_mask
 from campfire.typing import SpectrumFields
 
@@ -187,6 +188,13 @@ def test_covariance_comes_back(tmp_path: Path) -> None:
     back = read_spectrum(path)["covariance"]
     assert back is not None
     np.testing.assert_array_equal(back.toarray(), matrix.toarray())
+    given = Covariance(
+        matrix, np.array([[1.0, 2.0], [0.0, 3.0], [1.0, 1.0]]), np.array([-1.0, 1.0]), ("", "a µ")
+    )
+    write_spectrum(path, {**PLAIN, "covariance": given}, overwrite=True)
+    back = read_spectrum(path)["covariance"]
+    np.testing.assert_array_equal(back.toarray(), given.toarray())
+    assert back.labels == given.labels
 
 
 def test_resolving_power_comes_back_or_is_found_damaged(tmp_path: Path) -> None:
