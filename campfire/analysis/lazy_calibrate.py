@@ -144,8 +144,8 @@ def calibrate_collection(
             stacklevel=2,
         )
     bands_of = dict.fromkeys(line for lines in found.values() for line in lines.values())
-    step = f"{CALIBRATED}, {method}: {'; '.join(bands_of)}"
-    return append_history(result, f"{step}; {with_it} of {len(of_row)} spectra have photometry")
+    step = f"{CALIBRATED}, {method}: {with_it} of {len(of_row)} spectra have photometry; "
+    return append_history(result, step + "; ".join(bands_of))
 
 
 def _photometry_of(ds: xr.Dataset, photometry: object) -> NDArray[np.object_]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from campfire.analysis.inputs import as_spectra
 from campfire.errors import CampfireWarning
+from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import rising
 from campfire.kernels.lsf import GRATINGS, resolving_power, with_pixels
 from campfire.models import Spectrum
@@ -98,7 +99,9 @@ def instrumental_fwhm(spectra: Sequence[Resolved], wavelength: FloatArray) -> Fl
     assumed: dict[str, list[str]] = {}
     for k, entry in enumerate(spectra):
         result[k], guess = _fwhm(entry, wavelength[k])
-        if entry.data.covariance is not None:  # resampled: its lines went through two kinds of pixels
+        covariance = entry.data.covariance
+        # resampled: its lines went through two kinds of pixels
+        if covariance is not None and Covariance.of(covariance).has_neighbours:
             result[k] = with_pixels(result[k], result[k] / _PIXELS_PER_FWHM)
         if guess:
             assumed.setdefault(guess, []).append(entry.data.spectrum_id)

@@ -118,7 +118,7 @@ def banded(matrix: Any) -> FloatArray:
 
 
 def mode_variables(covariance: Covariance, attrs: dict[str, str]) -> tuple[Any, dict[str, Any]]:
-    """Return ``fnu_modes`` of one spectrum, with more attributes, and its coordinates: (dims, values, attrs)."""
+    """Return ``fnu_modes`` of one spectrum, with attributes, and its coordinates: dims, values, attrs."""
     labels = np.array(covariance.labels, dtype=np.dtypes.StringDType())
     coords = {
         name: ("mode", values, dict(MODE_ATTRS[name]))

@@ -77,6 +77,11 @@ class Covariance:
         return self if self.labels else self.near
 
     @property
+    def has_neighbours(self) -> bool:
+        """True where ``near`` correlates pixels with others, as resampling does."""
+        return bool(self.near.nnz > np.count_nonzero(self.near.diagonal()))
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(n, n)."""
         return (len(self.modes), len(self.modes))

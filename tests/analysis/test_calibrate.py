@@ -385,3 +385,16 @@ def test_stacks_of_stacks_know_what_they_share() -> None:
     shared = 0.1 / np.sqrt(len(NAMES))
     together = stack_spectra(stacks)
     assert float(np.median(together.fnu_err / together.fnu)) == pytest.approx(shared, rel=0.1)
+
+
+def test_calibration_does_not_make_a_spectrum_pass_for_resampled() -> None:
+    """The width of a line is that of the instrument, before and after, and on a grid that of both pixels."""
+    before = spectrum(redshift=2.0)
+    after = calibrate_to_photometry(before, photometry()).spectrum
+    one, two = (measure_lines(data, ["Hα"]) for data in (before, after))
+    np.testing.assert_array_equal(one.coverage.values, two.coverage.values)
+    assert isinstance(after.covariance, Covariance)
+    assert not after.covariance.has_neighbours
+    gridded = resample_spectrum(after, np.linspace(0.7, 5.2, 400)).covariance
+    assert isinstance(gridded, Covariance)
+    assert gridded.has_neighbours
