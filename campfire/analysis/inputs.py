@@ -72,8 +72,8 @@ def _turned(spectrum: SpectrumData) -> SpectrumData:
     for name, value in fields.items():
         if isinstance(value, np.ndarray):
             fields[name] = value[::-1]
-    if spectrum.covariance is not None:
-        fields["covariance"] = Covariance.of(spectrum.covariance).at(slice(None, None, -1))
+    if spectrum.pixel_covariance is not None:
+        fields["covariance"] = Covariance.of(spectrum.pixel_covariance).at(slice(None, None, -1))
     return SpectrumData(**fields)
 
 
@@ -163,7 +163,11 @@ def as_grid(grid: ArrayLike, name: str) -> FloatArray:
 
 def good_covariance(spectrum: SpectrumData) -> Covariance | None:
     """Return the covariance of a spectrum without what belongs to masked pixels; None where there is none."""
-    return None if spectrum.covariance is None else Covariance.of(spectrum.covariance).good(~spectrum.mask)
+    return (
+        None
+        if spectrum.pixel_covariance is None
+        else Covariance.of(spectrum.pixel_covariance).good(~spectrum.mask)
+    )
 
 
 def with_history(header: Mapping[str, Any], line: str, **cards: Any) -> dict[str, Any]:

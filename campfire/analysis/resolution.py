@@ -99,7 +99,7 @@ def instrumental_fwhm(spectra: Sequence[Resolved], wavelength: FloatArray) -> Fl
     assumed: dict[str, list[str]] = {}
     for k, entry in enumerate(spectra):
         result[k], guess = _fwhm(entry, wavelength[k])
-        covariance = entry.data.covariance
+        covariance = entry.data.pixel_covariance
         # resampled: its lines went through two kinds of pixels
         if covariance is not None and Covariance.of(covariance).has_neighbours:
             result[k] = with_pixels(result[k], result[k] / _PIXELS_PER_FWHM)

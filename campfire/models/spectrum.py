@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
@@ -43,6 +43,19 @@ FluxUnit: TypeAlias = Literal["fnu", "flam", "flambda"]
 _NOT_GIVEN: Any = None  # default of fields that are arrays once the spectrum is made
 
 
+class _SparseCovariance:
+    """The attribute ``covariance`` of a spectrum: sparse, whatever it is held as."""
+
+    def __get__(self, spectrum: SpectrumData | None, owner: type[SpectrumData]) -> csr_array | None:
+        held = None if spectrum is None else spectrum.pixel_covariance
+        return held.tocsr() if held is not None else None
+
+    def __set__(self, spectrum: SpectrumData, value: Any) -> None:
+        from campfire.convert.covariance import as_covariance
+
+        spectrum._covariance = None if value is None else as_covariance(value, len(spectrum))
+
+
 @dataclass(init=False, eq=False, repr=False)
 class SpectrumData:
     """One spectrum: wavelengths, flux densities and errors of its pixels, its mask and its FITS header.
@@ -74,8 +87,9 @@ class SpectrumData:
     redshift
         Redshift of the object, where known.
     covariance
-        Covariance of ``fnu``, shape (n, n), sparse or dense, microjansky squared. That of a calibrated or
-        normalised spectrum is a :class:`campfire.kernels.covariance.Covariance`, whose ``tocsr()`` is sparse.
+        Covariance of ``fnu``, shape (n, n), microjansky squared: given sparse or dense, scipy sparse as an
+        attribute. A calibration correlates all pixels: there it has n * n values, which are made when asked
+        for, and ``pixel_covariance`` holds the same as a few modes.
     resolving_power
         Wavelength over FWHM, shape (n,), NaN where unknown. Only for spectra whose resolving power is not
         that of ``grating`` at ``wavelength``, such as stacks.
@@ -108,8 +122,9 @@ class SpectrumData:
     wave_units: str = WAVE_UNIT
     mask: BoolArray = _NOT_GIVEN
     redshift: float | None = None
-    covariance: csr_array | Covariance | None = field(default=None, kw_only=True)
-    resolving_power: FloatArray | None = field(default=None, kw_only=True)
+    _: KW_ONLY
+    covariance: _SparseCovariance = _SparseCovariance()
+    resolving_power: FloatArray | None = None
 
     def __init__(
         self,
@@ -151,11 +166,8 @@ class SpectrumData:
         self.fnu_units, self.flam_units, self.wave_units = str(fnu_units), str(flam_units), str(wave_units)
         self.mask = normalise_mask(self.fnu, self.fnu_err, mask)
         self.redshift = _redshift(redshift)
-        self.covariance = None
-        if covariance is not None and len(self):
-            from campfire.convert.covariance import as_covariance
-
-            self.covariance = as_covariance(covariance, len(self))
+        self._covariance: csr_array | Covariance | None = None
+        self.covariance = covariance if len(self) else None
         self.resolving_power = None
         if resolving_power is not None and len(self):
             power = np.asarray(resolving_power, dtype=np.float64)
@@ -247,6 +259,11 @@ class SpectrumData:
 
         return cls(**from_qtable(table))
 
+    @property
+    def pixel_covariance(self) -> csr_array | Covariance | None:
+        """``covariance`` as it is held: a ``Covariance`` (which multiplies as matrices do) if it has modes."""
+        return self._covariance
+
     def to_fields(self) -> SpectrumFields:
         """Return the fields as a dictionary: ``SpectrumData(**fields)`` is the same spectrum.
 
@@ -274,7 +291,7 @@ class SpectrumData:
             "wave_units": self.wave_units,
             "mask": self.mask,
             "redshift": self.redshift,
-            "covariance": self.covariance,
+            "covariance": self.pixel_covariance,
             "resolving_power": self.resolving_power,
         }
 
@@ -376,7 +393,7 @@ class SpectrumData:
             all(getattr(self, name) == getattr(other, name) for name in texts)
             and all(_same(getattr(self, name), getattr(other, name)) for name in arrays)
             and (self.header == other.header or dump_header(self.header) == dump_header(other.header))
-            and same_covariance(self.covariance, other.covariance)
+            and same_covariance(self.pixel_covariance, other.pixel_covariance)
             and _same_or_none(self.resolving_power, other.resolving_power)
         )
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry, fit_photometry
 from campfire.analysis.lines import measure_lines
@@ -329,7 +330,7 @@ def test_many_pixels_keep_their_covariance() -> None:
             + [float((line.continuum[0, 0] - level) / line.continuum_err[0, 0])]
         )
     assert np.std(pulls, axis=0) == pytest.approx(1, abs=0.16)  # two sigma of 80; a factor of 7 without
-    assert result.covariance is not None
+    assert result.pixel_covariance is not None
     assert np.all(np.isfinite(result.fnu_err))
 
 
@@ -339,9 +340,9 @@ def test_calibrated_twice_on_one_photometry_shares_it_once() -> None:
     once = calibrate_to_photometry(spectrum(), phot, "flat").spectrum
     twice = calibrate_to_photometry(once, phot, "flat").spectrum
     assert once.covariance is not None
-    assert twice.covariance is not None
-    assert isinstance(twice.covariance, Covariance)
-    assert len([label for label in twice.covariance.labels if label]) == len(NAMES)
+    assert twice.pixel_covariance is not None
+    assert isinstance(twice.pixel_covariance, Covariance)
+    assert len([label for label in twice.pixel_covariance.labels if label]) == len(NAMES)
 
 
 def test_covariance_survives_every_container(tmp_path: Path) -> None:
@@ -353,10 +354,12 @@ def test_covariance_survives_every_container(tmp_path: Path) -> None:
         SpectrumData.from_fits(tmp_path / "demo_spec.fits"),
         pickle.loads(pickle.dumps(result)),
     ):
-        assert isinstance(back.covariance, Covariance)
-        assert isinstance(result.covariance, Covariance)
-        np.testing.assert_array_equal(back.covariance.toarray(), result.covariance.toarray())
-        assert back.covariance.labels == result.covariance.labels
+        assert isinstance(back.pixel_covariance, Covariance)
+        assert isinstance(result.pixel_covariance, Covariance)
+        assert isinstance(back.covariance, csr_array)  # as documented, made when asked for
+        np.testing.assert_array_equal(back.covariance.toarray(), back.pixel_covariance.toarray())
+        np.testing.assert_array_equal(back.pixel_covariance.toarray(), result.pixel_covariance.toarray())
+        assert back.pixel_covariance.labels == result.pixel_covariance.labels
 
 
 @pytest.mark.parametrize(
@@ -393,8 +396,8 @@ def test_calibration_does_not_make_a_spectrum_pass_for_resampled() -> None:
     after = calibrate_to_photometry(before, photometry()).spectrum
     one, two = (measure_lines(data, ["Hα"]) for data in (before, after))
     np.testing.assert_array_equal(one.coverage.values, two.coverage.values)
-    assert isinstance(after.covariance, Covariance)
-    assert not after.covariance.has_neighbours
-    gridded = resample_spectrum(after, np.linspace(0.7, 5.2, 400)).covariance
+    assert isinstance(after.pixel_covariance, Covariance)
+    assert not after.pixel_covariance.has_neighbours
+    gridded = resample_spectrum(after, np.linspace(0.7, 5.2, 400)).pixel_covariance
     assert isinstance(gridded, Covariance)
     assert gridded.has_neighbours
