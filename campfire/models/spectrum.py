@@ -261,7 +261,7 @@ class SpectrumData:
 
     @property
     def pixel_covariance(self) -> csr_array | Covariance | None:
-        """``covariance`` as it is held: a ``Covariance`` (which multiplies as matrices do) if it has modes."""
+        """``covariance`` as it is held: where it has modes, a ``Covariance``, which multiplies likewise."""
         return self._covariance
 
     def to_fields(self) -> SpectrumFields:
