@@ -67,7 +67,8 @@ def rising(wavelength: Any) -> slice | EllipsisType:
     array([1., 2., 3.])
     """
     grid = np.asarray(wavelength)
-    falling = grid.ndim == 1 and len(grid) > 1 and bool(np.all(grid[1:] < grid[:-1]))
+    # the ends tell most grids apart
+    falling = grid.ndim == 1 and len(grid) > 1 and grid[0] > grid[-1] and bool(np.all(grid[1:] < grid[:-1]))
     return slice(None, None, -1) if falling else ...
 
 
