@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from campfire.errors import ValidationError
-from campfire.kernels.grids import good_pixels, pixel_edges, rising
+from campfire.kernels.grids import good_pixels, pixel_edges, rising, shared_grid
 from campfire.units import to_micron
 
 if TYPE_CHECKING:
@@ -276,6 +276,7 @@ def band_fluxes(
             f"wavelength has shape {wavelength.shape}, flux {flux.shape}, its error {error.shape}",
             hint="pass (pixel,) or (spectrum, pixel); a 1-D wavelength is shared",
         )
+    wavelength = shared_grid(wavelength)
     if covariance is not None:
         sums = _correlated(
             band_weights(wavelength, bands).T, flux, good_pixels(flux, error, mask), covariance

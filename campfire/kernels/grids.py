@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from campfire.typing import BoolArray, FloatArray
 
-__all__ = ["check_grid", "good_pixels", "pixel_edges", "rising"]
+__all__ = ["check_grid", "good_pixels", "pixel_edges", "rising", "shared_grid"]
 
 
 def check_grid(wavelength: Any, name: str = "wavelength") -> FloatArray:
@@ -127,6 +127,20 @@ def pixel_edges(wavelength: FloatArray) -> FloatArray:
     rows = np.arange(len(grid))
     end = grid[rows, count - 1] + (grid[rows, count - 1] - grid[rows, count - 2]) / 2
     return np.where(np.arange(edges.shape[1])[None, :] >= count[:, None], end[:, None], edges)
+
+
+def shared_grid(wavelength: FloatArray) -> FloatArray:
+    """Return the one grid of spectra that all have the same, shape (n,); grids of their own as they are.
+
+    Examples
+    --------
+    >>> shared_grid(np.array([[1.0, 2.0], [1.0, 2.0]]))
+    array([1., 2.])
+    """
+    if wavelength.ndim != 2 or len(wavelength) < 2 or not np.all(wavelength[:, 0] == wavelength[0, 0]):
+        return wavelength  # the first pixels tell most apart
+    same = np.all(np.isfinite(wavelength[0])) and np.all(wavelength == wavelength[0])
+    return wavelength[0] if same else wavelength
 
 
 def good_pixels(flux: FloatArray, error: FloatArray, mask: BoolArray | None = None) -> BoolArray:

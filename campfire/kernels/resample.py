@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from campfire.errors import ValidationError
-from campfire.kernels.grids import good_pixels, pixel_edges
+from campfire.kernels.grids import good_pixels, pixel_edges, shared_grid
 from campfire.kernels.overlap import covered_pixels, overlap_matrix
 from campfire.kernels.pieces import cut, piece_lags, scale_lags
 
@@ -86,13 +86,15 @@ def resample(
     """
     flux, error = np.asarray(flux), np.asarray(error)
     wavelength = np.asarray(wavelength)
-    edges, grid_edges = pixel_edges(wavelength), pixel_edges(grid)
+    grid_edges = pixel_edges(grid)
     if wavelength.shape != flux.shape[-wavelength.ndim :] or flux.ndim not in (1, 2):
         raise ValidationError(
             f"wavelength has shape {wavelength.shape}, flux {flux.shape}",
             hint="pass (pixel,) or (spectrum, pixel); a 1-D wavelength is shared",
         )
     good = good_pixels(flux, error, mask)
+    wavelength = shared_grid(wavelength)
+    edges = pixel_edges(wavelength)
     if wavelength.ndim < flux.ndim and not covariance:
         return _shared(edges, grid_edges, flux, error, good)
     shape = (*flux.shape[:-1], len(grid_edges) - 1)

@@ -167,6 +167,22 @@ def test_many_grids_at_once_equal_one_by_one() -> None:
         assert not together.covariance[row][:, lags:].any()
 
 
+def test_rows_of_one_grid_are_found_out() -> None:
+    """Statement: the same grid in every row is that grid, except where it is padded or one row differs."""
+    rng = np.random.default_rng(5)
+    wave, grid = np.sort(rng.uniform(1, 2, 40)), np.linspace(1.1, 1.9, 15)
+    flux, error = rng.normal(size=(3, 40)), rng.uniform(0.1, 1, (3, 40))
+    tiled = np.tile(wave, (3, 1))
+    expected = resample(wave, flux, error, grid)
+    np.testing.assert_array_equal(resample(tiled, flux, error, grid).flux, expected.flux)
+    tiled[2, -1] += 1e-3
+    changed = resample(tiled, flux, error, grid)
+    np.testing.assert_allclose(changed.flux[:2], expected.flux[:2], rtol=1e-12)
+    tiled = np.tile(np.append(wave, np.nan), (3, 1))
+    pad = [np.pad(values, ((0, 0), (0, 1)), constant_values=np.nan) for values in (flux, error)]
+    np.testing.assert_allclose(resample(tiled, *pad, grid).flux, expected.flux, rtol=1e-12)
+
+
 def test_shared_grid_equals_one_by_one() -> None:
     rng = np.random.default_rng(5)
     wave, grid = np.sort(rng.uniform(1, 2, 50)), np.linspace(1.05, 1.9, 33)
