@@ -179,8 +179,8 @@ def test_rows_of_one_grid_are_found_out() -> None:
     changed = resample(tiled, flux, error, grid)
     np.testing.assert_allclose(changed.flux[:2], expected.flux[:2], rtol=1e-12)
     tiled = np.tile(np.append(wave, np.nan), (3, 1))
-    pad = [np.pad(values, ((0, 0), (0, 1)), constant_values=np.nan) for values in (flux, error)]
-    np.testing.assert_allclose(resample(tiled, *pad, grid).flux, expected.flux, rtol=1e-12)
+    flux, error = (np.pad(values, ((0, 0), (0, 1)), constant_values=np.nan) for values in (flux, error))
+    np.testing.assert_allclose(resample(tiled, flux, error, grid).flux, expected.flux, rtol=1e-12)
 
 
 def test_shared_grid_equals_one_by_one() -> None:
