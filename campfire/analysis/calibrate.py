@@ -16,6 +16,7 @@ from campfire.kernels.bandpass import MIN_COVERAGE, BandFluxes, Bandpass, band_f
 from campfire.kernels.continuum import MAX_DEGREE, MULTIPLIER_RANGE, CurveFit, fit_curve
 from campfire.kernels.covariance import Covariance
 from campfire.models import Photometry, SpectrumData
+from campfire.units import RELATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -199,6 +200,8 @@ def calibrate_to_photometry(
     """
     check_options(method, degree, min_snr, error_floor, photometry)
     data = as_spectrum(spectrum)
+    if data.fnu_units == RELATIVE:
+        raise ValidationError("the fluxes are relative", hint="calibrate spectra before they are normalised")
     fit, used, observed, observed_err, coverage = fit_photometry(
         data, photometry, method, bands, degree, min_snr, error_floor
     )

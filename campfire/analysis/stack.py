@@ -294,6 +294,10 @@ def _stack(
 ) -> tuple[SpectrumData, Stacked, list[Terms]]:
     combiner = find_combiner(method)
     check_rng(rng)
+    if len({entry.data.fnu_units for entry in inputs}) > 1:
+        raise ValidationError(
+            "some of the spectra are normalised, others are not", hint="stack spectra of one unit"
+        )
     gratings = sorted({entry.data.grating for entry in inputs})
     if len(gratings) > 1 and wavelength_grid is None:
         raise ValidationError(

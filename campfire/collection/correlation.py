@@ -140,7 +140,8 @@ def correlations(ds: xr.Dataset) -> list[Any]:
     if "fnu_modes" not in ds:
         return [] if bands is None else [_flat(bands.data)]
     usable = ds["dq"] == 0
-    modes = ds["fnu_modes"].transpose("spectrum", ds["fnu"].dims[1], "mode").where(usable, 0.0).data
+    modes = ds["fnu_modes"].transpose("spectrum", ds["fnu"].dims[1], "mode").where(usable, 0.0)
+    modes = modes.fillna(0.0).data  # joining collections of different numbers of modes pads with NaN
     signs = np.nan_to_num(np.asarray(ds["mode_sign"].values, dtype=np.float64))
     if bands is None:  # what is left of the errors is noise of single pixels
         errors = ds["fnu_err"].where(usable, 0.0).data

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from campfire.typing import FloatArray
 
-__all__ = ["COVARIANCE_ATTRS", "MODE_ATTRS", "as_covariance", "banded", "from_banded", "mode_variables"]
+__all__ = [
+    "COVARIANCE_ATTRS",
+    "MODE_ATTRS",
+    "as_covariance",
+    "as_sparse",
+    "banded",
+    "from_banded",
+    "mode_variables",
+]
+
+_HELD = "campfire_covariance"
 
 COVARIANCE_ATTRS = {"units": f"{FNU_UNIT}2", "long_name": "covariance of fnu of pixels i and i + lag"}
 """Attributes of ``fnu_cov`` in a Dataset."""
@@ -56,6 +66,7 @@ def as_covariance(matrix: Any, n: int) -> csr_array | Covariance:
     ValidationError
         If it has another shape or is not symmetric.
     """
+    matrix = vars(matrix).get(_HELD, matrix) if hasattr(matrix, "__dict__") else matrix
     if isinstance(matrix, Covariance):
         used = np.flatnonzero(matrix.modes.any(axis=0))
         return Covariance(
@@ -65,6 +76,19 @@ def as_covariance(matrix: Any, n: int) -> csr_array | Covariance:
             tuple(matrix.labels[k] for k in used),
         ).plain
     return _as_matrix(matrix, n)
+
+
+def as_sparse(covariance: csr_array | Covariance) -> csr_array:
+    """Return all values of a covariance as a scipy sparse array that remembers the modes it was made of.
+
+    Its values are read-only: what is changed or computed from it is another matrix, without that memory.
+    """
+    if not isinstance(covariance, Covariance):
+        return covariance
+    matrix = covariance.tocsr()
+    matrix.data.setflags(write=False)
+    vars(matrix)[_HELD] = covariance
+    return matrix
 
 
 def _as_matrix(matrix: Any, n: int) -> csr_array:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
 
+from campfire.convert.covariance import as_covariance, as_sparse
 from campfire.convert.header import dump_header, plain_header
 from campfire.errors import ValidationError
 from campfire.schema import normalise_mask
@@ -48,11 +49,9 @@ class _SparseCovariance:
 
     def __get__(self, spectrum: SpectrumData | None, owner: type[SpectrumData]) -> csr_array | None:
         held = None if spectrum is None else spectrum.pixel_covariance
-        return held.tocsr() if held is not None else None
+        return None if held is None else as_sparse(held)
 
     def __set__(self, spectrum: SpectrumData, value: Any) -> None:
-        from campfire.convert.covariance import as_covariance
-
         spectrum._covariance = None if value is None else as_covariance(value, len(spectrum))
 
 

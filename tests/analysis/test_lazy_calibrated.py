@@ -254,3 +254,17 @@ def test_rows_that_cannot_be_calibrated_have_no_part() -> None:
         stacked = stack_collection(calibrated, grid=GRID)
     expected = stack_spectra(calibrated_spectra(kept, degree=1), wavelength_grid=GRID)
     check_alike(SpectrumData.from_xarray(stacked), expected)
+
+
+def test_joined_collections_of_different_numbers_of_modes() -> None:
+    """Statement: joined as documented, rows keep all of their errors whatever the others were fitted with."""
+    parts = [
+        calibrate_collection(MANY.isel(spectrum=slice(0, 3)), OF, degree=1),
+        calibrate_collection(MANY.isel(spectrum=slice(3, 6)), OF, method="flat"),
+    ]
+    joined = xr.concat(parts, "spectrum", join="outer", fill_value={"measurement": ""})
+    single = [data for part in parts for data in collection_spectra(part)]
+    for one, two in zip(collection_spectra(joined), single, strict=True):
+        check_alike(one, two)
+    stacked = stack_collection(joined, "mean", GRID)
+    check_alike(SpectrumData.from_xarray(stacked), stack_spectra(single, "mean", GRID))
