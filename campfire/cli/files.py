@@ -86,8 +86,8 @@ def download_command(
         }
         if not (filters or stale or everything or lock):
             return _list_observations(cf, as_json)
-        options = filters | {"stale_only": stale, "everything": everything, "max_workers": workers}
-        options |= {"lock": lock}
+        options = filters | {"stale_only": stale, "everything": everything, "lock": lock}
+        options["max_workers"] = workers
         plan = cf.download(**options, dry_run=True)
         planned = [entry for entry in plan.files if entry["state"] == "planned"]
         size = sum(entry["bytes"] for entry in planned)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,16 +49,24 @@ def change(root: Path, spectrum_id: str, **values: Any) -> None:
             writer.put_spectra([row | values | {"updated_at": "2030-01-01T00:00:00+00:00"}])
 
 
+@contextmanager
+def serving(archive: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Serve a copy of an archive to the command line, which mirrors it; yields the root."""
+    root = folder / "served"
+    shutil.copytree(archive, root, ignore=shutil.ignore_patterns("imaging"))
+    monkeypatch.setenv("CAMPFIRE_API_KEY", "sk_live_secret")
+    monkeypatch.setenv("CAMPFIRE_ROOT", str(folder / "mirror"))
+    with served(root, open_access=True) as url:
+        monkeypatch.setenv("CAMPFIRE_API_URL", url)
+        yield root
+
+
 def test_lock_check_reproduce(
     archive: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Statement: what is locked is checked and reproduced, else exit code 1 and the exact differences."""
-    root, file = tmp_path / "served", tmp_path / "paper.lock"
-    shutil.copytree(archive, root, ignore=shutil.ignore_patterns("imaging"))
-    monkeypatch.setenv("CAMPFIRE_API_KEY", "sk_live_secret")
-    monkeypatch.setenv("CAMPFIRE_ROOT", str(tmp_path / "mirror"))
-    with served(root, open_access=True) as url:
-        monkeypatch.setenv("CAMPFIRE_API_URL", url)
+    file = tmp_path / "paper.lock"
+    with serving(archive, tmp_path, monkeypatch) as root:
         assert run("sync").code == 0
         nothing = run("lock", file)
         assert nothing.code == 1
@@ -122,12 +131,8 @@ def test_download_of_a_lock_file(
     archive: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Statement: download --lock plans and fetches exactly the locked files, or says what differs."""
-    root, file = tmp_path / "served", tmp_path / "paper.lock"
-    shutil.copytree(archive, root, ignore=shutil.ignore_patterns("imaging"))
-    monkeypatch.setenv("CAMPFIRE_API_KEY", "sk_live_secret")
-    monkeypatch.setenv("CAMPFIRE_ROOT", str(tmp_path / "mirror"))
-    with served(root, open_access=True) as url:
-        monkeypatch.setenv("CAMPFIRE_API_URL", url)
+    file = tmp_path / "paper.lock"
+    with serving(archive, tmp_path, monkeypatch) as root:
         assert run("sync").code == 0
         assert run("lock", file, "--field", "uds", "--grating", "PRISM").code == 0
         names = [entry["spectrum_id"] for entry in json.loads(file.read_text())["spectra"]]

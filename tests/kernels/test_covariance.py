@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, diags_array, random_array
 
-from campfire.kernels.covariance import Covariance, compact
+from campfire.kernels.covariance import Covariance, compact, decompose
 
 N = 12
 
@@ -106,3 +106,18 @@ def test_memory_goes_with_the_pixels_not_their_square(n: int) -> None:
     tracemalloc.stop()
     assert cov.diagonal().shape == (n,)
     assert peak < 50 * n * 8 * 4  # dense would be 5000 n 8
+
+
+@pytest.mark.parametrize("n", [20, 300])
+def test_modes_of_a_matrix_give_it_back(n: int) -> None:
+    """Statement: few modes of any sign and size are found, in small matrices and in large ones."""
+    rng = np.random.default_rng(1)
+    modes = rng.normal(size=(n, 4)) * np.array([1.0, 0.3, 1e-2, 1e-3])
+    modes[5] = 0.0
+    matrix = (modes * np.array([1.0, -1.0, 1.0, -1.0])) @ modes.T
+    for most in (4, 7):
+        found, signs = decompose(matrix, most)
+        assert found.shape == (n, most)
+        np.testing.assert_allclose((found * signs) @ found.T, matrix, atol=1e-13 * n)
+        assert np.all(found[5] == 0)
+        assert sorted(signs[:4]) == [-1, -1, 1, 1]
