@@ -8,7 +8,7 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.kernels.covariance import Covariance
-from campfire.units import FNU_UNIT
+from campfire.schema import attrs_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -27,14 +27,11 @@ __all__ = [
 
 _HELD = "campfire_covariance"
 
-COVARIANCE_ATTRS = {"units": f"{FNU_UNIT}2", "long_name": "covariance of fnu of pixels i and i + lag"}
+COVARIANCE_ATTRS = attrs_of("fnu_cov")
 """Attributes of ``fnu_cov`` in a Dataset."""
 
 MODE_ATTRS = {
-    "fnu_modes": {
-        "units": FNU_UNIT,
-        "long_name": "errors that correlate all pixels: each adds mode_sign times its product with itself",
-    },
+    "fnu_modes": attrs_of("fnu_modes"),
     "mode_sign": {"long_name": "1: adds to the covariance; -1: takes away"},
     "measurement": {
         "long_name": "photometric measurement the error comes from; empty: of this spectrum alone"

@@ -1,0 +1,41 @@
+"""The schema of spectra, collections and what is measured on them, and its check.
+
+Anybody's Dataset that passes :func:`check` works with everything in this package.
+"""
+
+from campfire.schema.checking import Issue, check, state_of, validate
+from campfire.schema.tables import (
+    GRIDDED,
+    LINES,
+    NATIVE,
+    PHOTOMETRY,
+    SCHEMA_VERSION,
+    SPECTRUM,
+    VARIABLES,
+    PixelDQ,
+    VariableSpec,
+    attrs_of,
+    in_rest_frame,
+    normalise_mask,
+    pixel_dq,
+)
+
+__all__ = [
+    "GRIDDED",
+    "LINES",
+    "NATIVE",
+    "PHOTOMETRY",
+    "SCHEMA_VERSION",
+    "SPECTRUM",
+    "VARIABLES",
+    "Issue",
+    "PixelDQ",
+    "VariableSpec",
+    "attrs_of",
+    "check",
+    "in_rest_frame",
+    "normalise_mask",
+    "pixel_dq",
+    "state_of",
+    "validate",
+]

@@ -1,0 +1,245 @@
+"""What a campfire Dataset holds: dimensions, variables, units and the bits of the pixel mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from campfire.errors import ValidationError
+from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT
+
+if TYPE_CHECKING:
+    from campfire.typing import BoolArray, FloatArray
+
+__all__ = [
+    "GRIDDED",
+    "LINES",
+    "NATIVE",
+    "PHOTOMETRY",
+    "SCHEMA_VERSION",
+    "SPECTRUM",
+    "VARIABLES",
+    "PixelDQ",
+    "VariableSpec",
+    "attrs_of",
+    "in_rest_frame",
+    "normalise_mask",
+    "pixel_dq",
+]
+
+SCHEMA_VERSION = 1
+
+SPECTRUM = ("wavelength",)
+"""Dimensions of one spectrum."""
+NATIVE = ("spectrum", "pixel")
+"""Dimensions of a collection as observed: wavelength is two-dimensional."""
+GRIDDED = ("spectrum", "wavelength")
+"""Dimensions of a collection on one grid: wavelength is an index."""
+
+
+class PixelDQ(IntFlag):
+    """Bits of the per-pixel variable ``dq``; 0 is good. Unrelated to the per-spectrum ``dq_flags``."""
+
+    NONFINITE_FLUX = 1
+    BAD_ERROR = 2
+    FLAGGED_IN_FILE = 4
+    OUTSIDE = 8
+    CLIPPED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class VariableSpec:
+    """One variable of a Dataset.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    dims
+        Its dimensions, of which ``"..."`` stands for those of the main variable (``fnu``, ``flux``).
+    dtype
+        ``"float"``, ``"integer"``, ``"mask"`` (uint8), ``"bool"`` or ``"text"``.
+    units
+        Unit, or None where there is none to have.
+    attrs
+        Other CF attributes.
+    doc
+        What it means, for the documentation.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    units: str | None
+    attrs: Mapping[str, Any]
+    doc: str
+
+
+def _table(*specs: VariableSpec) -> dict[str, VariableSpec]:
+    return {spec.name: spec for spec in specs}
+
+
+_PIXEL = ("...",)
+_FLAG_MASKS = np.array([bit.value for bit in PixelDQ], dtype=np.uint8)
+_FLAG_MEANINGS = " ".join(str(bit.name) for bit in PixelDQ)
+
+VARIABLES: dict[str, VariableSpec] = _table(
+    VariableSpec(
+        "wavelength",
+        _PIXEL,
+        "float",
+        WAVE_UNIT,
+        {"long_name": "wavelength in vacuum", "standard_name": "radiation_wavelength", "medium": "vacuum"},
+        "pixel centres; the index of one spectrum, two-dimensional in a native collection",
+    ),
+    VariableSpec(
+        "fnu",
+        _PIXEL,
+        "float",
+        FNU_UNIT,
+        {"long_name": "flux density f_nu", "ancillary_variables": "fnu_err dq"},
+        "flux density per frequency; NaN where there is no measurement",
+    ),
+    VariableSpec(
+        "fnu_err",
+        _PIXEL,
+        "float",
+        FNU_UNIT,
+        {"long_name": "1-sigma error of f_nu"},
+        "standard deviation of fnu, never a variance",
+    ),
+    VariableSpec(
+        "flam",
+        _PIXEL,
+        "float",
+        FLAM_UNIT,
+        {"long_name": "flux density f_lambda", "ancillary_variables": "flam_err dq"},
+        "flux density per wavelength; attribute `origin` is `file` or `computed`",
+    ),
+    VariableSpec(
+        "flam_err",
+        _PIXEL,
+        "float",
+        FLAM_UNIT,
+        {"long_name": "1-sigma error of f_lambda"},
+        "standard deviation of flam",
+    ),
+    VariableSpec(
+        "dq",
+        _PIXEL,
+        "mask",
+        None,
+        {"long_name": "pixel mask, 0 is good", "flag_masks": _FLAG_MASKS, "flag_meanings": _FLAG_MEANINGS},
+        "uint8 bitmask of the pixel",
+    ),
+    VariableSpec(
+        "resolving_power",
+        _PIXEL,
+        "float",
+        "1",
+        {"long_name": "resolving power of the disperser, wavelength / FWHM"},
+        "for a uniformly lit shutter; of known dispersers, and of stacks also in the rest frame",
+    ),
+    VariableSpec(
+        "fnu_cov",
+        ("...", "lag"),
+        "float",
+        f"{FNU_UNIT}2",
+        {"long_name": "covariance of fnu of pixels i and i + lag"},
+        "covariance of pixels i and i + lag; of resampled, calibrated and stacked spectra",
+    ),
+    VariableSpec(
+        "fnu_modes",
+        ("...", "mode"),
+        "float",
+        FNU_UNIT,
+        {"long_name": "errors that correlate all pixels: each adds mode_sign times its product with itself"},
+        "errors common to all pixels, such as that of a calibration curve",
+    ),
+)
+"""Variables over the pixels of one spectrum or of a collection."""
+
+
+def _quantity(name: str, units: str | None, doc: str, dtype: str = "float") -> VariableSpec:
+    return VariableSpec(name, _PIXEL, dtype, units, {"long_name": doc}, doc)
+
+
+PHOTOMETRY: dict[str, VariableSpec] = _table(
+    _quantity("flux", FNU_UNIT, "synthetic flux density f_nu"),
+    _quantity("flux_err", FNU_UNIT, "1-sigma error of flux"),
+    _quantity("coverage", None, "fraction of the throughput on good pixels"),
+)
+"""Variables of synthetic photometry, over ``band`` (and ``spectrum``)."""
+
+LINES: dict[str, VariableSpec] = _table(
+    _quantity("flux", "erg s-1 cm-2", "line flux"),
+    _quantity("flux_err", "erg s-1 cm-2", "1-sigma error of flux"),
+    _quantity("upper_limit", "erg s-1 cm-2", "3-sigma upper limit of a line not seen"),
+    _quantity("continuum", FLAM_UNIT, "continuum under the line"),
+    _quantity("continuum_err", FLAM_UNIT, "1-sigma error of continuum"),
+    _quantity("equivalent_width", "angstrom", "rest-frame equivalent width, emission > 0"),
+    _quantity("equivalent_width_err", "angstrom", "1-sigma error of equivalent_width"),
+    _quantity("coverage", None, "part of the line's profile on good pixels"),
+    _quantity("blended", None, "more than 1 % of another known line is in the window", "bool"),
+    _quantity("blend", None, "lines of which this is the total; empty for one by itself", "text"),
+    _quantity("reason", None, "why the line is NaN; empty where it is measured", "text"),
+)
+"""Variables of line measurements, over ``line`` and ``spectrum``."""
+
+
+def attrs_of(name: str) -> dict[str, Any]:
+    """Return a fresh attribute dictionary (CF names) for one variable of :data:`VARIABLES`."""
+    spec = VARIABLES[name]
+    return ({"units": spec.units} if spec.units else {}) | dict(spec.attrs)
+
+
+def in_rest_frame(header: Mapping[str, Any] | None) -> bool:
+    """Tell whether wavelengths are those of the rest frame, by the header of a spectrum.
+
+    A stack says so by ``STACKFRM``, a spectrum moved there by ``SPECSYS`` (Greisen et al. 2006).
+
+    Examples
+    --------
+    >>> in_rest_frame({"SPECSYS": "SOURCE", "ZSOURCE": 2.0}), in_rest_frame({"SPECSYS": "BARYCENT"})
+    (True, False)
+    """
+    cards = header or {}
+    return cards.get("STACKFRM") == "rest" or cards.get("SPECSYS") == "SOURCE"
+
+
+def pixel_dq(fnu: FloatArray, fnu_err: FloatArray, mask: BoolArray | None = None) -> np.ndarray[Any, Any]:
+    """Build the uint8 bitmask of pixels from flux, error and an optional mask (True: do not use).
+
+    A pixel that only ``mask`` rejects gets ``FLAGGED_IN_FILE``.
+    """
+    dq = np.zeros(np.shape(fnu), dtype=np.uint8)
+    dq[~np.isfinite(fnu)] |= PixelDQ.NONFINITE_FLUX.value
+    dq[~(np.isfinite(fnu_err) & (np.asarray(fnu_err) > 0))] |= PixelDQ.BAD_ERROR.value
+    if mask is not None:
+        dq[np.asarray(mask, dtype=bool) & (dq == 0)] |= PixelDQ.FLAGGED_IN_FILE.value
+    return dq
+
+
+def normalise_mask(fnu: FloatArray, fnu_err: FloatArray, mask: Any = None) -> BoolArray:
+    """Return the mask of one spectrum: what is passed, and every pixel without a usable value or error.
+
+    Raises
+    ------
+    ValidationError
+        If ``mask`` has another length than the arrays, or is not boolean.
+    """
+    bad: BoolArray = ~(np.isfinite(fnu) & np.isfinite(fnu_err) & (np.asarray(fnu_err) > 0))
+    if mask is None:
+        return bad
+    given = np.asarray(mask)
+    if given.shape != bad.shape or given.dtype != np.bool_:
+        raise ValidationError(
+            f"mask is {given.dtype} of shape {given.shape}",
+            hint=f"pass booleans of shape {bad.shape}, True for pixels not to be used",
+        )
+    result: BoolArray = bad | given
+    return result
