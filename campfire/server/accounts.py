@@ -164,7 +164,7 @@ class Accounts:
 
     def guest(self) -> User | None:
         """Return the guest, where there is one."""
-        return self._user_by_id(GUEST)
+        return self.user_by_id(GUEST)
 
     def user(self, email: str) -> User:
         """Return the account of an address.
@@ -286,16 +286,17 @@ class Accounts:
             key = self.store.find("api_keys", key_hash=digest(token))
             if key is None or (key["expires_at"] is not None and key["expires_at"] <= self.clock()):
                 return None
-            return self._user_by_id(key["user_id"])
+            return self.user_by_id(key["user_id"])
         return self._user_of_claims(token, "access")
 
     def _user_of_claims(self, token: str, kind: str) -> User | None:
         claims = self.signer.claims(token)
         if claims is None or claims.get("type") != kind or claims.get("exp", 0) <= self.clock():
             return None
-        return self._user_by_id(claims["sub"])
+        return self.user_by_id(claims["sub"])
 
-    def _user_by_id(self, user_id: str) -> User | None:
+    def user_by_id(self, user_id: str) -> User | None:
+        """Return an account by its id; the guest only where there are guests."""
         if user_id == GUEST and not self._guests:
             return None
         row = self.store.find("users", id=user_id)
@@ -329,7 +330,7 @@ class Accounts:
         AuthenticationError
             If the account is gone.
         """
-        user = self._user_by_id(user_id)
+        user = self.user_by_id(user_id)
         if user is None:
             raise AuthenticationError("the account is gone")
         refresh, now = new_token("rt_"), self.clock()

@@ -17,6 +17,7 @@ from campfire.server.cutouts import CutoutMaker
 from campfire.server.devices import Devices
 from campfire.server.failures import Failures
 from campfire.server.files import FileShelf
+from campfire.server.views import Views
 from campfire.store.catalog import Catalog
 from campfire.store.serving.reader import Viewer
 from campfire.store.serving.served import ServedCatalogue
@@ -64,11 +65,15 @@ class Archive:
         self.devices = Devices(self.accounts)
         self.failures = Failures()
         self.catalogue = ServedCatalogue(self.paths.database, fixed=fixed)
+        private = server_folder(self.paths.root)
+        self._views = Views(self.catalogue, self.paths.database, private / "views") if fixed else None
         self.files = FileShelf(self.paths, self.accounts.signer)
-        self.cutouts = CutoutMaker(self.paths.imaging, server_folder(self.paths.root) / "cutouts")
+        self.cutouts = CutoutMaker(self.paths.imaging, private / "cutouts")
 
     def close(self) -> None:
         """Close the files held open."""
+        if self._views is not None:
+            self._views.close()
         self.catalogue.close()
         self.accounts.close()
 
@@ -82,13 +87,28 @@ class Archive:
             return self.catalogue.program_slugs(public_only=False)
         return self.catalogue.program_slugs(public_only=True) | self.accounts.grants_of(user.id)
 
+    def lets_read(self, account: str, observation: str, name: str) -> bool:
+        """Tell whether the account that a link was made for may read its file still; any may unless fixed."""
+        if not self.fixed:
+            return True
+        user = self.accounts.user_by_id(account)
+        return user is not None and self.catalogue_for(self.programs_of(user)).has_file(observation, name)
+
+    def catalogue_for(self, programs: frozenset[str]) -> ServedCatalogue:
+        """Return what the reader of these programs is answered from.
+
+        The deployed service answers from everything; a fixed one as if there were no other programs.
+        """
+        return self.catalogue if self._views is None else self._views.of(programs)
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking, and what they can read."""
+    """Who is asking, what they can read, and what they are answered from."""
 
     user: User
     viewer: Viewer
+    catalogue: ServedCatalogue
 
     @property
     def programs(self) -> frozenset[str]:
@@ -121,7 +141,8 @@ def calling(request: Request, archive: ServedDep, _docs: Annotated[object, Secur
     user = _bearer_user(request, archive)
     if user is None:
         raise refusal(401, "missing, invalid or expired token")
-    return Caller(user, Viewer(archive.programs_of(user), user.id))
+    programs = archive.programs_of(user)
+    return Caller(user, Viewer(programs, user.id), archive.catalogue_for(programs))
 
 
 def person(request: Request, archive: ServedDep, _docs: Annotated[object, Security(_bearer)]) -> User:

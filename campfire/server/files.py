@@ -62,15 +62,23 @@ class FileShelf:
         inside = path.is_relative_to(self._paths.products.resolve())
         return path if inside and path.is_file() else None
 
-    def link(self, origin: str, observation: str, fits_path: str, expires: int) -> str:
-        """Return a URL that opens a file until ``expires`` (seconds, Unix)."""
-        name = PurePosixPath(fits_path).name
-        signature = self._signer.sign("file", f"{observation}/{name}", expires)
-        return f"{origin}{LINK}/{quote(observation)}/{quote(name)}?expires={expires}&signature={signature}"
+    def link(self, origin: str, observation: str, fits_path: str, expires: int, account: str = "") -> str:
+        """Return a URL that opens a file until ``expires`` (seconds, Unix).
 
-    def opens(self, observation: str, name: str, expires: int, signature: str, now: float) -> bool:
+        With ``account`` it says for whom it was made, so that it can end with what they may read.
+        """
+        name = PurePosixPath(fits_path).name
+        signature = self._signer.sign("file", _signed(observation, name, account), expires)
+        whose = f"&account={quote(account)}" if account else ""
+        address = f"{origin}{LINK}/{quote(observation)}/{quote(name)}"
+        return f"{address}?expires={expires}{whose}&signature={signature}"
+
+    def opens(
+        self, observation: str, name: str, expires: int, signature: str, now: float, account: str = ""
+    ) -> bool:
         """Tell whether a link is ours and has not ended."""
-        return self._signer.verify("file", f"{observation}/{name}", expires, signature) and now < expires
+        signed = _signed(observation, name, account)
+        return self._signer.verify("file", signed, expires, signature) and now < expires
 
     def facts(self, path: Path) -> FileFacts:
         """Return size, time and hash of a file; a file is hashed once, and again when it changes."""
@@ -83,3 +91,7 @@ class FileShelf:
             with self._lock:
                 self._hashes[path] = known
         return FileFacts(path, stat.st_size, stat.st_mtime, f'"{known[1]}"')
+
+
+def _signed(observation: str, name: str, account: str) -> str:
+    return f"{observation}/{name}" + (f"\n{account}" if account else "")

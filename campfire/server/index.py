@@ -16,6 +16,7 @@ from campfire.server.grouping import place_field
 from campfire.server.matching import attach, read_table
 from campfire.server.objects import Objects, arrange, best_redshift
 from campfire.server.scan import Found, Scanned, scan
+from campfire.server.views import MATCH_RADIUS
 from campfire.store.catalog import Catalog
 from campfire.store.serving.indexing import Indexed, read_indexed, record_files
 from campfire.store.writer import Writer
@@ -118,6 +119,7 @@ def index_root(
         with catalog.write() as writer:
             plan.write(writer)
             writer.set_meta(_INDEXED, repr(started.timestamp()))
+            writer.set_meta(MATCH_RADIUS, repr(match_radius))
         attached = 0 if table is None else attach(catalog, table, match_radius, started.isoformat())
         totals = catalog.totals()
     changed = plan.added | plan.updated

@@ -13,7 +13,7 @@ from campfire.formats.names import object_name
 from campfire.server.grouping import group_positions, mean_position
 from campfire.typing import Row
 
-__all__ = ["Objects", "arrange", "best_redshift"]
+__all__ = ["Objects", "arrange", "best_redshift", "uninspected"]
 
 _RESOLUTION = {"PRISM": 0, "M": 1, "H": 2}
 _INSPECTION = (
@@ -56,6 +56,11 @@ class Objects:
     owner: dict[str, str] = field(default_factory=dict)
     changed: list[Row] = field(default_factory=list)
     gone: dict[int, Row] = field(default_factory=dict)
+
+
+def uninspected() -> Row:
+    """Return the columns of an inspection as they are where nobody has inspected an object."""
+    return {name: _NEW[name] for name in _INSPECTION}
 
 
 def best_redshift(spectra: Sequence[Row]) -> float | None:

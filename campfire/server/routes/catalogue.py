@@ -39,7 +39,7 @@ def list_objects(params: ListQuery, caller: CallerDep, archive: ServedDep) -> Re
     if not caller.programs:
         return answer(NO_ROWS)
     request = params.request()
-    rows, total = archive.catalogue.objects(request, caller.viewer)
+    rows, total = caller.catalogue.objects(request, caller.viewer)
     return answer(paged(rows, total, request.page))
 
 
@@ -49,7 +49,7 @@ def list_spectra(params: ListQuery, caller: CallerDep, archive: ServedDep) -> Re
     if not caller.programs:
         return answer(NO_ROWS)
     request = params.request()
-    rows, total = archive.catalogue.spectra(request, caller.viewer)
+    rows, total = caller.catalogue.spectra(request, caller.viewer)
     return answer(paged(rows, total, request.page))
 
 
@@ -58,13 +58,13 @@ def metadata(caller: CallerDep, archive: ServedDep) -> Response:
     """List programs, fields, gratings and observations."""
     if not caller.programs:
         return answer({"programs": [], "fields": [], "gratings": [], "observations": []})
-    return answer(archive.catalogue.metadata(caller.viewer), headers=cache_header(archive, 300))
+    return answer(caller.catalogue.metadata(caller.viewer), headers=cache_header(archive, 300))
 
 
 @router.get("/observations", response_model=Observations, responses=errors(DataError, 401))
 def observations(caller: CallerDep, archive: ServedDep) -> Response:
     """List observations with their sizes."""
-    rows = archive.catalogue.observations(caller.viewer) if caller.programs else []
+    rows = caller.catalogue.observations(caller.viewer) if caller.programs else []
     return answer({"observations": rows})
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from campfire.errors import CampfireError
 from campfire.formats.preview import redshift_fit_payload, spectrum_payload
 from campfire.server.answers import answer, refusal
-from campfire.server.archive import Caller, CallerDep, ServedDep, origin_of
+from campfire.server.archive import Archive, Caller, CallerDep, ServedDep, origin_of
 from campfire.server.files import LINK, MANIFEST_SECONDS, SINGLE_SECONDS
 from campfire.server.params import boolean
 from campfire.server.ranges import file_answer
@@ -29,13 +29,15 @@ FITS: dict[str, Any] = {"content": {"application/fits": {}}}
 @router.get("/observations/{name}/manifest", response_model=Manifest, responses=errors(DataError, 401, 404))
 def manifest(name: str, request: Request, caller: CallerDep, archive: ServedDep) -> Response:
     """List the files of an observation, each with a link that needs no token."""
-    found = archive.catalogue.manifest(name, caller.viewer) if caller.programs else None
+    found = caller.catalogue.manifest(name, caller.viewer) if caller.programs else None
     if found is None:
         raise refusal(404, f"no observation {name!r} here")
     expires = int(archive.accounts.clock()) + MANIFEST_SECONDS
     origin = origin_of(request, archive)
     for row in found["spectra"]:
-        row["download_url"] = archive.files.link(origin, name, row["fits_path"], expires)
+        row["download_url"] = archive.files.link(
+            origin, name, row["fits_path"], expires, _holder(archive, caller)
+        )
     ends = datetime.fromtimestamp(expires, UTC).isoformat(timespec="milliseconds")
     found["url_expires_at"] = ends.replace("+00:00", "Z")
     return answer(found)
@@ -52,9 +54,11 @@ def file_link(
     """Give a link to one file; with ``redirect=true``, go there."""
     if not path:
         raise refusal(400, "path is missing")
-    row = _readable(archive.catalogue.spectrum(fits_path=path), caller, f"no file {path!r}")
+    row = _readable(caller.catalogue.spectrum(fits_path=path), caller, f"no file {path!r}")
     expires = int(archive.accounts.clock()) + SINGLE_SECONDS
-    url = archive.files.link(origin_of(request, archive), row["observation"], row["fits_path"], expires)
+    url = archive.files.link(
+        origin_of(request, archive), row["observation"], row["fits_path"], expires, _holder(archive, caller)
+    )
     if boolean(redirect):
         return Response(status_code=307, headers={"Location": url})
     return answer({"url": url})
@@ -68,7 +72,7 @@ def spectrum_preview(
     if not spectrum_id and not path:
         raise refusal(400, "give spectrum_id or path")
     wanted = {"fits_path": path} if path else {"spectrum_id": spectrum_id}
-    row = _readable(archive.catalogue.spectrum(**wanted), caller, f"no spectrum {path or spectrum_id!r}")
+    row = _readable(caller.catalogue.spectrum(**wanted), caller, f"no spectrum {path or spectrum_id!r}")
     file = archive.files.find(row["observation"], row["fits_path"])
     if file is None:
         raise refusal(502, "the file of this spectrum is not here")
@@ -97,7 +101,7 @@ def redshift_fit(
         wanted = {"spectrum_id": spectrum_id}
     else:
         raise refusal(400, "give target_id and grating, or path")
-    row = _readable(archive.catalogue.spectrum(**wanted), caller, "no such spectrum")
+    row = _readable(caller.catalogue.spectrum(**wanted), caller, "no such spectrum")
     file = archive.files.find(row["observation"], row["fits_path"], "zfit")
     if file is None:
         raise refusal(404, "this spectrum has no redshift fit")
@@ -120,16 +124,28 @@ def redshift_fit(
     },
 )
 def signed_file(
-    observation: str, name: str, request: Request, archive: ServedDep, expires: str = "", signature: str = ""
+    observation: str,
+    name: str,
+    request: Request,
+    archive: ServedDep,
+    expires: str = "",
+    signature: str = "",
+    account: str = "",
 ) -> Response:
     """Send a file, or a part of it, to whoever holds a link that was signed here and has not ended."""
     ends = int(expires) if expires.isascii() and expires.isdigit() and len(expires) < 16 else 0
-    if not archive.files.opens(observation, name, ends, signature, archive.accounts.clock()):
+    ours = archive.files.opens(observation, name, ends, signature, archive.accounts.clock(), account)
+    if not ours or not archive.lets_read(account, observation, name):
         raise refusal(403, "the link is not valid, or has ended")
     path = archive.files.resolve(observation, name)
     if path is None:
         raise refusal(404, "the file is not here")
     return file_answer(archive.files.facts(path), request.headers, body=request.method == "GET")
+
+
+def _holder(archive: Archive, caller: Caller) -> str:
+    """Return whom a link names: the deployed service's outlive a grant, a fixed server's do not."""
+    return caller.user.id if archive.fixed else ""
 
 
 def _readable(row: Row | None, caller: Caller, missing: str) -> dict[str, Any]:

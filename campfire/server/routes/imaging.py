@@ -43,7 +43,7 @@ def _object(object_id: str, caller: Caller, archive: Archive) -> dict[str, Any]:
         raise refusal(400, "object_id is missing")
     if not caller.programs:
         raise refusal(403, "this account can read no program")
-    found = archive.catalogue.object_place(object_id)
+    found = caller.catalogue.object_place(object_id)
     if found is None:
         raise refusal(404, f"no object {object_id!r}")
     if caller.programs.isdisjoint(found["programs"]):
@@ -85,5 +85,5 @@ def shutters(caller: CallerDep, archive: ServedDep, object_id: str = "", fov: st
         "radius_arcsec": half,
         "field": place["field"],
     }
-    rows = archive.catalogue.shutters(place["field"], place["ra"], place["dec"], half)
+    rows = caller.catalogue.shutters(place["field"], place["ra"], place["dec"], half)
     return answer({"shutters": rows, "meta": meta})

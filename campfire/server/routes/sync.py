@@ -37,7 +37,7 @@ def sync_objects(params: SyncQuery, caller: CallerDep, archive: ServedDep) -> Re
     since, page, counts = _since(params), params.page(), params.include_counts != "false"
     if not caller.programs:
         return answer(NO_ROWS)
-    rows, total, accessible = archive.catalogue.sync_objects(
+    rows, total, accessible = caller.catalogue.sync_objects(
         caller.viewer, since=since, page=page, counts=counts
     )
     return answer(paged(rows, total, page) | {"total_accessible_count": accessible})
@@ -49,7 +49,7 @@ def sync_spectra(params: SyncQuery, caller: CallerDep, archive: ServedDep) -> Re
     since, page, counts = _since(params), params.page(), params.include_counts != "false"
     if not caller.programs:
         return answer(NO_ROWS)
-    rows, total, accessible = archive.catalogue.sync_spectra(
+    rows, total, accessible = caller.catalogue.sync_spectra(
         caller.viewer, since=since, page=page, counts=counts
     )
     return answer(paged(rows, total, page) | {"total_accessible_count": accessible})
@@ -61,11 +61,11 @@ def sync_photometry(params: SyncQuery, caller: CallerDep, archive: ServedDep) ->
     since, page = _since(params), params.page()
     if not caller.programs:
         return answer(NO_ROWS)
-    rows, total = archive.catalogue.sync_photometry(caller.viewer, since=since, page=page)
+    rows, total = caller.catalogue.sync_photometry(caller.viewer, since=since, page=page)
     return answer_embedding(paged(rows, total, page), "photometry")
 
 
 @router.get("/sync/lists", response_model=SyncLists, responses=errors(DataError, 401))
 def sync_lists(caller: CallerDep, archive: ServedDep) -> Response:
     """Give every tag the caller can see."""
-    return answer({"data": archive.catalogue.tags(caller.viewer) if caller.programs else []})
+    return answer({"data": caller.catalogue.tags(caller.viewer) if caller.programs else []})

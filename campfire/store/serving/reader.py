@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import local
+from threading import Lock, local
 from typing import Any, TypeVar
 
 from campfire.store.connection import Connection, Connections, on_network
 from campfire.typing import Row
 
-__all__ = ["Conditions", "Reader", "Viewer", "separation", "zoneless"]
+__all__ = ["Conditions", "Reader", "Viewer", "Watch", "separation", "zoneless"]
 
 MAPPED_BYTES = 2**30
 """Of the catalogue, read by all threads from the system's page cache instead of from a copy of each."""
@@ -78,7 +78,7 @@ def separation(ra: float | None, dec: float | None, ra0: float, dec0: float) -> 
     up = math.sin(math.radians(dec - dec0) / 2.0) ** 2
     across = math.sin(math.radians(ra - ra0) / 2.0) ** 2
     h = up + math.cos(math.radians(dec)) * math.cos(math.radians(dec0)) * across
-    return math.degrees(2.0 * math.asin(math.sqrt(min(h, 1.0))))
+    return math.degrees(2.0 * math.asin(math.sqrt(min(max(h, 0.0), 1.0))))
 
 
 class Reader:
@@ -152,3 +152,33 @@ class Reader:
             known[name] = compute()
         value: T = known[name]
         return value
+
+
+class Watch:
+    """Notices that a catalogue was written to.
+
+    Parameters
+    ----------
+    path
+        The catalogue.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connections = Connections(path, read_only=True)
+        self._held: Connection | None = None
+        self._lock = Lock()
+
+    def state(self) -> int:
+        """Return a number that is another one when any process has written to the catalogue."""
+        # The number is only good for comparing within one connection: all threads use the same.
+        with self._lock:
+            if self._held is None:
+                self._held = self._connections.open()
+            return int(self._held.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._held is not None:
+                self._held.close()
+                self._held = None

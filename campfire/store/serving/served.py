@@ -9,7 +9,8 @@ from pathlib import Path
 
 from campfire.store.rows import split
 from campfire.store.serving import lists
-from campfire.store.serving.reader import Conditions, Reader, Viewer
+from campfire.store.serving.hiding import named_programs
+from campfire.store.serving.reader import Conditions, Reader, Viewer, Watch
 from campfire.store.serving.request import ListRequest, Page
 from campfire.store.serving.rows import (
     SYNCED_OBJECT,
@@ -43,10 +44,20 @@ class ServedCatalogue:
     def __init__(self, path: Path, *, fixed: bool = False) -> None:
         self.fixed = fixed
         self._reader = Reader(path)
+        self._watch = Watch(path)
 
     def close(self) -> None:
         """Close every connection."""
         self._reader.close()
+        self._watch.close()
+
+    def state(self) -> int:
+        """Return a number that is another one when any process has written to the catalogue."""
+        return self._watch.state()
+
+    def named_programs(self) -> frozenset[str]:
+        """Return the slugs of all programs that anything here belongs to, also those of no row of theirs."""
+        return named_programs(self._reader)
 
     def program_slugs(self, *, public_only: bool) -> frozenset[str]:
         """Return the slugs of all programs, or of the public ones."""
@@ -249,6 +260,13 @@ class ServedCatalogue:
                 where.add(f"{name} = ?", value)
         sql = f"SELECT spectrum_id, fits_path, observation, program_slug FROM spectra{where.sql}"
         return self._reader.row(sql, where.values)
+
+    def has_file(self, observation: str, name: str) -> bool:
+        """Tell whether a file of that name is the one of a spectrum of this observation."""
+        where = Conditions()
+        where.add("observation COLLATE NOCASE = ? AND observation = ?", observation, observation)
+        where.add("substr('/' || fits_path, -length(?)) = ?", f"/{name}", f"/{name}")
+        return self._reader.row(f"SELECT id FROM spectra{where.sql}", where.values) is not None
 
     def object_place(self, object_id: str) -> Row | None:
         """Return position, field and programs of an object."""
