@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from campfire.disk import MARKER, mark_tree, marked, remove_tree
 from campfire.errors import NotFoundError, ValidationError
 from campfire.plotting.static import draw_collection, new_axes
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["run_demo"]
 
 EMAIL = "demo@example.org"
+_KIND = "demo"
+_OURS = {MARKER, "archive", "mirror", "pictures", "api_key"}
 
 
 @contextmanager
@@ -45,7 +49,8 @@ def run_demo(root: Path, *, objects: int = 60, seed: int = 0, keep_serving: bool
     ----------
     root
         Folder for the archive (``archive/``), the client's mirror (``mirror/``) and the pictures
-        (``pictures/``). A folder with other things in it is refused.
+        (``pictures/``). It has to be empty or new, or that of a former demo with nothing added: the marker
+        that the demo leaves there says so.
     objects, seed
         Size and seed of the simulation.
     keep_serving
@@ -59,7 +64,7 @@ def run_demo(root: Path, *, objects: int = 60, seed: int = 0, keep_serving: bool
     Raises
     ------
     ValidationError
-        If the folder holds something that is not a demo's.
+        If the folder holds anything that the demo did not make.
     ImportError
         If an extra is missing (``pip install "campfire[all]"``).
     """
@@ -96,19 +101,44 @@ def run_demo(root: Path, *, objects: int = 60, seed: int = 0, keep_serving: bool
 
 
 def _prepare(root: Path) -> None:
-    """Empty the folder of a former demo; refuse one that holds anything else."""
-    import shutil
-
-    ours = {"archive", "mirror", "pictures", "api_key"}
+    """Empty the folder of a former demo, known by its marker; refuse one that holds anything else."""
     if root.exists():
-        strange = sorted({path.name for path in root.iterdir()} - ours) if root.is_dir() else [root.name]
-        if strange:
+        if not root.is_dir():
+            raise ValidationError(f"{root} is not a folder", hint="name an empty folder: --root DIR")
+        names = sorted(path.name for path in root.iterdir())
+        if names and not marked(root, _KIND):
             raise ValidationError(
-                f"{root} holds other things ({', '.join(strange[:3])})",
+                f"{root} was not made by this demo (it holds {', '.join(names[:3])})",
                 hint="name an empty folder: --root DIR",
             )
-        shutil.rmtree(root)
-    root.mkdir(parents=True)
+        strange = _strangers(root)
+        if strange:
+            raise ValidationError(
+                f"{root} holds things that the demo did not make ({', '.join(strange[:3])})",
+                hint="move them away, or name an empty folder: --root DIR",
+            )
+        if names:
+            remove_tree(root, root=root.parent, kind=_KIND)
+    root.mkdir(parents=True, exist_ok=True)
+    mark_tree(root, _KIND)
+
+
+def _strangers(root: Path) -> list[str]:
+    """Return the files among those of a former demo that it did not make.
+
+    An archive that was simulated for a demo may have been added to since: its files are those that its truth
+    names. The mirror and the pictures are copies of what can be made again.
+    """
+    strange = sorted({path.name for path in root.iterdir()} - _OURS)
+    products = root / "archive" / "products"
+    if products.is_dir() and (root / "archive" / "truth.json").is_file():
+        truth = json.loads((root / "archive" / "truth.json").read_bytes())
+        ours = {record["spectrum_id"] for record in truth["spectra"]}
+        for path in sorted(products.rglob("*")):
+            stem = path.name.removesuffix("_spec.fits").removesuffix("_zfit.fits")
+            if not path.is_dir() and stem not in ours:
+                strange.append(str(path.relative_to(root)))
+    return strange
 
 
 def _write_key(root: Path, key: str) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 
 from campfire.client.base import ClientBase
 from campfire.client.kept import server_folder, write_whole
+from campfire.disk import remove_file
 from campfire.errors import APIError, NotFoundError, ValidationError
 from campfire.query import did_you_mean
 
@@ -119,7 +120,7 @@ class ImagingMethods(ClientBase):
         try:
             kept: dict[str, Any] = json.loads(path.read_bytes())
         except ValueError as err:
-            path.unlink()
+            remove_file(path, root=self._context.paths.cutouts)
             raise APIError(f"{path} was damaged and is removed", hint="try again", url=self.base_url) from err
         return kept
 

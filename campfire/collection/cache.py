@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sqlite3
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from campfire.collection.index import StoreRow
 from campfire.collection.pixel_cache import BuildReport, PixelCache
 from campfire.collection.sources import FileSource
+from campfire.disk import remove_file
 
 if TYPE_CHECKING:
     from campfire.typing import ProgressCallback
@@ -43,7 +44,12 @@ class CacheInfo(TypedDict):
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    total = 0
+    for where, _, names in os.walk(folder):  # links are not followed
+        for name in names:
+            with suppress(FileNotFoundError):  # removed meanwhile
+                total += os.lstat(os.path.join(where, name)).st_size
+    return total
 
 
 def info(folder: str | os.PathLike[str]) -> CacheInfo:
@@ -82,14 +88,19 @@ def info(folder: str | os.PathLike[str]) -> CacheInfo:
 
 
 def _orphans(cache: PixelCache, known: Collection[str]) -> list[Path]:
+    """Return the folders of tables that the index does not know, and of all tables of other layouts."""
     layouts = cache.pixels.parent
-    if not layouts.is_dir():
+    if not layouts.is_dir() or layouts.is_symlink():
         return []
-    other = [path for path in layouts.iterdir() if path != cache.pixels]
-    tables = (
-        [path for path in cache.pixels.iterdir() if path.name not in known] if cache.pixels.is_dir() else []
-    )
-    return sorted(other + tables)
+    found = []
+    for layout in layouts.iterdir():
+        if layout == cache.pixels:
+            found += [path for path in layout.iterdir() if path.name not in known]
+        elif layout.is_dir() and not layout.is_symlink():
+            found += [*layout.iterdir(), layout]  # the layout after its tables, once it is empty
+        else:
+            found.append(layout)
+    return sorted(found, reverse=True)
 
 
 def build(
@@ -127,7 +138,7 @@ def prune(folder: str | os.PathLike[str]) -> int:
     Returns
     -------
     int
-        Bytes freed.
+        Bytes freed. What this package did not make is left where it is, and logged.
 
     Raises
     ------
@@ -141,15 +152,17 @@ def prune(folder: str | os.PathLike[str]) -> int:
     before = _size(cache.folder)
     with cache.index.write() as writer:
         for store in writer.stores():
-            if store.rows and not (cache.pixels / store.name / "zarr.json").exists():
+            if store.rows and not cache.has_table(store.name):
                 writer.drop_store(store.name)
         # no one else writes now: what is half-written belongs to killed writers
-        partial = cache.pixels.rglob("*.partial")
-        for path in [*_orphans(cache, {store.name for store in writer.stores()}), *partial]:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        known = {store.name for store in writer.stores()}
+        for path in _orphans(cache, known):
+            cache.remove_table(path)
+        for name in known:
+            for where, _, files in os.walk(cache.pixels / name):
+                for file in files:
+                    if file.endswith(".partial"):
+                        remove_file(Path(where, file), root=cache.folder)
     return max(0, before - _size(cache.folder))
 
 
@@ -187,5 +200,5 @@ def compact(folder: str | os.PathLike[str], live: Collection[str] | None = None)
             kept = {key: p for key, p in places.items() if wanted is None or key[0] in wanted}
             cache.rewrite(writer, store, kept)
     for store in stores:
-        shutil.rmtree(cache.pixels / store.name, ignore_errors=True)
+        cache.remove_table(cache.pixels / store.name)
     return max(0, before - _size(cache.folder))

@@ -3,10 +3,14 @@
 One SQLite file with a rollback journal (no WAL: caches live on network file systems). Readers only read; a
 writer holds ``BEGIN IMMEDIATE`` from before the first pixel is appended until the rows are committed here, so
 rows that are not committed do not exist, and the next writer overwrites them.
+
+Whoever can write the folder can write the index, so that what it says is looked at before it is believed: a
+table whose name is not the one its columns make, or a row outside its table, is passed over.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -14,7 +18,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from campfire.collection.pixels import store_name, valid_width
+from campfire.config import safe_component
+from campfire.errors import ValidationError
 
 __all__ = ["CacheIndex", "IndexWriter", "Key", "Place", "StoreRow"]
 
@@ -50,8 +60,36 @@ class StoreRow:
     rows: int
 
 
-def _names(connection: sqlite3.Connection) -> dict[int, str]:
-    return dict(connection.execute("SELECT id, name FROM store"))
+_MOST = 2**40  # rows and generations: further than any cache goes, and exact in every kind of number
+_DTYPES = ("float32", "float64")
+
+
+def _store_of(row: tuple[Any, ...]) -> StoreRow | None:
+    """Return a row of the table ``store`` if it can be one of ours, else None."""
+    name, grating, dtype, width, generation, rows = row
+    numbers = all(type(value) is int and 0 <= value < _MOST for value in (width, generation, rows))
+    if not numbers or dtype not in _DTYPES or not valid_width(width):
+        return None
+    try:
+        safe_component(grating, "grating")
+    except ValidationError:
+        return None
+    if name != store_name(grating, np.dtype(dtype), width, generation):
+        return None
+    return StoreRow(*row)
+
+
+def _numbered(connection: sqlite3.Connection) -> dict[int, StoreRow]:
+    rows = connection.execute("SELECT id, name, grating, dtype, width, generation, rows FROM store")
+    stores = ((number, _store_of(tuple(row))) for number, *row in rows)
+    return {number: store for number, store in stores if store is not None}
+
+
+def _place(store: StoreRow | None, row: Any, n_pixels: Any) -> Place | None:
+    """Return where a row is, or None if it can be nowhere."""
+    if store is None or type(row) is not int or type(n_pixels) is not int:
+        return None
+    return (store.name, row, n_pixels) if 0 <= row < store.rows and 0 <= n_pixels <= store.width else None
 
 
 def _find(connection: sqlite3.Connection, keys: Iterable[Key]) -> dict[Key, Place]:
@@ -59,7 +97,7 @@ def _find(connection: sqlite3.Connection, keys: Iterable[Key]) -> dict[Key, Plac
     for file_hash, extraction in keys:
         by_extraction.setdefault(extraction, set()).add(file_hash)
     (total,) = connection.execute("SELECT count(*) FROM pixels").fetchone()
-    names = _names(connection)
+    stores = _numbered(connection)
     columns = "SELECT file_hash, store, row, n_pixels FROM"
     found: dict[Key, Place] = {}
     for extraction, hashes in by_extraction.items():
@@ -71,14 +109,14 @@ def _find(connection: sqlite3.Connection, keys: Iterable[Key]) -> dict[Key, Plac
                 (json.dumps(list(hashes)), extraction),
             )
         for file_hash, number, row, n_pixels in rows.fetchall():
-            if file_hash in hashes:
-                found[file_hash, extraction] = (names[number], row, n_pixels)
+            place = _place(stores.get(number), row, n_pixels) if file_hash in hashes else None
+            if place is not None:
+                found[file_hash, extraction] = place
     return found
 
 
 def _stores(connection: sqlite3.Connection) -> list[StoreRow]:
-    rows = connection.execute("SELECT name, grating, dtype, width, generation, rows FROM store ORDER BY name")
-    return [StoreRow(*row) for row in rows]
+    return sorted(_numbered(connection).values(), key=lambda store: store.name)
 
 
 class IndexWriter:
@@ -97,12 +135,14 @@ class IndexWriter:
 
     def places_in(self, store: str) -> dict[Key, Place]:
         """Return every row of one table."""
+        of_store = {known.name: known for known in self.stores()}.get(store)
         rows = self._connection.execute(
             "SELECT file_hash, extraction, row, n_pixels FROM pixels "
             "WHERE store = (SELECT id FROM store WHERE name = ?) ORDER BY row",
             (store,),
         )
-        return {(file_hash, extraction): (store, row, n) for file_hash, extraction, row, n in rows}
+        found = (((hash_, extraction), _place(of_store, row, n)) for hash_, extraction, row, n in rows)
+        return {key: place for key, place in found if place is not None}
 
     def put_store(self, store: StoreRow) -> None:
         """Add a table or set its committed length."""
@@ -114,7 +154,7 @@ class IndexWriter:
 
     def put(self, places: Mapping[Key, Place]) -> None:
         """Add rows, or move them; their tables have to be there."""
-        ids = {name: number for number, name in _names(self._connection).items()}
+        ids = {store.name: number for number, store in _numbered(self._connection).items()}
         self._connection.executemany(
             "INSERT OR REPLACE INTO pixels VALUES (?, ?, ?, ?, ?)",
             [(*key, ids[store], row, n_pixels) for key, (store, row, n_pixels) in places.items()],
@@ -136,6 +176,8 @@ class CacheIndex:
 
     def _connect(self, *, write: bool) -> sqlite3.Connection:
         if write:
+            if self.path.is_symlink():  # some other database, which is not ours to write
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path))
             return sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
         # Neither mode makes a file; rw where possible, since only that can clear up after a killed writer.
         mode = "rw" if os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK) else "ro"
@@ -154,9 +196,9 @@ class CacheIndex:
     def counts(self) -> dict[str, int]:
         """Return how many rows of each table are in use; sqlite3.Error where there is no index."""
         with closing(self._connect(write=False)) as connection:
-            return dict(
-                connection.execute("SELECT name, count(*) FROM pixels JOIN store ON id = store GROUP BY name")
-            )
+            stores = _numbered(connection)
+            counted = connection.execute("SELECT store, count(*) FROM pixels GROUP BY store").fetchall()
+            return {stores[number].name: count for number, count in counted if number in stores}
 
     @contextmanager
     def write(self) -> Iterator[IndexWriter]:
@@ -168,6 +210,7 @@ class CacheIndex:
             If the file cannot be written, or the lock is not free within two minutes.
         """
         with closing(self._connect(write=True)) as connection:
+            connection.execute("PRAGMA trusted_schema=OFF")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 for statement in _SCHEMA.split(";"):

@@ -13,6 +13,7 @@ Deleting the folder is always safe: whoever still holds a collection made from i
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -33,11 +34,13 @@ from campfire.collection.pixels import (
     padded_width,
     read_keys,
     read_rows,
+    row_lengths,
     store_name,
 )
 from campfire.collection.reader import row_of
 from campfire.collection.sources import CacheRow, FileSource, Source, row_key
 from campfire.config import safe_component
+from campfire.disk import marked, remove_file, remove_tree
 from campfire.errors import CampfireError
 from campfire.formats.fits import file_hash
 
@@ -174,6 +177,9 @@ class PixelCache:
 
     def prepare(self) -> None:
         """Make sure that the cache can be written, before any file is read; a broken index starts anew."""
+        for folder in (self.pixels.parent, self.pixels):
+            if folder.is_symlink():  # of some other place, where nothing is ours to write
+                raise OSError(errno.ELOOP, "is a link", str(folder))
         self.pixels.mkdir(parents=True, exist_ok=True)
         for path in (self.folder, self.pixels, self.index.path):
             # SQLite opens a file it cannot write without a word
@@ -186,7 +192,7 @@ class PixelCache:
             raise
         except sqlite3.DatabaseError as err:
             _log.warning("index of the pixel cache %s is damaged (%s): starting anew", self.folder, err)
-            self.index.path.unlink(missing_ok=True)
+            remove_file(self.index.path, root=self.folder)
             with self.index.write():
                 pass
 
@@ -201,10 +207,28 @@ class PixelCache:
             return {}
 
     def present(self, places: Mapping[Key, Place]) -> dict[Key, Place]:
-        """Leave out the rows of tables that were deleted."""
+        """Leave out the rows of tables that were deleted, or are none of ours."""
         stores = {store for store, _, _ in places.values()}
-        gone = {store for store in stores if not (self.pixels / store / "zarr.json").exists()}
+        gone = {store for store in stores if not self.has_table(store)}
         return {key: p for key, p in places.items() if p[0] not in gone} if gone else dict(places)
+
+    def has_table(self, name: str) -> bool:
+        """Tell whether a table is there, in a folder of this cache and not behind a link."""
+        path = self.pixels / name
+        linked = any(folder.is_symlink() for folder in (self.pixels.parent, self.pixels, path))
+        return not linked and marked(path, "pixel table")
+
+    def remove_table(self, path: Path) -> bool:
+        """Remove a table of this cache, or an empty folder; False if it is neither, and is left alone."""
+        try:
+            if marked(path, "pixel table"):
+                remove_tree(path, root=self.folder, kind="pixel table")
+            elif os.path.lexists(path):
+                path.rmdir()  # what a writer left that was killed at its first step
+        except (CampfireError, OSError) as err:
+            _log.warning("%s in the pixel cache is left alone: %s", path, err)
+            return False
+        return True
 
     def _store_for(self, writer: IndexWriter, table: _Table) -> StoreRow | None:
         """Return the newest store of a table, its rows forgotten where its folder was deleted."""
@@ -212,10 +236,13 @@ class PixelCache:
         if not stores:
             return None
         store = max(stores, key=lambda s: s.generation)
-        if store.rows and not (self.pixels / store.name / "zarr.json").exists():
+        if store.rows and not self.has_table(store.name):
             writer.drop_store(store.name)
             store = replace(store, rows=0)
             writer.put_store(store)
+        if not store.rows and not self.remove_table(self.pixels / store.name):
+            writer.drop_store(store.name)
+            return None  # something else has its place
         return store
 
     def _new_store(self, writer: IndexWriter, table: _Table) -> StoreRow:
@@ -225,7 +252,7 @@ class PixelCache:
         known = {store.name for store in writer.stores()}
         while True:
             name = store_name(table.grating, np.dtype(table.dtype), table.width, generation)
-            if name not in known and not (self.pixels / name).exists():
+            if name not in known and not os.path.lexists(self.pixels / name):
                 break
             generation += 1
         store = StoreRow(name, *table, generation, 0)
@@ -296,9 +323,12 @@ class PixelCache:
             except (OSError, ValueError, RuntimeError) as err:  # these are read anew when next asked for
                 _log.warning("%d rows of %s are damaged (%s) and dropped", len(part), store.name, err)
                 continue
+            lengths = row_lengths(
+                block["wavelength"]
+            )  # the pixels themselves say it, whatever the index does
             rows: dict[Key, _Fields] = {
-                key: {name: values[n, : place[2]] for name, values in block.items()}
-                for n, (key, place) in enumerate(part.items())
+                key: {name: values[n, : lengths[n]] for name, values in block.items()}
+                for n, key in enumerate(part)
                 if good[n]
             }
             self._append(writer, replace(new, rows=copied), rows)

@@ -33,8 +33,10 @@ __all__ = [
     "padded_width",
     "read_keys",
     "read_rows",
+    "row_lengths",
     "store_dtype",
     "store_name",
+    "valid_width",
 ]
 
 FIELDS = ("wavelength", "fnu", "fnu_err", "dq")
@@ -42,6 +44,7 @@ FILL: dict[str, Any] = {"wavelength": np.nan, "fnu": np.nan, "fnu_err": np.nan, 
 CHUNK_ROWS = 64
 SHARD_ROWS = 1024
 _WIDTH_STEP = 512
+_MOST_WIDTH = 2**20  # pixels: no spectrum of this instrument has a hundredth of it
 
 
 def field_dtypes(dtype: np.dtype[Any]) -> dict[str, np.dtype[Any]]:
@@ -73,6 +76,24 @@ def padded_width(n_pixels: int) -> int:
     return max(_WIDTH_STEP, -(-n_pixels // _WIDTH_STEP) * _WIDTH_STEP)
 
 
+def valid_width(width: int) -> bool:
+    """Tell whether a table can have this width; the answer bounds what one row may take of the memory."""
+    return 0 < width <= _MOST_WIDTH and width % _WIDTH_STEP == 0
+
+
+def row_lengths(wavelength: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the true length of rows that are padded with NaN at the end.
+
+    Examples
+    --------
+    >>> row_lengths(np.array([[1.0, 2.0, np.nan], [np.nan, np.nan, np.nan]])).tolist()
+    [2, 0]
+    """
+    there = np.isfinite(wavelength)
+    lengths = wavelength.shape[1] - np.argmax(there[:, ::-1], axis=1)
+    return np.where(there.any(axis=1), lengths, 0)
+
+
 def store_name(grating: str, dtype: np.dtype[Any], width: int, generation: int = 0) -> str:
     """Name the table of one grating, float dtype and width; each rewriting gets a new generation.
 
@@ -99,11 +120,11 @@ def store_dtype(store: str) -> np.dtype[Any]:
 
 
 def create_store(store: Path, width: int, dtype: np.dtype[Any]) -> None:
-    """Make an empty table of ``width`` pixels a row."""
+    """Make an empty table of ``width`` pixels a row, where nothing is yet."""
     import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec
 
-    group = zarr.open_group(store, mode="w", zarr_format=3, attributes={"campfire_cache": 1})
+    group = zarr.open_group(store, mode="w-", zarr_format=3, attributes={"campfire_cache": 1})
     for name, kind in field_dtypes(dtype).items():
         shuffle: Literal["shuffle", "noshuffle"] = "shuffle" if kind.itemsize > 1 else "noshuffle"
         group.create_array(

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.collection.pixels import FIELDS, empty_block, field_dtypes, read_keys, read_rows, store_dtype
+from campfire.collection.pixels import (
+    FIELDS,
+    FILL,
+    empty_block,
+    field_dtypes,
+    read_keys,
+    read_rows,
+    store_dtype,
+)
 from campfire.collection.sources import CacheRow, FileSource, Source, row_key
 from campfire.errors import ValidationError
 from campfire.formats.fits import read_pixels
@@ -65,7 +73,9 @@ def layouts_of(sources: Sequence[Source]) -> tuple[NDArray[np.int32], np.dtype[A
     return np.array(lengths, dtype=np.int32), np.result_type(*kinds)
 
 
-def _cached(store: str, sources: Sequence[CacheRow], names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
+def _cached(
+    store: str, sources: Sequence[CacheRow], names: Sequence[str], width: int
+) -> dict[str, NDArray[Any]] | None:
     """Read rows of one store, or None where the cache does not hold them (any more)."""
     rows = np.array([s.row for s in sources], dtype=np.int64)
     keys = np.array([row_key(s.file.file_hash, s.file.extraction) for s in sources], dtype=np.uint64)
@@ -74,11 +84,21 @@ def _cached(store: str, sources: Sequence[CacheRow], names: Sequence[str]) -> di
         fields = read_rows(Path(store), rows, names)
         # The keys after the pixels: a table that was made anew meanwhile has other keys.
         if np.array_equal(read_keys(Path(store), rows), keys):
-            return fields
+            if all(_ends(name, values, width) for name, values in fields.items()):
+                return fields
+            problem = ValueError("rows are longer than its index says")
     except (OSError, ValueError, RuntimeError) as err:  # RuntimeError is what Blosc gives
         problem = err
     _tell(store, type(problem).__name__, str(problem))
     return None
+
+
+def _ends(name: str, values: NDArray[Any], width: int) -> bool:
+    """Tell whether nothing but padding is cut off behind ``width``, by the first column that is."""
+    if values.shape[1] <= width:
+        return True
+    behind = values[:, width]
+    return bool((behind == FILL[name]).all() if name == "dq" else np.isnan(behind).all())
 
 
 @lru_cache(maxsize=64)
@@ -125,7 +145,7 @@ def read_block(
     block: dict[str, NDArray[Any]] = {}
     for store, positions in by_store.items():
         cached: list[CacheRow] = [s for p in positions if isinstance(s := sources[p], CacheRow)]
-        fields = _cached(store, cached, names)
+        fields = _cached(store, cached, names, width)
         if fields is None:
             for position, row in zip(positions, cached, strict=True):
                 by_file.setdefault(row.file, []).append(position)
@@ -144,7 +164,7 @@ def read_block(
         if n_pixels > width:
             raise ValidationError(
                 f"{file.path} has {n_pixels} pixels, more than when the collection was opened",
-                hint="open the collection again",
+                hint="open it again; if that says the same, `campfire cache compact` mends its cache",
                 path=file.path,
             )
         for name in names:

@@ -128,7 +128,9 @@ class CutoutMaker:
         fresh.write_bytes(content)
         fresh.replace(path)
         files = sorted(
-            (stat.st_mtime, stat.st_size, p) for p in path.parent.glob("*.png") if (stat := p.stat())
+            (stat.st_mtime, stat.st_size, p)
+            for p in path.parent.glob(f"{'[0-9a-f]' * 64}.png")
+            if (stat := p.stat())
         )
         excess = sum(size for _, size, _ in files) - CACHE_BYTES
         for _, size, old in files:

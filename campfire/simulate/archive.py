@@ -138,7 +138,7 @@ class _Maker:
         path = self.paths.product(plan.name, f"{spectrum_id}_spec.fits")
         path.parent.mkdir(parents=True, exist_ok=True)
         product = spec_product(path.name, setup, plan, visit.slitlet, visit.source_id, wave, extraction)
-        write_product(path, product, overwrite=True)
+        write_product(path, product)
         facts = product_facts(path)
 
         redshift: float | None = None
@@ -158,7 +158,6 @@ class _Maker:
                     "model_wave": wave,
                     "model_fnu": shifted_model(wave, model, source.redshift, curve.best),
                 },
-                overwrite=True,
             )
         self.models[spectrum_id] = (model + stray) * extraction.captured
         self.spectra.append(

@@ -130,7 +130,7 @@ def write_mosaics(imaging: Path, field: Field, blobs: Sequence[Blob], rng: Gener
         path = mosaic_path(imaging, field.name, band)
         path.parent.mkdir(parents=True, exist_ok=True)
         header = fits_header(_header(field, band, size))
-        write_hdus(path, [fits.PrimaryHDU(render(everything, band, size, rng), header)], overwrite=True)
+        write_hdus(path, [fits.PrimaryHDU(render(everything, band, size, rng), header)], overwrite=False)
         paths.append(path)
     return paths
 

@@ -39,3 +39,54 @@ def test_the_demo_does_the_main_job_and_draws_it(tmp_path: Path, capsys: pytest.
     with pytest.raises(ValidationError, match=r"thesis\.tex"):
         run_demo(tmp_path / "demo", objects=1)
     assert (tmp_path / "demo" / "thesis.tex").read_text() == "mine"
+    (tmp_path / "demo" / "thesis.tex").unlink()
+    added = tmp_path / "demo" / "archive" / "products" / "our_own" / "our_own_prism_clear_1_spec.fits"
+    added.parent.mkdir()
+    added.write_text("months of work")
+    with pytest.raises(ValidationError, match=r"our_own_prism_clear_1_spec\.fits"):
+        run_demo(tmp_path / "demo", objects=1)
+    assert added.read_text() == "months of work"
+    added.unlink()
+    assert run_demo(tmp_path / "demo", objects=1)
+
+
+def _snapshot(folder: Path) -> dict[str, bytes | None]:
+    return {str(p): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+@pytest.mark.parametrize(
+    "names", [["archive"], ["mirror"], ["archive", "mirror", "pictures"], ["api_key"], ["x"]]
+)
+def test_an_archive_that_looks_like_a_demo_is_left_alone(names: list[str], tmp_path: Path) -> None:
+    root = tmp_path / "team"
+    for name in names:
+        (root / name / "products").mkdir(parents=True)
+        (root / name / "products" / "a_spec.fits").write_text("months of work")
+    before = _snapshot(root)
+    with pytest.raises(ValidationError, match="was not made by this demo"):
+        run_demo(root, objects=1)
+    assert _snapshot(root) == before
+
+
+def test_a_marker_that_is_a_link_or_says_something_else_is_none(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".campfire").write_text('{"campfire": "demo"}')
+    for content in ("", "{}", "[1]", '{"campfire": "pixel table"}', "[" * 100_000, None):
+        root = tmp_path / "root"
+        root.mkdir()
+        (root / "archive").mkdir()
+        if content is None:
+            (root / ".campfire").symlink_to(other / ".campfire")
+        else:
+            (root / ".campfire").write_text(content)
+        with pytest.raises(ValidationError, match="was not made by this demo"):
+            run_demo(root, objects=1)
+        root.rename(tmp_path / f"tried-{len(list(tmp_path.iterdir()))}")
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "demo").write_text("mine")
+    with pytest.raises(ValidationError, match="is not a folder"):
+        run_demo(tmp_path / "demo", objects=1)
+    assert (tmp_path / "demo").read_text() == "mine"

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "campfire"
 # Floor -> modules, left to right. On floors 0, 1 and 10 a module may also use those to its left, or below;
 # elsewhere siblings do not import each other, except inside one folder.
 FLOORS: list[list[str]] = [
-    ["errors", "typing", "units", "flags", "config", "bands", "hooks"],
+    ["errors", "typing", "units", "flags", "config", "disk", "bands", "hooks"],
     ["schema", "columns", "linelist", "query"],
     ["kernels"],
     ["store", "formats", "transport", "plotting"],
@@ -31,7 +31,7 @@ EXTRA_ALLOWED: set[tuple[str, str]] = set()
 OWNERS = {
     "requests": {"transport"},
     "urllib3": {"transport"},
-    "sqlite3": {"store", "collection"},
+    "sqlite3": {"store", "collection", "disk"},
     "dask": {"collection", "analysis"},
     "zarr": {"collection"},
     "fastapi": {"server"},

@@ -1,0 +1,213 @@
+"""Removing things from this disk, and saying what is wrong with it; both in this one place.
+
+A folder is removed only if a marker of this package stands in it, if it lies below the folder that the caller
+names, and if neither it nor any folder on the way to it is a link. Names that come out of a file, an index or
+a service never decide alone what is removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from campfire.errors import CampfireError, ValidationError
+
+__all__ = ["MARKER", "disk_error", "disk_faults", "mark_tree", "marked", "remove_file", "remove_tree"]
+
+MARKER = ".campfire"
+"""Name of the file that says of a folder what it is: ``{"campfire": kind}``."""
+
+_LONGEST_MARKER = 1_000_000
+
+
+def _says(folder: Path, name: str, key: Callable[[dict[str, object]], object]) -> object:
+    """Return what the JSON file ``name`` in a folder says, or None; a link in its place says nothing."""
+    path = folder / name
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LONGEST_MARKER:
+            return None
+        content = json.loads(path.read_bytes())
+        return key(content) if isinstance(content, dict) else None
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def mark_tree(folder: Path, kind: str) -> None:
+    """Mark a folder as made by this package, before anything is written into it.
+
+    Raises
+    ------
+    FileExistsError
+        If it holds a file of the marker's name.
+    """
+    with open(folder / MARKER, "x", encoding="utf-8") as file:
+        json.dump({"campfire": kind}, file)
+
+
+def marked(folder: Path, kind: str) -> bool:
+    """Tell whether a folder bears the marker of its kind: that of :func:`mark_tree`, or of a pixel table.
+
+    Tables of the pixel cache are Zarr groups and say so in their attributes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> marked(folder, "demo"), mark_tree(folder, "demo"), marked(folder, "demo"), marked(folder, "other")
+    (False, None, True, False)
+    """
+    if kind == "pixel table":
+
+        def attribute(content: dict[str, object]) -> object:
+            attributes = content.get("attributes")
+            return attributes.get("campfire_cache") if isinstance(attributes, dict) else None
+
+        return _says(folder, "zarr.json", attribute) == 1
+    return _says(folder, MARKER, lambda content: content.get("campfire")) == kind
+
+
+def _contained(path: Path, root: Path) -> Path:
+    """Return ``path``, spelled from the real root; refuse it unless it lies below, reached without links."""
+    home = Path(os.path.realpath(root))
+    relative = Path(os.path.relpath(os.path.abspath(path), os.path.abspath(root)))
+    parts = relative.parts
+    if relative.is_absolute() or not parts or ".." in parts or parts == (".",):
+        raise ValidationError(f"{path} is not below {root}", hint="nothing was removed", path=path)
+    current = home
+    for part in parts[:-1]:
+        current = current / part
+        if not stat.S_ISDIR(current.lstat().st_mode):
+            raise ValidationError(f"{current} is a link or no folder", hint="nothing was removed", path=path)
+    return current / parts[-1]
+
+
+def remove_tree(folder: Path, *, root: Path, kind: str) -> None:
+    """Remove a folder with all that is in it; the only function that does.
+
+    Parameters
+    ----------
+    folder
+        What to remove.
+    root
+        Folder below which it has to lie.
+    kind
+        The marker it has to bear: see :func:`marked`. Links inside are removed, not followed.
+
+    Raises
+    ------
+    ValidationError
+        If it is not below ``root``, is a link, is reached through one, or bears no such marker; nothing is
+        removed then.
+    OSError
+        If something cannot be removed.
+    """
+    path = _contained(folder, root)
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        raise ValidationError(f"{folder} is a link or no folder", hint="nothing was removed", path=folder)
+    if not marked(path, kind):
+        raise ValidationError(
+            f"{folder} bears no mark that campfire made it ({kind})",
+            hint="nothing was removed; look at it, and remove it yourself if it may go",
+            path=folder,
+        )
+    shutil.rmtree(path)
+
+
+def remove_file(path: Path, *, root: Path) -> None:
+    """Remove one file with a computed name, if it is there: a plain file or a link, reached without links.
+
+    Raises
+    ------
+    ValidationError
+        If it is not below ``root``, or is a folder; nothing is removed then.
+    OSError
+        If it cannot be removed.
+    """
+    try:
+        found = _contained(path, root)
+        mode = found.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise ValidationError(f"{path} is a folder", hint="nothing was removed", path=path)
+    found.unlink(missing_ok=True)
+
+
+# What is wrong, and what to do about it; nothing here may make a bad situation worse.
+_ERRNO = {
+    errno.ENOSPC: ("the disk is full", "free some space and try again"),
+    errno.EDQUOT: ("your quota is used up", "free some space and try again"),
+    errno.EROFS: ("the file system is read-only", "choose a data_dir that can be written"),
+    errno.EACCES: ("access is denied", "look at the permissions of the file and its folders"),
+    errno.EPERM: ("the operation is not permitted", "look at the permissions of the file and its folders"),
+    errno.ENOENT: ("there is no such file or folder", "check the path"),
+    errno.ENOTDIR: ("a file is in the place of a folder", "look at what is there, and move it away"),
+    errno.EISDIR: ("a folder is in the place of a file", "look at what is there, and move it away"),
+    errno.ELOOP: ("links lead in a circle", "look at the links on the way to it"),
+    errno.ENAMETOOLONG: ("the path is too long", "choose a data_dir with a shorter path"),
+    errno.EMFILE: ("too many files are open", "raise the limit: `ulimit -n`"),
+    errno.ENFILE: ("too many files are open on this machine", "try again later"),
+    errno.ENOLCK: ("the file system has no locks", "choose a data_dir on a local disk"),
+    errno.EOPNOTSUPP: ("the file system cannot do that", "choose a data_dir on a local disk"),
+    errno.EIO: ("the disk reports an input/output error", "check the disk before you go on"),
+    errno.ESTALE: ("the network file system lost the file", "try again"),
+    errno.EEXIST: ("something of that name is there already", "look at what is there, and move it away"),
+    errno.ENOTEMPTY: ("the folder is not empty", "look at what is there"),
+}
+_SQLITE = {
+    sqlite3.SQLITE_BUSY: ("it is in use by another process", "try again when that is done"),
+    sqlite3.SQLITE_LOCKED: ("it is in use by another process", "try again when that is done"),
+    sqlite3.SQLITE_PROTOCOL: ("its locks do not work", "choose a data_dir on a local disk"),
+    sqlite3.SQLITE_NOLFS: ("the file system cannot hold it", "choose a data_dir on a local disk"),
+    sqlite3.SQLITE_READONLY: ("it cannot be written", "choose a data_dir that can be written"),
+    sqlite3.SQLITE_PERM: ("access is denied", "look at its permissions"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "free some space and try again"),
+    sqlite3.SQLITE_IOERR: ("it cannot be read or written", "check the disk, or choose one without a network"),
+    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "look at the file, its folder and their permissions"),
+    sqlite3.SQLITE_CORRUPT: ("it is damaged", "move it aside and keep it, then run `campfire sync`"),
+    sqlite3.SQLITE_NOTADB: ("it is not a database", "move it aside and keep it, then run `campfire sync`"),
+}
+
+
+def disk_error(err: Exception, what: str, path: str | os.PathLike[str]) -> CampfireError:
+    """Return the documented error for a fault of the disk or of a database on it.
+
+    Parameters
+    ----------
+    err
+        An ``OSError`` or ``sqlite3.Error``.
+    what
+        What could not be done: ``"cannot read the catalogue"``.
+    path
+        The file or folder.
+
+    Examples
+    --------
+    >>> print(disk_error(OSError(errno.ENOSPC, "x"), "cannot write", "/data/a"))
+    cannot write /data/a: the disk is full (free some space and try again)
+    """
+    reason, hint = str(err) or type(err).__name__, None
+    if isinstance(err, sqlite3.Error):
+        code = getattr(err, "sqlite_errorcode", None)  # extended codes have the plain one in their last byte
+        reason, hint = _SQLITE.get((code or 0) & 0xFF, (reason, None))
+    elif isinstance(err, OSError):
+        reason, hint = _ERRNO.get(err.errno or 0, (err.strerror or reason, None))
+    where = os.fspath(path)
+    return CampfireError(f"{what} {where}: {reason}", hint=hint, path=where)
+
+
+@contextmanager
+def disk_faults(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn ``OSError`` and ``sqlite3.Error`` into the documented error; see :func:`disk_error`."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as err:
+        raise disk_error(err, what, path) from err
