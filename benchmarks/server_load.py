@@ -3,6 +3,8 @@
     python benchmarks/server_load.py [--clients 100] [--requests 20] [--objects 12]
 
 Prints requests and megabytes a second and the latency of each kind of request; exits with 1 if any failed.
+Then 200 wrong sign-ins and 45 of the largest cutouts come at once, and it prints how long the cheapest
+request takes meanwhile; exits with 1 if one takes half a second.
 Server and clients share the machine's processors, so the figures are lower bounds.
 """
 
@@ -110,6 +112,52 @@ def run(url: str, clients: int, count: int) -> Tally:
     return tally
 
 
+def pressure(url: str, signins: int = 200, cutouts: int = 45) -> bool:
+    """Send heavy requests of both kinds at once; tell whether the cheapest one stayed quick meanwhile."""
+    names = [
+        row["object_id"] for row in requests.get(f"{url}/objects", headers=HEADERS, timeout=60).json()["data"]
+    ]
+    page = url.removesuffix("/api/v1") + "/cli-auth"
+    answers: dict[str, int] = defaultdict(int)
+    lock = threading.Lock()
+
+    def heavy(number: int) -> None:
+        if number < signins:
+            form = {"email": f"somebody-{number}@example.org", "password": "wrong"}
+            answer = requests.post(page, data=form, timeout=600)
+        else:
+            # Every one another picture, so that none is kept already.
+            params = {
+                "object_id": names[number % len(names)],
+                "fov": f"{30 - number / 1000:.3f}",
+                "size": "2048",
+            }
+            answer = requests.get(f"{url}/cutout", params=params, headers=HEADERS, timeout=600)
+        with lock:
+            answers[f"{'sign-in' if number < signins else 'cutout'} {answer.status_code}"] += 1
+
+    threads = [threading.Thread(target=heavy, args=(number,)) for number in range(signins + cutouts)]
+    begin = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    times = []
+    with requests.Session() as session:
+        while any(thread.is_alive() for thread in threads):
+            start = time.perf_counter()
+            session.get(f"{url}/version", timeout=60).raise_for_status()
+            times.append(time.perf_counter() - start)
+            time.sleep(0.02)
+    wall = time.perf_counter() - begin
+    times.sort()
+    print(f"{signins} wrong sign-ins and {cutouts} cutouts of 2048 pixels in {wall:.1f} s:", end=" ")
+    print(", ".join(f"{count} x {name}" for name, count in sorted(answers.items())))
+    print(
+        f"  version   {len(times):>5} x   median {1e3 * times[len(times) // 2]:7.1f} ms"
+        f"   99 % {1e3 * times[int(len(times) * 0.99)]:7.1f} ms   longest {1e3 * times[-1]:7.1f} ms"
+    )
+    return times[-1] < 0.5
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--clients", type=int, default=100)
@@ -126,12 +174,14 @@ def main() -> int:
         ) as server:
             try:
                 assert server.stdout is not None
-                tally = run(server.stdout.readline().strip(), options.clients, options.requests)
+                url = server.stdout.readline().strip()
+                tally = run(url, options.clients, options.requests)
+                quick = pressure(url)
             finally:
                 server.terminate()
     for text in tally.errors[:10]:
         print(text, file=sys.stderr)
-    return 1 if tally.errors else 0
+    return 1 if tally.errors or not quick else 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from starlette.exceptions import HTTPException
 
 from campfire.server.answers import Refusal, answer, on_refusal
 from campfire.server.archive import API, Archive
+from campfire.server.failures import TooManyGuesses
 from campfire.server.middleware import AccessLog
+from campfire.server.pools import Busy
 from campfire.server.routes import auth, catalogue, files, imaging, signin, sync
 from campfire.typing import PathInput
 
@@ -59,6 +61,8 @@ def create_app(
     app.include_router(signin.router)
     app.add_middleware(AccessLog)
     app.add_exception_handler(Refusal, on_refusal)
+    app.add_exception_handler(TooManyGuesses, _on_later)
+    app.add_exception_handler(Busy, _on_later)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, _on_crash)
@@ -72,6 +76,16 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
         raise error
     headers = dict(error.headers) if error.headers else None
     return answer({"error": f"{error.detail}: {request.url.path}"}, status=error.status_code, headers=headers)
+
+
+def _on_later(request: Request, error: Exception) -> Response:
+    """Answer 429 or 503 with the time after which to come again, in the shape of the endpoint's errors."""
+    if not isinstance(error, TooManyGuesses | Busy):
+        raise error
+    status, code = (429, "slow_down") if isinstance(error, TooManyGuesses) else (503, "server_error")
+    auth = request.url.path.startswith(f"{API}/auth/")
+    body = {"error": code, "error_description": str(error)} if auth else {"error": str(error)}
+    return answer(body, status=status, headers={"Retry-After": str(error.seconds)})
 
 
 def _on_invalid(request: Request, error: Exception) -> Response:

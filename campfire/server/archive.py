@@ -15,8 +15,9 @@ from campfire.server.accounts import Accounts, User, server_folder
 from campfire.server.answers import auth_refusal, refusal
 from campfire.server.cutouts import CutoutMaker
 from campfire.server.devices import Devices
-from campfire.server.failures import Failures
+from campfire.server.failures import KEYS, Failures, address_of
 from campfire.server.files import FileShelf
+from campfire.server.pools import Pool
 from campfire.server.views import Views
 from campfire.store.catalog import Catalog
 from campfire.store.serving.reader import Viewer
@@ -64,6 +65,9 @@ class Archive:
         self.accounts = Accounts(self.paths.root, guests=open_access)
         self.devices = Devices(self.accounts)
         self.failures = Failures()
+        # A password takes 64 MB and all processors to check, on purpose; a picture takes images in memory.
+        self.checking = Pool(2, 100, retry=5)
+        self.drawing = Pool(2, 100, retry=10)
         self.catalogue = ServedCatalogue(self.paths.database, fixed=fixed)
         private = server_folder(self.paths.root)
         self._views = Views(self.catalogue, self.paths.database, private / "views") if fixed else None
@@ -76,6 +80,11 @@ class Archive:
             self._views.close()
         self.catalogue.close()
         self.accounts.close()
+
+    def discard(self) -> None:
+        """Delete what is only for while the server runs, though it may be in use."""
+        if self._views is not None:
+            self._views.discard()
 
     def guest(self) -> User | None:
         """Return whom an unknown token stands for: nobody, unless access is open."""
@@ -133,7 +142,14 @@ def _bearer_user(request: Request, archive: Archive) -> User | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme != "Bearer" or not token.strip():
         return None
-    return archive.accounts.user_of(token) or archive.guest()
+    if not token.startswith("sk_"):
+        return archive.accounts.user_of(token) or archive.guest()
+    # By how the key begins too, so that a wrong key keeps out no right one.
+    with archive.failures.guess(f"key {address_of(request)} {token[:12]}", KEYS) as right:
+        user = archive.accounts.user_of(token) or archive.guest()
+        if user is not None:
+            right()
+    return user
 
 
 def calling(request: Request, archive: ServedDep, _docs: Annotated[object, Security(_bearer)]) -> Caller:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["running", "serve"]
 
-DRAIN_SECONDS = 10
+DRAIN_SECONDS = 8
+"""After a signal, for which what is under way may go on; then it is cancelled."""
+STOP_SECONDS = 10
+"""After a signal, at which the process has ended, whatever cannot be cancelled."""
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -91,7 +95,10 @@ def serve(
     base_url: str | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a data root until SIGINT or SIGTERM; requests under way are finished first.
+    """Serve a data root until SIGINT or SIGTERM.
+
+    What is under way then may go on for 8 s and is cancelled; 10 s after the signal the process has ended in
+    any case (with exit code 1 if it had to leave work behind). A second signal ends it at once.
 
     Parameters
     ----------
@@ -122,7 +129,7 @@ def serve(
     try:
         _check_address(path, host, open_access)
         server = _server(app)
-        with _listen(host, port) as sock, _stoppable(server), _logging():
+        with _listen(host, port) as sock, _stoppable(server, app.state.archive.discard), _logging():
             if ready is not None:
                 ready(_url(sock, host))
             server.run(sockets=[sock])
@@ -149,23 +156,49 @@ def _logging() -> Iterator[None]:
 
 
 @contextmanager
-def _stoppable(server: uvicorn.Server) -> Iterator[None]:
-    """Let SIGINT and SIGTERM mean a graceful stop only, from before uvicorn listens to them.
+def _stoppable(server: uvicorn.Server, discard: Callable[[], None]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM mean a graceful stop that ends in time, and a second one an end at once.
 
-    It sends them again when it has stopped.
+    From before the server listens to them; its own handler knows no limit for work in threads.
     """
+    asked, ended = threading.Event(), threading.Event()
+
+    def leave(code: int) -> None:
+        discard()
+        # What is under way in threads cannot be stopped, only left. It writes aside, so nothing is torn.
+        os._exit(code)
 
     def stopped(number: int, frame: Any) -> None:
+        if server.should_exit:
+            leave(128 + number)
         server.should_exit = True
+        asked.set()
         logging.getLogger(__name__).info("stopped by signal %d", number)
+
+    def watch() -> None:
+        asked.wait()
+        if not ended.wait(STOP_SECONDS):
+            logging.getLogger(__name__).error("left what was not finished after %s s", STOP_SECONDS)
+            leave(1)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    setattr(server, "handle_exit", stopped)  # noqa: B010 - mypy lets no method be replaced
     before = {number: signal.signal(number, stopped) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Started now: a signal handler must not start threads.
+    watching = threading.Thread(target=watch, name="campfire-stop", daemon=True)
+    watching.start()
+    running_before = set(threading.enumerate())
     try:
         yield
+        # Python would wait for these before it ends, however long they take.
+        for thread in set(threading.enumerate()) - running_before:
+            thread.join()
     finally:
+        ended.set()
+        asked.set()
+        watching.join()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -79,6 +79,10 @@ class Views:
         """Close and delete every copy."""
         for _, view in self._made.values():
             view.close()
+        self.discard()
+
+    def discard(self) -> None:
+        """Delete every copy."""
         self._folder.cleanup()
 
 

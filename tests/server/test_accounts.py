@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from campfire.errors import AuthenticationError, NotFoundError, ValidationError
 from campfire.server.accounts import Accounts, server_folder
-from campfire.server.failures import Failures
 from campfire.server.signing import Signer
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
@@ -210,16 +209,6 @@ def test_token_with_another_algorithm_or_body_is_refused() -> None:
     assert signer.claims(f"{none}.{body}.") is None
     assert signer.claims(f"{none}.{body}.{signature}") is None
     assert signer.claims(f"{head}.{forged}.{signature}") is None
-
-
-def test_failures_are_forgotten_after_a_while(clock: Clock) -> None:
-    failures = Failures(clock=clock)
-    for _ in range(3):
-        failures.add(EMAIL)
-    assert failures.many(EMAIL, 3, 60)
-    assert not failures.many(EMAIL, 4, 60)
-    clock.now += 61
-    assert not failures.many(EMAIL, 1, 60)
 
 
 def test_where_accounts_cannot_be(tmp_path: Path) -> None:

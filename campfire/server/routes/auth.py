@@ -12,6 +12,7 @@ from campfire.server.answers import answer, auth_refusal
 from campfire.server.archive import PersonDep, ServedDep, origin_of
 from campfire.server.body import json_body, json_object, json_or_none, text_of
 from campfire.server.devices import PollError, UserCodeError
+from campfire.server.failures import CODES, KEYS, address_of
 from campfire.server.wire import AuthError, errors
 from campfire.server.wire_files import Device, Done, Revoked, Tokens, Valid, WhoAmI
 
@@ -46,7 +47,9 @@ def _need_grant(body: dict[str, Any], grant: str) -> None:
 @router.post("/auth/device", response_model=Device)
 def start_device(request: Request, archive: ServedDep) -> Response:
     """Give a device the code it polls with and the code a person types."""
-    code = archive.devices.start()
+    # Each is kept for a day: nobody gets so many that they fill the disk.
+    with archive.failures.guess(f"device {address_of(request)}", KEYS):
+        code = archive.devices.start()
     page = f"{origin_of(request, archive)}/cli-auth"
     body = {
         "device_code": code.device_code,
@@ -65,13 +68,21 @@ def start_device(request: Request, archive: ServedDep) -> Response:
     responses=errors(AuthError, 400, 500),
     openapi_extra=json_object(("grant_type", "device_code"), ("device_name",)),
 )
-def poll_device(body: Body, archive: ServedDep) -> Response:
+def poll_device(request: Request, body: Body, archive: ServedDep) -> Response:
     """Give the device its tokens once a person approved."""
     _need_grant(body, DEVICE_GRANT)
     name = body.get("device_name")
     shown = name[:200].encode("utf-8", "replace").decode() if isinstance(name, str) else None
+    code = text_of(body, "device_code")
     try:
-        pair = archive.devices.poll(text_of(body, "device_code"), shown)
+        with archive.failures.guess(f"poll {address_of(request)}", KEYS) as right:
+            try:
+                pair = archive.devices.poll(code, shown)
+            except PollError as err:
+                if err.code != "invalid_grant":
+                    right()
+                raise
+            right()
     except PollError as err:
         raise auth_refusal(err.status or 400, err.code, err.message, interval=err.interval) from err
     except AuthenticationError as err:
@@ -119,10 +130,13 @@ def whoami(user: PersonDep) -> Response:
     responses=errors(AuthError, 400, 404),
     openapi_extra=json_object(("user_code",)),
 )
-def validate(body: Body, archive: ServedDep) -> Response:
+def validate(request: Request, body: Body, archive: ServedDep) -> Response:
     """Tell whether a device waits with a user code."""
+    code = text_of(body, "user_code")
     try:
-        archive.devices.check(text_of(body, "user_code"))
+        with archive.failures.guess(f"code {address_of(request)}", CODES) as right:
+            archive.devices.check(code)
+            right()
     except UserCodeError as err:
         raise auth_refusal(404 if err.code == "not_found" else 400, err.code, err.message) from err
     return answer({"valid": True})
@@ -145,8 +159,11 @@ def authorize(request: Request, body: Body, archive: ServedDep) -> Response:
     action = text_of(body, "action")
     if action not in ("authorize", "deny"):
         raise auth_refusal(400, "invalid_request", "action must be authorize or deny")
+    code = text_of(body, "user_code")
     try:
-        archive.devices.decide(text_of(body, "user_code"), user.id, approve=action == "authorize")
+        with archive.failures.guess(f"code {user.id}", CODES) as right:
+            archive.devices.decide(code, user.id, approve=action == "authorize")
+            right()
     except UserCodeError as err:
         raise auth_refusal(400, "failed", err.message) from err
     return answer({"success": True})

@@ -69,6 +69,6 @@ def observations(caller: CallerDep, archive: ServedDep) -> Response:
 
 
 @router.get("/version", response_model=Version)
-def version() -> Response:
-    """Tell the versions of the official client."""
+async def version() -> Response:
+    """Tell the versions of the official client; without a thread, so also where all of them are taken."""
     return answer({"latest": "0.4.0", "minimum": "0.4.0"}, headers={"Cache-Control": "public, max-age=3600"})

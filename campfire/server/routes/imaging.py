@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Response
+from starlette.concurrency import run_in_threadpool
 
 from campfire.errors import NotFoundError
 from campfire.server.answers import answer, refusal
@@ -54,19 +55,24 @@ def _object(object_id: str, caller: Caller, archive: Archive) -> dict[str, Any]:
 @router.get(
     "/cutout",
     response_class=Response,
-    responses=REFUSALS | {200: {"description": "A picture", "content": {"image/png": {}}}},
+    responses=REFUSALS
+    | errors(DataError, 503)
+    | {200: {"description": "A picture", "content": {"image/png": {}}}},
 )
-def cutout(
+async def cutout(
     caller: CallerDep, archive: ServedDep, object_id: str = "", fov: str = "", size: str = ""
 ) -> Response:
     """Give a colour picture around an object: north up, east left, ``fov`` arcsec wide."""
     width = _within(fov, "fov", FOV_LIMITS, archive) or DEFAULT_FOV
     pixels = _within(size, "size", SIZE_LIMITS, archive)
-    place = _object(object_id, caller, archive)
+    place = await run_in_threadpool(_object, object_id, caller, archive)
+
+    def draw() -> bytes:
+        where = place["field"], place["ra"], place["dec"]
+        return archive.cutouts.png(*where, width, None if pixels is None else round(pixels))
+
     try:
-        content = archive.cutouts.png(
-            place["field"], place["ra"], place["dec"], width, None if pixels is None else round(pixels)
-        )
+        content = await archive.drawing.run(draw)
     except NotFoundError as err:
         raise refusal(404, err.message) from err
     return Response(content, media_type="image/png", headers=cache_header(archive, 7 * 86400))

@@ -6,21 +6,21 @@ from typing import Annotated
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from campfire.server.accounts import SESSION_SECONDS, User
 from campfire.server.archive import Archive, ServedDep
 from campfire.server.body import form_body
 from campfire.server.devices import UserCodeError
+from campfire.server.failures import CODES, PASSWORDS, TooManyGuesses, address_of
 from campfire.server.pages import confirm_page, message_page, sign_in_page
+from campfire.server.pools import Busy
 from campfire.server.routes.auth import SESSION_COOKIE
 
 __all__ = ["router"]
 
 router = APIRouter(include_in_schema=False)
 Form = Annotated[dict[str, str], Depends(form_body)]
-
-MAX_FAILURES = 10
-FAILURE_SECONDS = 600
 
 
 def _signed_in(request: Request, archive: Archive) -> User | None:
@@ -63,32 +63,44 @@ def show(request: Request, archive: ServedDep, code: str = "") -> Response:
     problem = None
     if code:
         try:
-            archive.devices.check(code)
+            with archive.failures.guess(f"code {user.id}", CODES) as right:
+                archive.devices.check(code)
+                right()
+        except TooManyGuesses as err:
+            return message_page("Too many wrong codes", f"{str(err).capitalize()}.", status=429)
         except UserCodeError as err:
             problem = f"{err.message.capitalize()}."
     return _confirm(request, archive, user, code, problem=problem)
 
 
 @router.post("/cli-auth")
-def submit(request: Request, form: Form, archive: ServedDep) -> Response:
+async def submit(request: Request, form: Form, archive: ServedDep) -> Response:
     """Take either form: a sign-in, or a decision about the device."""
     if _from_elsewhere(request, archive):
         return message_page("Not from here", "This form was sent by another site.", status=403)
     if "password" in form:
-        return _sign_in(request, form, archive)
-    return _decide(request, form, archive)
+        return await _sign_in(request, form, archive)
+    return await run_in_threadpool(_decide, request, form, archive)
 
 
-def _sign_in(request: Request, form: dict[str, str], archive: Archive) -> Response:
+async def _sign_in(request: Request, form: dict[str, str], archive: Archive) -> Response:
     """Check the password and go on to the confirmation."""
     email, code = form.get("email", "").strip(), form.get("code", "")[:12]
-    # By client too, so that nobody can keep the right person out.
-    guesser = f"{request.client.host if request.client else ''} {email.lower()}"
-    if archive.failures.many(guesser, MAX_FAILURES, FAILURE_SECONDS):
-        return sign_in_page(code, problem="Too many wrong passwords. Try again in ten minutes.", status=429)
-    user = archive.accounts.check_password(email, form["password"])
+    try:
+        # By client too, so that nobody can keep the right person out.
+        with archive.failures.guess(f"password {address_of(request)} {email.lower()}", PASSWORDS) as right:
+            try:
+                user = await archive.checking.run(
+                    lambda: archive.accounts.check_password(email, form["password"])
+                )
+            except Busy as err:
+                right()  # it was not checked
+                return _later(code, "Too many people are signing in", err.seconds, 503)
+            if user is not None:
+                right()
+    except TooManyGuesses as err:
+        return _later(code, "Too many wrong passwords", err.seconds, 429)
     if user is None:
-        archive.failures.add(guesser)
         return sign_in_page(code, problem="E-mail or password is wrong.", status=403)
     answer = Response(status_code=303, headers={"Location": f"?code={quote(code)}"})
     answer.set_cookie(
@@ -102,6 +114,13 @@ def _sign_in(request: Request, form: dict[str, str], archive: Archive) -> Respon
     return answer
 
 
+def _later(code: str, problem: str, seconds: int, status: int) -> Response:
+    wait = f"{-(-seconds // 60)} min" if seconds > 60 else f"{seconds} s"
+    page = sign_in_page(code, problem=f"{problem}. Try again in {wait}.", status=status)
+    page.headers["Retry-After"] = str(seconds)
+    return page
+
+
 def _decide(request: Request, form: dict[str, str], archive: Archive) -> Response:
     """Approve or deny the device."""
     user, code = _signed_in(request, archive), form.get("code", "")[:12]
@@ -112,7 +131,11 @@ def _decide(request: Request, form: dict[str, str], archive: Archive) -> Respons
         return message_page("Not from here", "This form was sent by another site.", status=403)
     approve = form.get("action") == "authorize"
     try:
-        archive.devices.decide(code, user.id, approve=approve)
+        with archive.failures.guess(f"code {user.id}", CODES) as right:
+            archive.devices.decide(code, user.id, approve=approve)
+            right()
+    except TooManyGuesses as err:
+        return message_page("Too many wrong codes", f"{str(err).capitalize()}.", status=429)
     except UserCodeError as err:
         return _confirm(request, archive, user, code, problem=f"{err.message.capitalize()}.", status=400)
     if approve:
