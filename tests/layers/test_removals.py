@@ -41,14 +41,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("transport/partial.py", "_copy_link"): _TEMPORARY,
 }
 _REMOVING = {"rmtree", "unlink", "rmdir", "removedirs", "truncate"}
-_OF_MODULES = {
-    "remove",
-    "replace",
-    "rename",
-    "renames",
-    "move",
-    "copytree",
-}  # of os and shutil; str has some too
+_OF_MODULES = {"replace", "rename", "renames", "move", "copytree"}  # of os and shutil; str has some too
 
 
 def removals(source: str) -> Iterator[tuple[str, str]]:
