@@ -21,6 +21,7 @@ __all__ = [
     "origin",
     "resolve_base_url",
     "safe_component",
+    "service_name",
 ]
 
 DEFAULT_BASE_URL = "https://campfire.hollisakins.com/api/v1"
@@ -98,6 +99,21 @@ def origin(url: str) -> str:
     parts = urlsplit(url)
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme.lower(), 0)
     return f"{parts.scheme.lower()}://{(parts.hostname or '').lower()}:{port}"
+
+
+def service_name(base_url: str) -> str:
+    """Return a base URL in one normal form; what came from a service is noted under it.
+
+    Examples
+    --------
+    >>> service_name("https://Example.org:443/api/v1/"), service_name("http://localhost:8765/api/v1")
+    ('https://example.org/api/v1', 'http://127.0.0.1:8765/api/v1')
+    """
+    parts = urlsplit(base_url)
+    host = (parts.hostname or "").lower()
+    host = "127.0.0.1" if is_loopback(host) else f"[{host}]" if ":" in host else host
+    port = "" if parts.port in (None, {"https": 443, "http": 80}.get(parts.scheme)) else f":{parts.port}"
+    return f"{parts.scheme.lower()}://{host}{port}{parts.path.rstrip('/')}"
 
 
 def credentials_path() -> Path:

@@ -27,12 +27,15 @@ __all__ = ["local_overview", "status_command", "sync_command"]
 
 @click.command("sync", epilog="Example: campfire sync")
 @click.option("--full", is_flag=True, help="Pull everything again instead of what changed.")
+@click.option(
+    "--adopt", is_flag=True, help="Take over a catalogue that came from the archive's former address."
+)
 @json_option
 @client_options
-def sync_command(full: bool, as_json: bool, base_url: str | None, data_dir: str | None) -> int:
+def sync_command(full: bool, adopt: bool, as_json: bool, base_url: str | None, data_dir: str | None) -> int:
     """Update the local catalogue from the service: metadata only, no FITS files."""
     with make_client(base_url, data_dir) as cf, progress_bar() as progress:
-        result = cf.sync(full=full, progress=progress)
+        result = cf.sync(full=full, adopt=adopt, progress=progress)
     if as_json:
         echo_json(result)
         return 0

@@ -46,13 +46,13 @@ class ClientBase:
 
     @property
     def is_local(self) -> bool:
-        """Whether there is a valid local catalogue."""
-        return self._context.catalog() is not None
+        """Whether there is a valid local catalogue of this service."""
+        return self._context.is_local()
 
     @property
     def last_synced(self) -> str | None:
         """When a synchronisation last completed, ISO 8601 in UTC, or None."""
-        catalog = self._context.catalog()
+        catalog = self._context.catalog() if self._context.is_local() else None
         return None if catalog is None else catalog.last_synced
 
     def whoami(self) -> Row:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from campfire.client.files import FileMethods
-from campfire.client.planning import record_for
 from campfire.columns import Columns
 from campfire.errors import NotFoundError, ValidationError
 from campfire.query import Query
-from campfire.store.files import FileRecord, check, hash_file
-from campfire.store.records import put_records, records_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -175,7 +171,7 @@ class CollectionMethods(FileMethods):
         if absent:
             fetched = self._fetched(absent)
             paths = [fetched[name] if path is None else path for name, path in zip(names, paths, strict=True)]
-        hashes = self._hashes(dict(zip(names, paths, strict=True)))
+        hashes = self._hashes(columns, names, paths)
         return [FileSource(path, hashes[name], extraction) for name, path in zip(names, paths, strict=True)]
 
     def _fetched(self, names: list[str]) -> dict[str, str]:
@@ -190,23 +186,15 @@ class CollectionMethods(FileMethods):
             )
         return {entry["spectrum_id"]: entry["path"] for entry in report.files}
 
-    def _hashes(self, paths: dict[str, str]) -> dict[str, str]:
-        """Return the hash of every file as it is now: recorded where that still holds, else computed."""
-        book = self._context.known_files()
-        records = {} if book is None else records_of(book, list(paths))
-        hashes: dict[str, str] = {}
-        fresh: list[FileRecord] = []
-        for name, path in paths.items():
-            record = records.get(name)
-            if record is not None and check(Path(path), record) in ("same", "touched"):
-                hashes[name] = record.hash
-                continue
-            hashes[name] = hash_file(path)
-            if record is None and Path(path).is_relative_to(self._context.paths.products):
-                fresh.append(record_for(self._context.paths, name, Path(path), hashes[name], ours=False))
-        if book is not None and not book.read_only:
-            put_records(book, fresh)
-        return hashes
+    def _hashes(self, columns: Columns, names: list[str], paths: list[str]) -> dict[str, str]:
+        """Return the hash of every file as it is now, once it is known for what it is."""
+        told = columns["file_hash"]
+        hashes = np.ma.filled(told, "").tolist() if np.ma.isMaskedArray(told) else told.tolist()
+        rows = [
+            {"spectrum_id": name, "file_hash": digest or None, "grating": grating}
+            for name, digest, grating in zip(names, hashes, columns["grating"].tolist(), strict=True)
+        ]
+        return self._keeper.identity.settle_all(rows, paths)
 
 
 def _ids(spectra: Any) -> list[str]:

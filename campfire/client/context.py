@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from campfire.config import DataPaths, resolve_base_url
+from campfire.config import DataPaths, resolve_base_url, service_name
 from campfire.errors import CampfireError, ValidationError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Context"]
 
 T = TypeVar("T")
+SERVICE = "service"
+"""Name under which the catalogue notes where it came from."""
 
 
 class Context:
@@ -59,15 +61,42 @@ class Context:
     # --- the local catalogue -----------------------------------------------------------------------------
 
     def catalog(self) -> Catalog | None:
-        """Return the local catalogue, or None where nothing was ever synchronised."""
+        """Return the local catalogue, or None where nothing was ever synchronised.
+
+        Raises
+        ------
+        ValidationError
+            If it is that of another service.
+        CampfireError
+            If it is damaged: the service is not asked in its stead.
+        """
         with self._lock:
             if self._catalog is not None and self.paths.database.exists():
                 return self._catalog
             from campfire.store.catalog import Catalog
 
-            valid = Catalog.is_valid(self.paths.database)
-            self._catalog = Catalog(self.paths.database) if valid else None
+            self._catalog = None
+            if Catalog.is_filled(self.paths.database):
+                self._catalog = self._own(Catalog(self.paths.database))
             return self._catalog
+
+    def _own(self, catalog: Catalog) -> Catalog:
+        """Return a catalogue if it came from this service; one that does not say so may have."""
+        service = catalog.get_meta(SERVICE)
+        if service is not None and service != service_name(self.base_url):
+            raise ValidationError(
+                f"{catalog.path} is the catalogue of {service}, not of {service_name(self.base_url)}",
+                hint="use another data_dir for this service; if the archive has moved, sync(adopt=True)",
+                path=catalog.path,
+            )
+        return catalog
+
+    def is_local(self) -> bool:
+        """Tell whether there is a valid local catalogue of this service."""
+        try:
+            return self.catalog() is not None
+        except CampfireError:
+            return False
 
     def needed_catalog(self, what: str) -> Catalog:
         """Return the local catalogue.
@@ -85,13 +114,24 @@ class Context:
             )
         return catalog
 
-    def new_catalog(self) -> Catalog:
-        """Return the local catalogue, made if it is not there; it counts only once it is filled."""
+    def new_catalog(self, *, adopt: bool = False) -> Catalog:
+        """Return the local catalogue, made if it is not there; it counts only once it is filled.
+
+        Parameters
+        ----------
+        adopt
+            Take over the catalogue of another service.
+        """
         with self._lock:
             if self._book is None or not self.paths.database.exists():
                 from campfire.store.catalog import Catalog
 
-                self._book = self._catalog or Catalog(self.paths.database)
+                fresh = not self.paths.database.exists()
+                book = self._catalog or Catalog(self.paths.database)
+                if fresh and not book.read_only:
+                    with book.write() as writer:
+                        writer.set_meta(SERVICE, service_name(self.base_url))
+                self._book = book if adopt else self._own(book)
             return self._book
 
     def known_files(self) -> Catalog | None:
@@ -103,6 +143,8 @@ class Context:
         """Return where files on this disk are noted, or None where nothing can be written."""
         try:
             book = self.new_catalog()
+        except ValidationError:  # another service's: nothing of this one may be noted there
+            raise
         except (CampfireError, OSError):
             return None
         return None if book.read_only else book
@@ -148,6 +190,11 @@ class Context:
 
     def _locate(self, rows: list[Row]) -> list[str | None]:
         from campfire.store.files import local_paths
+
+        try:
+            self.catalog()
+        except ValidationError:  # files of another service, which may have the same names
+            return [None] * len(rows)
 
         folders = [str(row.get("observation") or "") for row in rows]
         return local_paths(self.paths, folders, [str(row.get("fits_path") or "") for row in rows])

@@ -17,6 +17,7 @@ from campfire.client.downloads import run_download
 from campfire.client.kept import server_folder, write_whole
 from campfire.client.report import DownloadReport
 from campfire.client.reproducing import reproduce
+from campfire.config import service_name
 from campfire.errors import NotFoundError, ValidationError
 from campfire.query import Query, QueryOptions, did_you_mean
 
@@ -59,7 +60,9 @@ class _Opener:
 class FileMethods(ClientBase):
     """The methods of :class:`campfire.Campfire` that deal with files."""
 
-    def sync(self, *, full: bool = False, progress: ProgressCallback | None = None) -> dict[str, Any]:
+    def sync(
+        self, *, full: bool = False, adopt: bool = False, progress: ProgressCallback | None = None
+    ) -> dict[str, Any]:
         """Bring the local catalogue up to date with the service; no FITS files are fetched.
 
         Only what changed is asked for where that is enough; deletions, renames, and programs granted or
@@ -69,6 +72,9 @@ class FileMethods(ClientBase):
         ----------
         full
             Fetch everything anew.
+        adopt
+            Take over a catalogue that came from another address, for an archive that has moved; everything is
+            fetched anew.
         progress
             Called as ``progress(stage, done, total)``.
 
@@ -85,13 +91,21 @@ class FileMethods(ClientBase):
             If the service does not know the account.
         APIError
             If the service fails, or sends less than it says.
+        ValidationError
+            If the catalogue here is that of another service.
         """
         from campfire.store.export import export_csv
         from campfire.store.sync import synchronise
 
-        catalog = self._context.new_catalog()
+        catalog = self._context.new_catalog(adopt=adopt)
         before = catalog.revision
-        result = synchronise(catalog, self._context.api(), full=full, progress=progress)
+        result = synchronise(
+            catalog,
+            self._context.api(),
+            full=full or adopt,
+            service=service_name(self.base_url),
+            progress=progress,
+        )
         if catalog.revision != before or not (self._context.paths.meta / "objects.csv").exists():
             export_csv(catalog, self._context.paths.meta)
         return result
@@ -269,7 +283,7 @@ class FileMethods(ClientBase):
         from campfire.formats.preview import spectrum_payload
 
         _check_id(spectrum_id)
-        path = self._keeper.local_path(spectrum_id)
+        path = self._keeper.settled_path(spectrum_id)
         return self._kept_payload(spectrum_id) if path is None else spectrum_payload(path)
 
     def _kept_payload(self, spectrum_id: str) -> SpectrumPayload:
@@ -307,7 +321,7 @@ class FileMethods(ClientBase):
         from campfire.formats.preview import redshift_fit_payload
 
         _check_id(spectrum_id)
-        path = self._keeper.local_path(spectrum_id)
+        path = self._keeper.settled_path(spectrum_id)
         fit = None if path is None else _fit_beside(path)
         return (
             self._context.api().redshift_fit(self._fits_path(spectrum_id))

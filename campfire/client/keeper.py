@@ -1,4 +1,4 @@
-"""Single files: found on this disk, or fetched into place, however many threads ask at once."""
+"""Single files: found on this disk and known for what they are, or fetched into place."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campfire.client.identity import Identity
 from campfire.client.planning import record_for
-from campfire.errors import CampfireWarning, NotFoundError
+from campfire.errors import CampfireWarning, NotFoundError, ValidationError
 from campfire.store.files import FileRecord, check, expected_hash, expected_path, hash_file
 from campfire.store.records import put_records, records_of
 
@@ -36,6 +37,7 @@ class FileKeeper:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.identity = Identity(context)
         self._lock = threading.Lock()
         self._busy: dict[str, tuple[threading.Lock, int]] = {}
         self._warned: set[tuple[str, str]] = set()
@@ -67,6 +69,8 @@ class FileKeeper:
             If there is no such spectrum, or the archive has no file of it.
         DownloadError
             If the file cannot be had.
+        ValidationError
+            If the file in its place is another spectrum.
         """
         with self._alone(spectrum_id):
             path, row, record = self._look(spectrum_id)
@@ -74,14 +78,32 @@ class FileKeeper:
                 if row is None or "fits_path" not in row:
                     row = self._row(spectrum_id)
                 path, record = self._fetch(row, overwrite=path is not None)
-            elif record is not None:
-                self._warn_if_stale(record, row, path)
+                if record.origin != "download":
+                    self.identity.settle(path, row, record)
+            else:
+                digest = self.identity.settle(path, row, record)
+                if record is not None and digest == record.hash:
+                    self._warn_if_stale(record, row)
             return path, row
 
     def local_path(self, spectrum_id: str) -> Path | None:
-        """Return the file of a spectrum if it is on this disk; the service is not asked."""
+        """Return where a spectrum is on this disk, or None; neither the service nor its content is asked."""
         path, _, record = self._look(spectrum_id)
         return None if path is None or self._must_fetch(path, record) else path
+
+    def settled_path(self, spectrum_id: str) -> Path | None:
+        """Return the file of a spectrum if it is on this disk, known for what it is; see :mod:`identity`.
+
+        Raises
+        ------
+        ValidationError
+            If the file in its place is another spectrum.
+        """
+        path, row, record = self._look(spectrum_id)
+        if path is None or row is None or self._must_fetch(path, record):
+            return None
+        self.identity.settle(path, row, record)
+        return path
 
     def _look(self, spectrum_id: str) -> tuple[Path | None, Row | None, FileRecord | None]:
         """What this disk knows: the file, the row, the record."""
@@ -103,9 +125,14 @@ class FileKeeper:
             return products / record.path, {"spectrum_id": spectrum_id}, record
         name = f"{spectrum_id}_spec.fits"
         if "/" not in name and products.is_dir() and not any(c in name for c in "*?["):
-            own = next(iter(sorted(products.glob(f"*/{name}"))), None)
-            if own is not None:
-                return own, {"spectrum_id": spectrum_id}, None
+            own = sorted(products.glob(f"*/{name}"))
+            if len(own) > 1:
+                raise ValidationError(
+                    f"{spectrum_id!r} is in {len(own)} folders: {own[0].parent}, {own[1].parent}",
+                    hint="call sync(): the catalogue says which one it is",
+                )
+            if own:
+                return own[0], {"spectrum_id": spectrum_id}, None
         return None, None, record
 
     @staticmethod
@@ -157,11 +184,11 @@ class FileKeeper:
                 )
         return target, record
 
-    def _warn_if_stale(self, record: FileRecord, row: Row, path: Path) -> None:
+    def _warn_if_stale(self, record: FileRecord, row: Row) -> None:
         server = row.get("file_hash")
         if record.origin != "download" or not server or record.hash == server:
             return
-        if (record.spectrum_id, server) in self._warned or check(path, record) == "changed":
+        if (record.spectrum_id, server) in self._warned:
             return
         self._warned.add((record.spectrum_id, server))
         warnings.warn(

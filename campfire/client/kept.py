@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
 from pathlib import Path
-from urllib.parse import urlsplit
+
+from campfire.config import service_name
 
 __all__ = ["server_folder", "write_whole"]
 
@@ -19,8 +21,14 @@ def server_folder(base: Path, base_url: str) -> Path:
     >>> server_folder(Path("cutouts"), "https://archive.example.org/api/v1").as_posix()
     'cutouts/archive.example.org'
     """
-    parts = urlsplit(base_url)
-    return base / re.sub(r"[^A-Za-z0-9.-]+", "_", f"{parts.hostname}_{parts.port or ''}").strip("_")
+    name = service_name(base_url)
+    scheme, _, rest = name.partition("://")
+    host, _, path = rest.partition("/")
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "_", host).strip("_")
+    if (scheme, path) == ("https", "api/v1"):
+        return base / plain
+    # Two services must never share a folder, however alike their names look as one.
+    return base / f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -35,12 +35,13 @@ from filelock import FileLock
 
 from campfire.columns import Columns
 from campfire.config import DataPaths
+from campfire.disk import disk_error, disk_faults
 from campfire.errors import CampfireError
 from campfire.query import Query, Vocabulary
 from campfire.store import migrate
 from campfire.store.connection import Connections, connect, use_safe_journal
 from campfire.store.derive import PHOTOMETRY_ORDER
-from campfire.store.files import FileRecord
+from campfire.store.files import FileRecord, is_below
 from campfire.store.reading import Reading
 from campfire.store.rows import STORED, observation_rows, split
 from campfire.store.sql import compile_count, compile_query
@@ -90,14 +91,8 @@ class Catalog:
         self._vocabulary: tuple[str, Vocabulary] | None = None
         try:
             self._prepare()
-        except sqlite3.DatabaseError as err:
-            raise CampfireError(
-                f"{self.path} cannot be used as a catalogue: {err}",
-                hint="move it aside and sync again",
-                path=self.path,
-            ) from err
-        except OSError as err:
-            raise CampfireError(f"cannot use {self.path}: {err}", hint="choose another data_dir") from err
+        except (OSError, sqlite3.Error) as err:
+            raise disk_error(err, "cannot use the catalogue", self.path) from err
 
     def _prepare(self) -> None:
         if self.read_only:
@@ -133,10 +128,24 @@ class Catalog:
     @staticmethod
     def is_valid(path: PathInput) -> bool:
         """Tell whether a catalogue is there that was synchronised or filled; the official client's counts."""
-        file = Path(path).expanduser().absolute()
-        if not file.is_file() or file.stat().st_size == 0:
-            return False
         try:
+            return Catalog.is_filled(path)
+        except CampfireError:
+            return False
+
+    @staticmethod
+    def is_filled(path: PathInput) -> bool:
+        """Tell the same; what is in the place of a catalogue and cannot be read is an error.
+
+        Raises
+        ------
+        CampfireError
+            If it is damaged, something else, or not to be opened.
+        """
+        file = Path(path).expanduser().absolute()
+        with disk_faults("cannot read the catalogue", file):
+            if not os.path.lexists(file) or file.stat().st_size == 0:
+                return False
             with closing(connect(file, read_only=True)) as connection:
                 kind = migrate.kind_of(connection)
                 if kind == "official":
@@ -146,8 +155,6 @@ class Catalog:
                 synced = "EXISTS (SELECT 1 FROM meta WHERE key = 'last_synced')"
                 sql = f"SELECT {synced} OR EXISTS (SELECT 1 FROM objects)"
                 return bool(connection.execute(sql).fetchone()[0])
-        except sqlite3.Error:
-            return False
 
     def __enter__(self) -> Catalog:
         return self
@@ -359,8 +366,8 @@ class Catalog:
                     if connection.in_transaction:  # on a full disk SQLite has rolled back already
                         connection.execute("ROLLBACK")
                     raise
-            except sqlite3.OperationalError as err:
-                raise CampfireError(f"cannot write to {self.path}: {err}", path=self.path) from err
+            except (OSError, sqlite3.Error) as err:
+                raise disk_error(err, "cannot write the catalogue", self.path) from err
             finally:
                 self._writer_thread = None
                 connection.close()
@@ -407,7 +414,7 @@ class Catalog:
         return {
             row[0]: FileRecord(*row)
             for row in self.execute("SELECT * FROM local_files ORDER BY spectrum_id")
-            if wanted is None or row[0] in wanted
+            if (wanted is None or row[0] in wanted) and is_below(row[1])
         }
 
     def stale_files(self) -> list[Row]:
@@ -430,8 +437,8 @@ class Catalog:
         """Run a reading statement on this thread's connection; for the other modules of the store."""
         try:
             return self._connections.get().execute(sql, parameters)
-        except sqlite3.DatabaseError as err:
-            raise CampfireError(f"cannot read {self.path}: {err}", path=self.path) from err
+        except sqlite3.Error as err:
+            raise disk_error(err, "cannot read the catalogue", self.path) from err
 
     def _names(self, sql: str) -> list[str]:
         return sorted(name for (name,) in self.execute(sql) if name)

@@ -9,6 +9,7 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+from campfire.disk import disk_error
 from campfire.errors import CampfireError
 
 __all__ = ["BUSY_SECONDS", "Connections", "connect", "on_network", "use_safe_journal"]
@@ -161,8 +162,8 @@ class Connections:
             raise CampfireError(f"no catalogue at {self.path}", hint="run `campfire sync`", path=self.path)
         try:
             return connect(self.path, read_only=self.read_only)
-        except sqlite3.Error as err:
-            raise CampfireError(f"cannot open {self.path}: {err}", path=self.path) from err
+        except (OSError, sqlite3.Error) as err:
+            raise disk_error(err, "cannot open the catalogue", self.path) from err
 
     def _fresh(self, connection: Connection) -> bool:
         return connection.stamp is None or connection.stamp == _stamp(self.path)

@@ -31,6 +31,7 @@ __all__ = [
     "expected_hash",
     "expected_path",
     "hash_file",
+    "is_below",
     "local_paths",
 ]
 
@@ -79,6 +80,19 @@ def expected_path(paths: DataPaths, row: Mapping[str, Any]) -> Path:
     """
     name = str(row.get("fits_path") or "").rpartition("/")[2]
     return paths.product(str(row.get("observation") or ""), name)
+
+
+def is_below(path: object) -> bool:
+    """Tell whether a recorded path is plain text that stays below the folder it is relative to.
+
+    Examples
+    --------
+    >>> is_below("ember_uds_p4/a_spec.fits"), is_below("../a"), is_below("/etc/passwd"), is_below(None)
+    (True, False, False, False)
+    """
+    if not isinstance(path, str) or not path or "\0" in path or "\\" in path:
+        return False
+    return not path.startswith("/") and ".." not in path.split("/")
 
 
 def expected_hash(row: Mapping[str, Any]) -> str | None:

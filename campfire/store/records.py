@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from campfire.store.files import FileRecord
+from campfire.store.files import FileRecord, is_below
 
 if TYPE_CHECKING:
     from campfire.store.catalog import Catalog
@@ -36,5 +36,5 @@ def records_of(catalog: Catalog, spectrum_ids: Sequence[str]) -> dict[str, FileR
         names = list(spectrum_ids[start : start + _CHUNK])
         marks = ",".join("?" * len(names))
         rows = catalog.execute(f"SELECT * FROM local_files WHERE spectrum_id IN ({marks})", names)
-        found |= {row[0]: FileRecord(*row) for row in rows}
+        found |= {row[0]: FileRecord(*row) for row in rows if is_below(row[1])}
     return found

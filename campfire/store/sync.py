@@ -39,7 +39,12 @@ class _Disagreement(Exception):
 
 
 def synchronise(
-    catalog: Catalog, source: SyncSource, *, full: bool = False, progress: ProgressCallback | None = None
+    catalog: Catalog,
+    source: SyncSource,
+    *,
+    full: bool = False,
+    service: str | None = None,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, Any]:
     """Bring the catalogue up to date with a service.
 
@@ -51,6 +56,8 @@ def synchronise(
         Where rows come from.
     full
         Fetch everything anew, not only what changed.
+    service
+        Normal form of the service's address, noted in the catalogue.
     progress
         Told about each page: ``progress(table, rows so far, total)``.
 
@@ -74,7 +81,7 @@ def synchronise(
     report = progress or (lambda _stage, _done, _total: None)
     started = datetime.now(UTC).isoformat()
     with FileLock(catalog.lock_path):
-        run = _Run(catalog, source, report, started)
+        run = _Run(catalog, source, report, started, service)
         incremental = not full and run.can_be_incremental()
         if incremental:
             try:
@@ -131,8 +138,16 @@ def _first(pages: Iterable[Page]) -> Generator[Page, None, None]:
 class _Run:
     """One synchronisation: what was there before, and what came."""
 
-    def __init__(self, catalog: Catalog, source: SyncSource, report: ProgressCallback, started: str) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        source: SyncSource,
+        report: ProgressCallback,
+        started: str,
+        service: str | None,
+    ) -> None:
         self.catalog, self.source, self.report, self.started = catalog, source, report, started
+        self.service = service
         self.received: dict[str, int] = {}
         self.removed: dict[str, int] = {}
         self.metadata: Mapping[str, Any] = source.metadata()
@@ -205,7 +220,7 @@ class _Run:
             if before[table] and not staged.count(table):
                 raise APIError(
                     f"the service sent no {table} at all, the catalogue has {before[table]}",
-                    hint=f"the catalogue is unchanged; if access was lost, delete {self.catalog.path}",
+                    hint=f"the catalogue is unchanged; if access was lost, move {self.catalog.path} aside",
                 )
 
     # --- storing --------------------------------------------------------------------------------------------
@@ -276,6 +291,8 @@ class _Run:
         now = datetime.now(UTC).isoformat()
         writer.set_meta("granted", self._granted())
         writer.set_meta("last_synced", now)
+        if self.service is not None:
+            writer.set_meta("service", self.service)
         result = json.dumps({"received": self.received, "removed": self.removed})
         writer.execute(
             "INSERT INTO sync_log (started_at, completed_at, incremental, result) VALUES (?,?,?,?)",

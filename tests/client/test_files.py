@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from campfire import SpectrumData
 from campfire.client import Campfire
 from campfire.errors import (
     AuthenticationError,
@@ -245,13 +246,14 @@ def test_a_users_own_file_survives_everything(cf: Campfire, own_service: Service
     with Campfire(own_service.url, tmp_path / "own", token="any") as mine:
         mine.sync()
         names = [str(n) for n in mine.query_spectra(gratings=["PRISM"])["spectrum_id"]]
-        victim, donor = names[0], names[1]
+        victim = names[0]
         row = mine.get_spectrum(victim)
         assert row is not None
         target = mine.data_dir / "products" / row["observation"] / f"{victim}_spec.fits"
         target.parent.mkdir(parents=True)
-        source = mine.get_spectrum(donor)
-        target.write_bytes(own_service.path_of(source).read_bytes())
+        own = SpectrumData.from_fits(own_service.path_of(row))
+        own.fnu = own.fnu * 1.1  # a reduction of one's own
+        own.write(target)
         content = target.read_bytes()
         for options in (
             {"everything": True},
@@ -263,7 +265,8 @@ def test_a_users_own_file_survives_everything(cf: Campfire, own_service: Service
         assert mine.sync()["stale_count"] == 0
         assert states(mine.download(stale_only=True)) == {}
         assert str(target) in mine.verify(repair=True)["untracked"]
-        opened = mine.open_spectrum(victim)
+        with pytest.warns(CampfireWarning, match="is not the archive's file, but one of your own"):
+            opened = mine.open_spectrum(victim)
         assert opened.fits_path == str(target)
         assert target.read_bytes() == content
         # Only an explicit word replaces it, and sets it aside.
@@ -450,10 +453,12 @@ def test_a_shorter_file_of_the_users_survives(cf: Campfire) -> None:
         path.unlink()
         short.write(path)
         mine[path] = path.read_bytes()
-    assert len(cf.open_spectrum(names[0])) == 50
+    with pytest.warns(CampfireWarning, match="is not the archive's file, but one of your own"):
+        assert len(cf.open_spectrum(names[0])) == 50
     report = cf.download(spectrum_ids=names)
     assert states(report) == dict.fromkeys(names, "local")
-    assert len(cf.open_spectrum(names[1])) == 50
+    with pytest.warns(CampfireWarning, match="is not the archive's file, but one of your own"):
+        assert len(cf.open_spectrum(names[1])) == 50
     assert {path: path.read_bytes() for path in mine} == mine
     cf.download(spectrum_ids=names, replace_local=True)
     for path, data in mine.items():

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from campfire.client import Campfire
+from campfire.client.kept import server_folder
 from campfire.errors import AuthenticationError, NotFoundError, ValidationError
 from tests.client.conftest import Service
 
@@ -36,8 +37,8 @@ def test_cutouts_are_kept(cf: Campfire, service: Service, name: str) -> None:
     os.utime(path, (old, old))
     service.fault = lambda _: (400, b"down")
     assert cf.get_cutout(name, 3.2) == path
-    other = Campfire("http://127.0.0.1:9/api/v1", cf.data_dir, token="any")
-    assert other._image_path(name, "x").parent != path.parent
+    other = server_folder(cf.data_dir / "cutouts", "http://127.0.0.1:9/api/v1")
+    assert other != server_folder(cf.data_dir / "cutouts", cf.base_url) == path.parent
 
 
 def test_targets_name_their_object(cf: Campfire, name: str) -> None:

@@ -190,7 +190,7 @@ def test_a_missing_catalogue(path: Path) -> None:
 
 def test_a_place_where_none_can_be(tmp_path: Path) -> None:
     (tmp_path / "meta").write_bytes(b"a file")
-    with pytest.raises(CampfireError, match="data_dir"):
+    with pytest.raises(CampfireError, match=r"cannot use the catalogue .*move it away"):
         Catalog(tmp_path / "meta" / "campfire.db")
 
 
