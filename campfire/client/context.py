@@ -74,9 +74,10 @@ class Context:
             if self._catalog is not None and self.paths.database.exists():
                 return self._catalog
             from campfire.store.catalog import Catalog
+            from campfire.store.migrate import is_filled
 
             self._catalog = None
-            if Catalog.is_filled(self.paths.database):
+            if is_filled(self.paths.database):
                 self._catalog = self._own(Catalog(self.paths.database))
             return self._catalog
 

@@ -25,7 +25,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +35,7 @@ from filelock import FileLock
 
 from campfire.columns import Columns
 from campfire.config import DataPaths
-from campfire.disk import disk_error, disk_faults
+from campfire.disk import disk_error
 from campfire.errors import CampfireError
 from campfire.query import Query, Vocabulary
 from campfire.store import migrate
@@ -129,32 +129,9 @@ class Catalog:
     def is_valid(path: PathInput) -> bool:
         """Tell whether a catalogue is there that was synchronised or filled; the official client's counts."""
         try:
-            return Catalog.is_filled(path)
+            return migrate.is_filled(Path(path).expanduser().absolute())
         except CampfireError:
             return False
-
-    @staticmethod
-    def is_filled(path: PathInput) -> bool:
-        """Tell the same; what is in the place of a catalogue and cannot be read is an error.
-
-        Raises
-        ------
-        CampfireError
-            If it is damaged, something else, or not to be opened.
-        """
-        file = Path(path).expanduser().absolute()
-        with disk_faults("cannot read the catalogue", file):
-            if not os.path.lexists(file) or file.stat().st_size == 0:
-                return False
-            with closing(connect(file, read_only=True)) as connection:
-                kind = migrate.kind_of(connection)
-                if kind == "official":
-                    return os.access(file.parent, os.W_OK)
-                if kind != "current":
-                    return kind == "older"
-                synced = "EXISTS (SELECT 1 FROM meta WHERE key = 'last_synced')"
-                sql = f"SELECT {synced} OR EXISTS (SELECT 1 FROM objects)"
-                return bool(connection.execute(sql).fetchone()[0])
 
     def __enter__(self) -> Catalog:
         return self

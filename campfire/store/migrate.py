@@ -7,18 +7,29 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from campfire.disk import disk_faults
 from campfire.errors import CampfireError
 from campfire.store.connection import connect
 from campfire.store.rows import split
 from campfire.store.writer import Writer
 from campfire.typing import Row
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "VERSION", "create", "import_official", "kind_of", "upgrade"]
+__all__ = [
+    "APPLICATION_ID",
+    "MIGRATIONS",
+    "VERSION",
+    "create",
+    "import_official",
+    "is_filled",
+    "kind_of",
+    "upgrade",
+]
 
 APPLICATION_ID = 0x43464952
 MIGRATIONS: tuple[str, ...] = ("schema.sql",)
@@ -49,6 +60,28 @@ def kind_of(connection: sqlite3.Connection) -> Kind:
         if found and str(found[0]) == OFFICIAL_VERSION:
             return "official"
     return "foreign"
+
+
+def is_filled(file: Path) -> bool:
+    """Tell whether a file is a catalogue that was synchronised or filled; the official client's counts.
+
+    Raises
+    ------
+    CampfireError
+        If what is in its place is damaged, something else, or not to be opened.
+    """
+    with disk_faults("cannot read the catalogue", file):
+        if not os.path.lexists(file) or file.stat().st_size == 0:
+            return False
+        with closing(connect(file, read_only=True)) as connection:
+            kind = kind_of(connection)
+            if kind == "official":
+                return os.access(file.parent, os.W_OK)
+            if kind != "current":
+                return kind == "older"
+            synced = "EXISTS (SELECT 1 FROM meta WHERE key = 'last_synced')"
+            sql = f"SELECT {synced} OR EXISTS (SELECT 1 FROM objects)"
+            return bool(connection.execute(sql).fetchone()[0])
 
 
 def upgrade(connection: sqlite3.Connection, path: Path) -> None:
