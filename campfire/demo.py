@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,7 +29,8 @@ __all__ = ["run_demo"]
 
 EMAIL = "demo@example.org"
 _KIND = "demo"
-_OURS = {MARKER, "archive", "mirror", "pictures", "api_key"}
+_FOLDERS = ("archive", "mirror", "pictures")
+_OURS = {MARKER, *_FOLDERS, "api_key"}
 
 
 @contextmanager
@@ -75,7 +77,6 @@ def run_demo(root: Path, *, objects: int = 60, seed: int = 0, keep_serving: bool
     from campfire.testing import served
 
     archive, pictures = root / "archive", root / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     with _step("simulate") as notes:
         make_archive(archive, objects=objects, seed=seed)
@@ -121,6 +122,9 @@ def _prepare(root: Path) -> None:
             remove_tree(root, root=root.parent, kind=_KIND)
     root.mkdir(parents=True, exist_ok=True)
     mark_tree(root, _KIND)
+    for name in _FOLDERS:  # each bears the marker, so that one which took its place is not taken for it
+        (root / name).mkdir()
+        mark_tree(root / name, _KIND)
 
 
 def _strangers(root: Path) -> list[str]:
@@ -130,10 +134,16 @@ def _strangers(root: Path) -> list[str]:
     names. The mirror and the pictures are copies of what can be made again.
     """
     strange = sorted({path.name for path in root.iterdir()} - _OURS)
-    products = root / "archive" / "products"
-    if products.is_dir() and (root / "archive" / "truth.json").is_file():
-        truth = json.loads((root / "archive" / "truth.json").read_bytes())
-        ours = {record["spectrum_id"] for record in truth["spectra"]}
+    for name in _FOLDERS:
+        path = root / name
+        if os.path.lexists(path) and (path.is_symlink() or not marked(path, _KIND)):
+            strange.append(name)
+    products, truth = root / "archive" / "products", root / "archive" / "truth.json"
+    if products.is_dir() and truth.is_file() and not strange:
+        try:
+            ours = {record["spectrum_id"] for record in json.loads(truth.read_bytes())["spectra"]}
+        except (ValueError, TypeError, LookupError, RecursionError):
+            return [str(truth.relative_to(root))]
         for path in sorted(products.rglob("*")):
             stem = path.name.removesuffix("_spec.fits").removesuffix("_zfit.fits")
             if not path.is_dir() and stem not in ours:
@@ -142,8 +152,6 @@ def _strangers(root: Path) -> list[str]:
 
 
 def _write_key(root: Path, key: str) -> Path:
-    import os
-
     path = root / "api_key"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(key + "\n")

@@ -19,7 +19,19 @@ from pathlib import Path
 
 from campfire.errors import CampfireError, ValidationError
 
-__all__ = ["MARKER", "disk_error", "disk_faults", "mark_tree", "marked", "remove_file", "remove_tree"]
+__all__ = [
+    "MARKER",
+    "check_database",
+    "check_tree",
+    "demand_locks",
+    "disk_error",
+    "disk_faults",
+    "mark_tree",
+    "marked",
+    "remove_file",
+    "remove_tree",
+    "set_aside",
+]
 
 MARKER = ".campfire"
 """Name of the file that says of a folder what it is: ``{"campfire": kind}``."""
@@ -118,7 +130,15 @@ def remove_tree(folder: Path, *, root: Path, kind: str) -> None:
             hint="nothing was removed; look at it, and remove it yourself if it may go",
             path=folder,
         )
-    shutil.rmtree(path)
+    with os.scandir(path) as entries:
+        # The marker comes last: what is left of an interrupted removal is still known as ours.
+        ordered = sorted(entries, key=lambda entry: entry.name in (MARKER, "zarr.json"))
+    for entry in ordered:
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+    path.rmdir()
 
 
 def remove_file(path: Path, *, root: Path) -> None:
@@ -139,6 +159,105 @@ def remove_file(path: Path, *, root: Path) -> None:
     if stat.S_ISDIR(mode):
         raise ValidationError(f"{path} is a folder", hint="nothing was removed", path=path)
     found.unlink(missing_ok=True)
+
+
+def set_aside(path: Path, *, root: Path) -> Path:
+    """Give a file another name in its folder, one that nothing has, and return it.
+
+    Raises
+    ------
+    ValidationError
+        If it is not below ``root``, or is reached through a link; nothing is renamed then.
+    OSError
+        If it cannot be renamed.
+    """
+    found = _contained(path, root)
+    number = 1
+    while os.path.lexists(aside := found.with_name(f"{found.name}.damaged-{number}")):
+        number += 1
+    found.rename(aside)
+    return aside
+
+
+def check_tree(folder: Path) -> None:
+    """Refuse a tree that holds anything but folders and plain files: writing into it could reach outside.
+
+    Raises
+    ------
+    ValidationError
+        If it holds a link, a pipe or a device.
+    OSError
+        If it cannot be listed.
+    """
+
+    def fail(err: OSError) -> None:
+        raise err
+
+    for where, folders, files in os.walk(folder, onerror=fail):
+        for name in (*folders, *files):
+            path = Path(where, name)
+            mode = path.lstat().st_mode
+            if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                raise ValidationError(f"{path} is a link or no plain file", path=path)
+
+
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+
+
+def check_database(path: Path, *, write: bool) -> None:
+    """Refuse an SQLite file in a folder of others whose mere opening could change another file.
+
+    SQLite writes through links beside the file it opens, and after a crash removes the file that a journal
+    names as its super-journal. Nothing of this package writes super-journals.
+
+    Parameters
+    ----------
+    path
+        The database; it need not exist.
+    write
+        Whether it is going to be written: it must not have a second name (hard link) then.
+
+    Raises
+    ------
+    ValidationError
+        If it, or a file beside it that SQLite would use, is not a plain file of its own, or if its journal
+        names another file.
+    """
+    hint = "nothing was opened; look at the folder, and at who can write into it"
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        file = f"{path}{suffix}"
+        try:
+            status = os.lstat(file)
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            raise ValidationError(f"{file} is a link or no plain file", hint=hint, path=file)
+        if status.st_nlink > 1 and (suffix or write):
+            raise ValidationError(f"{file} has a second name (a hard link)", hint=hint, path=file)
+        if suffix == "-journal" and status.st_size >= len(_SUPER_JOURNAL):
+            with open(file, "rb") as journal:
+                journal.seek(-len(_SUPER_JOURNAL), os.SEEK_END)
+                if journal.read() == _SUPER_JOURNAL:
+                    raise ValidationError(f"{file} names another file to remove", hint=hint, path=file)
+
+
+def demand_locks(descriptor: int, folder: Path) -> None:
+    """Refuse a file system that has no locks, asked on an open file of ``folder`` that nobody else locks.
+
+    Raises
+    ------
+    OSError
+        With ``errno`` ENOLCK, if it has none.
+    """
+    try:
+        import fcntl
+    except ImportError:  # on Windows every file system has them
+        return
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as err:
+        if err.errno not in (errno.EACCES, errno.EAGAIN):  # those are said of a lock that is held
+            raise OSError(errno.ENOLCK, "the file system has no locks", str(folder)) from err
 
 
 # What is wrong, and what to do about it; nothing here may make a bad situation worse.
@@ -162,6 +281,7 @@ _ERRNO = {
     errno.EEXIST: ("something of that name is there already", "look at what is there, and move it away"),
     errno.ENOTEMPTY: ("the folder is not empty", "look at what is there"),
 }
+_ASIDE = "move it aside and keep it; `campfire sync` makes a catalogue anew, a pixel cache fills itself"
 _SQLITE = {
     sqlite3.SQLITE_BUSY: ("it is in use by another process", "try again when that is done"),
     sqlite3.SQLITE_LOCKED: ("it is in use by another process", "try again when that is done"),
@@ -172,8 +292,15 @@ _SQLITE = {
     sqlite3.SQLITE_FULL: ("the disk is full", "free some space and try again"),
     sqlite3.SQLITE_IOERR: ("it cannot be read or written", "check the disk, or choose one without a network"),
     sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "look at the file, its folder and their permissions"),
-    sqlite3.SQLITE_CORRUPT: ("it is damaged", "move it aside and keep it, then run `campfire sync`"),
-    sqlite3.SQLITE_NOTADB: ("it is not a database", "move it aside and keep it, then run `campfire sync`"),
+    sqlite3.SQLITE_CORRUPT: ("it is damaged", _ASIDE),
+    sqlite3.SQLITE_NOTADB: ("it is not a database", _ASIDE),
+}
+_NO_LOCKS = {  # extended codes of SQLITE_IOERR
+    sqlite3.SQLITE_IOERR_LOCK,
+    sqlite3.SQLITE_IOERR_RDLOCK,
+    sqlite3.SQLITE_IOERR_UNLOCK,
+    sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
+    sqlite3.SQLITE_IOERR_SHMLOCK,
 }
 
 
@@ -198,6 +325,8 @@ def disk_error(err: Exception, what: str, path: str | os.PathLike[str]) -> Campf
     if isinstance(err, sqlite3.Error):
         code = getattr(err, "sqlite_errorcode", None)  # extended codes have the plain one in their last byte
         reason, hint = _SQLITE.get((code or 0) & 0xFF, (reason, None))
+        if code in _NO_LOCKS:
+            reason, hint = _ERRNO[errno.ENOLCK]
     elif isinstance(err, OSError):
         reason, hint = _ERRNO.get(err.errno or 0, (err.strerror or reason, None))
     where = os.fspath(path)

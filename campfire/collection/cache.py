@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypedDict
 from campfire.collection.index import StoreRow
 from campfire.collection.pixel_cache import BuildReport, PixelCache
 from campfire.collection.sources import FileSource
-from campfire.disk import remove_file
+from campfire.disk import disk_faults, remove_file
+from campfire.errors import CampfireError
 
 if TYPE_CHECKING:
     from campfire.typing import ProgressCallback
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CacheInfo", "StoreInfo", "build", "compact", "info", "prune"]
 
 _log = logging.getLogger("campfire")
+_WRITING = "cannot write the pixel cache"
 
 
 class StoreInfo(TypedDict):
@@ -59,14 +61,24 @@ def info(folder: str | os.PathLike[str]) -> CacheInfo:
     --------
     >>> info("/nonexistent")["spectra"]
     0
+
+    Raises
+    ------
+    CampfireError
+        If the folder cannot be read; it says why.
     """
     cache = PixelCache(folder)
+    with disk_faults("cannot look at the pixel cache", cache.folder):
+        return _info(cache)
+
+
+def _info(cache: PixelCache) -> CacheInfo:
     stores: list[StoreRow] = []
     used: dict[str, int] = {}
     if cache.index.path.exists():
         try:
             stores, used = cache.index.stores(), cache.index.counts()
-        except sqlite3.Error as err:
+        except (OSError, sqlite3.Error, CampfireError) as err:
             _log.warning("index of the pixel cache %s cannot be read (%s)", cache.folder, err)
     rows: list[StoreInfo] = [
         {
@@ -123,13 +135,14 @@ def build(
 
     Raises
     ------
-    OSError, sqlite3.Error
-        If the folder cannot be written.
+    CampfireError
+        If the folder cannot be written; it says why.
     """
     cache = PixelCache(folder)
     wanted = {(s.file_hash, s.extraction): (s, g) for s, g in zip(sources, gratings, strict=True)}
-    held = cache.find(wanted)
-    return cache.add([item for key, item in wanted.items() if key not in held], progress=progress)
+    with disk_faults(_WRITING, cache.folder):
+        held = cache.find(wanted)
+        return cache.add([item for key, item in wanted.items() if key not in held], progress=progress)
 
 
 def prune(folder: str | os.PathLike[str]) -> int:
@@ -142,28 +155,29 @@ def prune(folder: str | os.PathLike[str]) -> int:
 
     Raises
     ------
-    OSError, sqlite3.Error
-        If the folder cannot be written.
+    CampfireError
+        If the folder cannot be written; it says why.
     """
     cache = PixelCache(folder)
-    if not cache.folder.is_dir():
-        return 0
-    cache.prepare()
-    before = _size(cache.folder)
-    with cache.index.write() as writer:
-        for store in writer.stores():
-            if store.rows and not cache.has_table(store.name):
-                writer.drop_store(store.name)
-        # no one else writes now: what is half-written belongs to killed writers
-        known = {store.name for store in writer.stores()}
-        for path in _orphans(cache, known):
-            cache.remove_table(path)
-        for name in known:
-            for where, _, files in os.walk(cache.pixels / name):
-                for file in files:
-                    if file.endswith(".partial"):
-                        remove_file(Path(where, file), root=cache.folder)
-    return max(0, before - _size(cache.folder))
+    with disk_faults(_WRITING, cache.folder):
+        if not cache.folder.is_dir():
+            return 0
+        cache.prepare()
+        before = _size(cache.folder)
+        with cache.index.write() as writer:
+            for store in writer.stores():
+                if store.rows and not cache.has_table(store.name):
+                    writer.drop_store(store.name)
+            # no one else writes now: what is half-written belongs to killed writers
+            known = {store.name for store in writer.stores()}
+            for path in _orphans(cache, known):
+                cache.remove_table(path)
+            for name in filter(cache.has_table, known):
+                for where, _, files in os.walk(cache.pixels / name):
+                    for file in files:
+                        if file.endswith(".partial"):
+                            remove_file(Path(where, file), root=cache.folder)
+        return max(0, before - _size(cache.folder))
 
 
 def compact(folder: str | os.PathLike[str], live: Collection[str] | None = None) -> int:
@@ -184,21 +198,22 @@ def compact(folder: str | os.PathLike[str], live: Collection[str] | None = None)
 
     Raises
     ------
-    OSError, sqlite3.Error
-        If the folder cannot be written.
+    CampfireError
+        If the folder cannot be written; it says why.
     """
     cache = PixelCache(folder)
-    if not cache.folder.is_dir():
-        return 0
-    cache.prepare()
-    before = _size(cache.folder)
-    wanted = None if live is None else set(live)
-    with cache.index.write() as writer:
-        stores = writer.stores()
+    with disk_faults(_WRITING, cache.folder):
+        if not cache.folder.is_dir():
+            return 0
+        cache.prepare()
+        before = _size(cache.folder)
+        wanted = None if live is None else set(live)
+        with cache.index.write() as writer:
+            stores = writer.stores()
+            for store in stores:
+                places = cache.present(writer.places_in(store.name))
+                kept = {key: p for key, p in places.items() if wanted is None or key[0] in wanted}
+                cache.rewrite(writer, store, kept)
         for store in stores:
-            places = cache.present(writer.places_in(store.name))
-            kept = {key: p for key, p in places.items() if wanted is None or key[0] in wanted}
-            cache.rewrite(writer, store, kept)
-    for store in stores:
-        cache.remove_table(cache.pixels / store.name)
-    return max(0, before - _size(cache.folder))
+            cache.remove_table(cache.pixels / store.name)
+        return max(0, before - _size(cache.folder))

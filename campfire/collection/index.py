@@ -10,10 +10,10 @@ table whose name is not the one its columns make, or a row outside its table, is
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ import numpy as np
 
 from campfire.collection.pixels import store_name, valid_width
 from campfire.config import safe_component
+from campfire.disk import check_database, demand_locks
 from campfire.errors import ValidationError
 
 __all__ = ["CacheIndex", "IndexWriter", "Key", "Place", "StoreRow"]
@@ -60,6 +61,25 @@ class StoreRow:
     rows: int
 
 
+_OURS = {" ".join(statement.split()).replace(" IF NOT EXISTS", "") for statement in _SCHEMA.split(";")} - {""}
+
+
+def _demand_ours(connection: sqlite3.Connection) -> bool:
+    """Return whether the tables are there, exactly as made here; False in an empty database.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        If there is anything else: views and triggers run when they are used, and a file of this name may be
+        another program's.
+    """
+    named = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    found = {" ".join(str(sql).split()) for name, sql in named if not str(name).startswith("sqlite_stat")}
+    if found and found != _OURS:
+        raise sqlite3.DatabaseError("it is not the index of a pixel cache")
+    return bool(found)
+
+
 _MOST = 2**40  # rows and generations: further than any cache goes, and exact in every kind of number
 _DTYPES = ("float32", "float64")
 
@@ -80,6 +100,7 @@ def _store_of(row: tuple[Any, ...]) -> StoreRow | None:
 
 
 def _numbered(connection: sqlite3.Connection) -> dict[int, StoreRow]:
+    _demand_ours(connection)
     rows = connection.execute("SELECT id, name, grating, dtype, width, generation, rows FROM store")
     stores = ((number, _store_of(tuple(row))) for number, *row in rows)
     return {number: store for number, store in stores if store is not None}
@@ -96,8 +117,8 @@ def _find(connection: sqlite3.Connection, keys: Iterable[Key]) -> dict[Key, Plac
     by_extraction: dict[str, set[str]] = {}
     for file_hash, extraction in keys:
         by_extraction.setdefault(extraction, set()).add(file_hash)
-    (total,) = connection.execute("SELECT count(*) FROM pixels").fetchone()
     stores = _numbered(connection)
+    (total,) = connection.execute("SELECT count(*) FROM pixels").fetchone()
     columns = "SELECT file_hash, store, row, n_pixels FROM"
     found: dict[Key, Place] = {}
     for extraction, hashes in by_extraction.items():
@@ -175,26 +196,40 @@ class CacheIndex:
     path: Path
 
     def _connect(self, *, write: bool) -> sqlite3.Connection:
+        check_database(self.path, write=write)
+        self._demand_locks(write=write)
         if write:
-            if self.path.is_symlink():  # some other database, which is not ours to write
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path))
             return sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
         # Neither mode makes a file; rw where possible, since only that can clear up after a killed writer.
-        mode = "rw" if os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK) else "ro"
+        writable = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+        mode = "rw" if writable and self.path.stat().st_nlink == 1 else "ro"
         return sqlite3.connect(f"{self.path.as_uri()}?mode={mode}", uri=True, timeout=_BUSY_SECONDS)
 
+    def _demand_locks(self, *, write: bool) -> None:
+        """Refuse a file system without locks at once, where SQLite would wait for one until it gives up.
+
+        Never asks on the index itself: closing it would let go of locks that SQLite holds in this process.
+        """
+        folder = self.path.parent
+        if write:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                demand_locks(file.fileno(), folder)
+        elif (probe := next(folder.glob("pixels/*/*/zarr.json"), None)) is not None and probe.is_file():
+            with probe.open("rb") as file:
+                demand_locks(file.fileno(), folder)
+
     def find(self, keys: Iterable[Key]) -> dict[Key, Place]:
-        """Return the places of those keys that are committed; sqlite3.Error where there is no index."""
+        """Return the places of those keys that are committed; raises as :meth:`write`, or without one."""
         with closing(self._connect(write=False)) as connection:
             return _find(connection, keys)
 
     def stores(self) -> list[StoreRow]:
-        """Return every table, by name; sqlite3.Error where there is no index."""
+        """Return every table, by name; raises as :meth:`write`, or if there is none."""
         with closing(self._connect(write=False)) as connection:
             return _stores(connection)
 
     def counts(self) -> dict[str, int]:
-        """Return how many rows of each table are in use; sqlite3.Error where there is no index."""
+        """Return how many rows of each table are in use; raises as :meth:`write`, or if there is none."""
         with closing(self._connect(write=False)) as connection:
             stores = _numbered(connection)
             counted = connection.execute("SELECT store, count(*) FROM pixels GROUP BY store").fetchall()
@@ -206,15 +241,19 @@ class CacheIndex:
 
         Raises
         ------
-        sqlite3.Error
-            If the file cannot be written, or the lock is not free within two minutes.
+        OSError, sqlite3.Error
+            If the file cannot be written, the file system has no locks, or the lock is not free within two
+            minutes.
+        ValidationError
+            If it, or what lies beside it, is not a plain file: see :func:`campfire.disk.check_database`.
         """
         with closing(self._connect(write=True)) as connection:
             connection.execute("PRAGMA trusted_schema=OFF")
             connection.execute("BEGIN IMMEDIATE")
             try:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
+                if not _demand_ours(connection):
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
                 yield IndexWriter(connection)
             except BaseException:
                 if connection.in_transaction:  # a full disk has rolled back already

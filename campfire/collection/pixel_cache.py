@@ -40,8 +40,8 @@ from campfire.collection.pixels import (
 from campfire.collection.reader import row_of
 from campfire.collection.sources import CacheRow, FileSource, Source, row_key
 from campfire.config import safe_component
-from campfire.disk import marked, remove_file, remove_tree
-from campfire.errors import CampfireError
+from campfire.disk import check_tree, marked, remove_tree, set_aside
+from campfire.errors import CampfireError, ValidationError
 from campfire.formats.fits import file_hash
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class PixelCache:
             if missing:
                 self.add(missing)
                 places = self.find(wanted)
-        except (OSError, sqlite3.Error) as err:
+        except (OSError, sqlite3.Error, CampfireError) as err:
             # a shared mirror is read-only by intention
             level = logging.INFO if isinstance(err, PermissionError) else logging.WARNING
             _log.log(level, "pixel cache %s is not filled (%s): files are read as needed", self.folder, err)
@@ -176,7 +176,18 @@ class PixelCache:
         return report
 
     def prepare(self) -> None:
-        """Make sure that the cache can be written, before any file is read; a broken index starts anew."""
+        """Make sure that the cache can be written, before any file is read.
+
+        A broken index is renamed and starts anew; but one in a folder that is no cache is left alone: another
+        program may have made it.
+        """
+        foreign = not os.path.lexists(self.pixels.parent) and os.path.lexists(self.index.path)
+        if foreign and self.index.path.lstat().st_size:
+            raise ValidationError(
+                f"{self.index.path} was there before the pixel cache",
+                hint="give the cache a folder of its own: CAMPFIRE_CACHE_DIR",
+                path=self.index.path,
+            )
         for folder in (self.pixels.parent, self.pixels):
             if folder.is_symlink():  # of some other place, where nothing is ours to write
                 raise OSError(errno.ELOOP, "is a link", str(folder))
@@ -191,8 +202,13 @@ class PixelCache:
         except sqlite3.OperationalError:  # locked, read-only: nothing is wrong with the index
             raise
         except sqlite3.DatabaseError as err:
-            _log.warning("index of the pixel cache %s is damaged (%s): starting anew", self.folder, err)
-            remove_file(self.index.path, root=self.folder)
+            aside = set_aside(self.index.path, root=self.folder)
+            _log.warning(
+                "index of the pixel cache %s is damaged (%s): starting anew, %s is kept",
+                self.folder,
+                err,
+                aside.name,
+            )
             with self.index.write():
                 pass
 
@@ -202,7 +218,7 @@ class PixelCache:
             return {}
         try:
             return self.present(self.index.find(keys))
-        except sqlite3.Error as err:
+        except (OSError, sqlite3.Error, CampfireError) as err:
             _log.warning("index of the pixel cache %s cannot be read (%s)", self.folder, err)
             return {}
 
@@ -303,6 +319,7 @@ class PixelCache:
             places[key] = (store.name, store.rows + n, n_pixels)
             for name, values in fields.items():
                 block[name][n, :n_pixels] = values
+        check_tree(self.pixels / store.name)
         append_rows(self.pixels / store.name, store.rows, block, _keys(rows))
         writer.put(places)
         writer.put_store(replace(store, rows=store.rows + len(rows)))

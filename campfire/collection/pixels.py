@@ -166,7 +166,7 @@ def append_rows(store: Path, start: int, block: Mapping[str, NDArray[Any]], keys
 
 @lru_cache(maxsize=1024)
 def _key_chunk(path: Path, mtime_ns: int, inode: int) -> NDArray[np.uint64]:
-    return read_chunk(path, "<u8")
+    return read_chunk(path, "<u8", SHARD_ROWS)
 
 
 def read_keys(store: Path, rows: NDArray[np.int64]) -> NDArray[np.uint64]:

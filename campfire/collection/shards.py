@@ -11,6 +11,8 @@ and length of every chunk as little-endian uint64, and its own CRC-32C; every ch
 
 from __future__ import annotations
 
+import os
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ShardError", "read_chunk", "read_shard_rows"]
 
 _CRC_BYTES = 4
+_BLOSC_SIZES = struct.Struct("<4xI4xI")  # bytes without and with compression, in the header of 16 bytes
 
 
 class ShardError(ValueError):
@@ -41,8 +44,8 @@ def _checked(data: bytes | memoryview, what: object) -> memoryview:
     return body
 
 
-def read_chunk(path: Path, dtype: str) -> NDArray[Any]:
-    """Return a chunk that is a file of its own, not compressed, with a checksum.
+def read_chunk(path: Path, dtype: str, count: int) -> NDArray[Any]:
+    """Return a chunk of ``count`` values that is a file of its own, not compressed, with a checksum.
 
     Raises
     ------
@@ -51,7 +54,18 @@ def read_chunk(path: Path, dtype: str) -> NDArray[Any]:
     ShardError
         If it is damaged.
     """
-    return np.frombuffer(_checked(path.read_bytes(), path), dtype=dtype)
+    kind = np.dtype(dtype)
+    with open_plain(path) as file:
+        if os.fstat(file.fileno()).st_size != count * kind.itemsize + _CRC_BYTES:
+            raise ShardError(f"{path} does not hold {count} values")
+        return np.frombuffer(_checked(file.read(), path), dtype=kind)
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or device in its place would never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ShardError(f"{path} is no plain file")
+    return path.open("rb")
 
 
 def _index(file: BinaryIO, chunks: int, path: Path) -> NDArray[np.uint64]:
@@ -91,14 +105,21 @@ def read_shard_rows(
 
     width = out.shape[1]
     owner = rows // chunk_rows
-    with path.open("rb") as file:
+    with open_plain(path) as file:
+        end = file.seek(0, 2)
         index = _index(file, shard_rows // chunk_rows, path)
         for number in np.unique(owner).tolist():
             offset, length = index[number].tolist()
             if offset == 2**64 - 1:
                 raise ShardError(f"chunk {number} of {path} was never written")
+            if offset + length > end:
+                raise ShardError(f"chunk {number} of {path} lies behind its end")
             file.seek(offset)
             body = _checked(file.read(length), path)
+            # Blosc believes its header: what that promises has to be what is there, and what is wanted.
+            promised = _BLOSC_SIZES.unpack_from(body) if len(body) >= _BLOSC_SIZES.size else None
+            if promised != (chunk_rows * width * out.itemsize, len(body)):
+                raise ShardError(f"chunk {number} of {path} has the wrong size")
             at = np.flatnonzero(owner == number)
             together = at[-1] - at[0] + 1 == at.size == chunk_rows
             if together and np.all(np.diff(rows[at]) == 1):  # the whole chunk, straight to its place

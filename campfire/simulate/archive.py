@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ from campfire.simulate.survey import (
     visits_of,
 )
 from campfire.simulate.tables import write_tables
-from campfire.simulate.truth import ObjectTruth, SpectrumTruth, Truth
+from campfire.simulate.truth import TRUTH_FILES, ObjectTruth, SpectrumTruth, Truth
 from campfire.simulate.zfit import chi_square_curve, shifted_model
 from campfire.units import flam_to_fnu
 
@@ -324,7 +325,7 @@ def make_archive(
     Raises
     ------
     ValidationError
-        If ``objects`` is not positive, or ``root`` holds a catalogue, products or mosaics already.
+        If ``objects`` is not positive, or ``root`` holds anything already that would be written.
 
     Examples
     --------
@@ -337,11 +338,15 @@ def make_archive(
     if objects < 1 or seed < 0:
         raise ValidationError(f"objects={objects!r}, seed={seed!r}", hint="at least 1 object, seed from 0 on")
     paths = DataPaths.resolve(root)
-    for taken in (paths.database, paths.products, paths.imaging):
-        if taken.exists():
+    database = [
+        paths.database.with_name(paths.database.name + end) for end in ("", "-wal", "-shm", "-journal")
+    ]
+    truths = [paths.root / name for name in TRUTH_FILES]
+    for taken in (*database, paths.products, paths.imaging, *truths):
+        if os.path.lexists(taken):  # a link that leads nowhere too: it would be written through
             raise ValidationError(
                 f"{paths.root} holds {taken.relative_to(paths.root)} already",
-                hint="name a new folder, or remove it first",
+                hint="name a new folder",
                 path=taken,
             )
     paths.meta.mkdir(parents=True, exist_ok=True)

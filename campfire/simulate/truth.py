@@ -16,7 +16,9 @@ from campfire.simulate.instrument import SlitLoss
 if TYPE_CHECKING:
     from campfire.typing import FloatArray, PathInput
 
-__all__ = ["ObjectTruth", "SpectrumTruth", "Truth"]
+__all__ = ["TRUTH_FILES", "ObjectTruth", "SpectrumTruth", "Truth"]
+
+TRUTH_FILES = ("truth.json", "truth.npz")
 
 
 @dataclass(frozen=True, slots=True)

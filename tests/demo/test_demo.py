@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import matplotlib.image
 import pytest
 
-from campfire.demo import run_demo
+from campfire.demo import _prepare, run_demo
 from campfire.errors import ValidationError
 
 STEPS = (
@@ -83,6 +84,46 @@ def test_a_marker_that_is_a_link_or_says_something_else_is_none(tmp_path: Path) 
         with pytest.raises(ValidationError, match="was not made by this demo"):
             run_demo(root, objects=1)
         root.rename(tmp_path / f"tried-{len(list(tmp_path.iterdir()))}")
+
+
+@pytest.mark.parametrize("name", ["archive", "mirror", "pictures"])
+@pytest.mark.parametrize("how", ["folder", "link", "file"])
+def test_what_took_the_place_of_a_part_of_the_demo_is_left_alone(name: str, how: str, tmp_path: Path) -> None:
+    root, work = tmp_path / "demo", tmp_path / "work"
+    _prepare(root)
+    (work / "products").mkdir(parents=True)
+    (work / "products" / "a_spec.fits").write_text("months of work")
+    shutil.rmtree(root / name)
+    if how == "folder":
+        work.rename(root / name)
+    elif how == "link":
+        (root / name).symlink_to(work)
+    else:
+        (root / name).write_text("months of work")
+    before = _snapshot(tmp_path)
+    with pytest.raises(ValidationError, match=f"did not make \\({name}"):
+        run_demo(root, objects=1)
+    assert _snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"spectra": 7}', '{"spectra": [7]}', "[" * 100_000])
+def test_an_archive_with_another_truth_is_left_alone(content: str, tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    _prepare(root)
+    (root / "archive" / "products").mkdir()
+    (root / "archive" / "truth.json").write_text(content)
+    with pytest.raises(ValidationError, match=r"archive.truth\.json"):
+        run_demo(root, objects=1)
+    assert (root / "archive" / "truth.json").read_text() == content
+
+
+def test_a_demo_that_was_interrupted_is_begun_anew(tmp_path: Path) -> None:
+    root = tmp_path / "demo"
+    _prepare(root)
+    (root / "archive" / "products").mkdir()
+    (root / "archive" / "products" / "half_spec.fits").write_text("half")
+    _prepare(root)
+    assert sorted(p.name for p in root.rglob("*") if p.is_file()) == [".campfire"] * 4
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:

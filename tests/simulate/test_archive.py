@@ -310,6 +310,24 @@ def test_what_cannot_be_made_is_refused(tmp_path: Path) -> None:
         truth.spectrum("x")
 
 
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize(
+    "name", ["meta/campfire.db", "meta/campfire.db-wal", "products", "imaging", "truth.json", "truth.npz"]
+)
+def test_nothing_that_is_there_is_written_over(name: str, link: bool, tmp_path: Path) -> None:
+    path = tmp_path / "root" / name
+    path.parent.mkdir(parents=True)
+    if link:
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.write_text("months of work")
+    with pytest.raises(ValidationError, match="already"):
+        make_archive(tmp_path / "root", objects=1)
+    assert [p for p in (tmp_path / "root").rglob("*") if not p.is_dir()] == [path]
+    assert not (tmp_path / "elsewhere").exists()
+    assert link or path.read_text() == "months of work"
+
+
 def test_small_things() -> None:
     assert unique_names(["a", "a", "b", "a"]) == ["a", "a_1", "b", "a_2"]
     assert timestamp(0.25, zone=False, digits=3) == "2026-01-05T06:15:00.000"
