@@ -78,7 +78,7 @@ def _removes(call: ast.Call, aliases: Mapping[str, str]) -> bool:
     if name == "getattr" and ast.unparse(call).startswith(("getattr(os,", "getattr(shutil,")):
         return True
     if name in _WRITING or (
-        name in ("open", "fdopen") and any(map(_makes_anew, [*call.args, *call.keywords]))
+        name in ("open", "fdopen") and any(_makes_anew(a) for a in (*call.args, *call.keywords))
     ):
         return True
     if name in _REMOVING or (name == "remove" and owner == "os"):
@@ -93,7 +93,7 @@ def _removes(call: ast.Call, aliases: Mapping[str, str]) -> bool:
     return name in ("open", "fdopen") and "O_TRUNC" in ast.unparse(call)
 
 
-def _makes_anew(argument: ast.expr | ast.keyword) -> bool:
+def _makes_anew(argument: ast.AST) -> bool:
     value = argument.value if isinstance(argument, ast.keyword) else argument
     mode = value.value if isinstance(value, ast.Constant) else ""
     return isinstance(mode, str) and bool(re.fullmatch(r"[wa][bt]?\+?[bt]?", mode))
