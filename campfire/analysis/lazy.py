@@ -21,6 +21,7 @@ from campfire.errors import ValidationError
 from campfire.flags import parse_flags, parse_quality
 from campfire.kernels.bandpass import MIN_COVERAGE, Bandpass, band_fluxes, band_weights
 from campfire.kernels.grids import good_pixels
+from campfire.text import text_variable
 from campfire.units import FNU_UNIT, WAVE_UNIT
 
 if TYPE_CHECKING:
@@ -129,12 +130,11 @@ def collection_photometry(
     function = partial(_photometry_rows, bands=curves, min_coverage=min_coverage)
     kinds = {name: np.dtype(np.float64) for name in ("flux", "flux_err", "coverage")}
     values = over_rows(ds, function, kinds, len(curves), *correlations(ds))
-    text = np.dtypes.StringDType()
     result = _without_pixels(ds).assign_coords(
-        band=np.array([c.name for c in curves], dtype=text),
+        band=text_variable("band", [c.name for c in curves]),
         pivot=("band", np.array([c.pivot for c in curves]), {"units": WAVE_UNIT}),
-        filter_id=("band", np.array([c.filter_id for c in curves], dtype=text)),
-        source=("band", np.array([c.source for c in curves], dtype=text)),
+        filter_id=text_variable("band", [c.filter_id for c in curves]),
+        source=text_variable("band", [c.source for c in curves]),
     )
     attrs = {
         "flux": {"units": FNU_UNIT, "long_name": "synthetic flux density f_nu"},

@@ -31,6 +31,7 @@ from campfire.kernels.continuum import MAX_DEGREE
 from campfire.kernels.grids import good_pixels
 from campfire.models import Photometry, SpectrumData
 from campfire.schema import GRIDDED, PixelDQ, attrs_of
+from campfire.text import text_variable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,12 +128,11 @@ def calibrate_collection(
     if "fnu_cov" in fields:
         result["fnu_cov"] = ((*dims, "lag"), fields["fnu_cov"], dict(COVARIANCE_ATTRS))
     result["fnu_modes"] = ((*dims, "mode"), fields["fnu_modes"], dict(MODE_ATTRS["fnu_modes"]))
-    labels = slots.labels.astype(np.dtypes.StringDType())
     result = result.assign_coords(
         # an index, so that collections of different numbers can be joined
         mode=("mode", np.arange(slots.signs.shape[1]), {"long_name": "number of the error"}),
         mode_sign=(("spectrum", "mode"), slots.signs, dict(MODE_ATTRS["mode_sign"])),
-        measurement=(("spectrum", "mode"), labels, dict(MODE_ATTRS["measurement"])),
+        measurement=text_variable(("spectrum", "mode"), slots.labels, MODE_ATTRS["measurement"]),
     )
     result = result.assign({name: (dims, fields[name], attrs) for name, attrs in _A_PIXEL.items()})
     result = result.assign({name: ("spectrum", fields[name][:, 0], attrs) for name, attrs in _A_ROW.items()})

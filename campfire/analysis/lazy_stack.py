@@ -27,12 +27,12 @@ from campfire.collection.correlation import (
 )
 from campfire.convert import append_history, dump_header
 from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
-from campfire.convert.dataset import text_scalar
 from campfire.errors import ValidationError
 from campfire.kernels.combine import check_rng, find_combiner
 from campfire.kernels.grids import check_grid
 from campfire.kernels.lsf import resolving_power
 from campfire.schema import GRIDDED, SCHEMA_VERSION, SPECTRUM, PixelDQ, attrs_of
+from campfire.text import text_variable
 from campfire.units import RELATIVE
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["stack_collection"]
 
 _FLOAT = np.dtype(np.float64)
-_TEXT = np.dtypes.StringDType()
 _MOST_LABELS = 64  # measurements kept apart even if only one row knows them
 _TAILS = 6.0  # standard deviations to which smoothing correlates
 
@@ -167,7 +166,7 @@ def stack_collection(
     result = {**result, "fnu_err": errors.error, "fnu_cov": errors.bands}
     if errors.modes is not None:
         result |= {"fnu_modes": errors.modes, "mode_sign": errors.signs}
-        result["measurement"] = np.array([""] * parts.most + list(parts.labels), dtype=_TEXT)
+        result["measurement"] = [""] * parts.most + list(parts.labels)
     power = power_of_stack(ds, gratings, match, centres, method, *beside, rows["error"], kept_pixels)
     if power is not None:
         result = {**result, "resolving_power": power}
@@ -354,11 +353,11 @@ def _dataset(
     data["n_used"] = (SPECTRUM, result["n_used"], {"long_name": "number of spectra behind the pixel"})
     data["rejected"] = (SPECTRUM, result["rejected"], {"long_name": "number of spectra clipped"})
     data["fnu_cov"] = (("wavelength", "lag"), result["fnu_cov"], COVARIANCE_ATTRS | relative)
-    modes = {}
+    modes: dict[str, Any] = {}
     if "fnu_modes" in result:
         data["fnu_modes"] = (("wavelength", "mode"), result["fnu_modes"], MODE_ATTRS["fnu_modes"] | relative)
-        names = ("mode_sign", "measurement")
-        modes = {key: ("mode", result[key], dict(MODE_ATTRS[key])) for key in names}
+        modes["mode_sign"] = ("mode", result["mode_sign"], dict(MODE_ATTRS["mode_sign"]))
+        modes["measurement"] = text_variable("mode", result["measurement"], MODE_ATTRS["measurement"])
     attrs: dict[str, Any] = {"campfire_schema": SCHEMA_VERSION, "fits_header": dump_header(cards)}
     redshift = 0.0 if cards["STACKFRM"] == "rest" else _agreed(ds)
     if redshift is not None:
@@ -372,8 +371,8 @@ def _dataset(
         {
             "wavelength": (SPECTRUM, grid, attrs_of("wavelength")),
             **power,
-            "spectrum_id": ((), text_scalar(name)),
-            "grating": ((), text_scalar(grating)),
+            "spectrum_id": text_variable((), name),
+            "grating": text_variable((), grating),
             **modes,
         },
         attrs,

@@ -11,6 +11,7 @@ from campfire.analysis.resolution import instrumental_fwhm, resolved_spectra
 from campfire.errors import ValidationError
 from campfire.kernels.lines import REASONS, LineFluxes, line_fluxes
 from campfire.linelist import EMISSION_LINES, get_emission_lines
+from campfire.text import text_variable
 from campfire.units import FLAM_UNIT, SPEED_OF_LIGHT, fnu_to_flam, to_micron
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _LIMIT = 3.0
 _KM = 1e3
 _SAME = 1e-6  # wavelengths closer than this part of themselves are one line
 _STRONGEST = ("Hα", "[OIII]₂", "Lyα", "[OII]", "Hβ", "Paα", "Paβ", "HeI10830", "[SIII]₂", "Hγ")
-_TEXT = np.dtypes.StringDType()
 
 
 def measure_lines(
@@ -107,8 +107,10 @@ def measure_lines(
     measured = reason == ""
     line_unit = "erg s-1 cm-2"
 
+    over = ("spectrum", "line")
+
     def variable(values: Any, units: str | None, text: str) -> Any:
-        return (("spectrum", "line"), values, ({"units": units} if units else {}) | {"long_name": text})
+        return (over, values, ({"units": units} if units else {}) | {"long_name": text})
 
     def value(values: FloatArray, units: str, text: str) -> Any:
         return variable(np.where(measured, values, np.nan), units, text)
@@ -130,13 +132,13 @@ def measure_lines(
             ),
             "coverage": variable(found.coverage, None, "part of the line's profile on good pixels"),
             "blended": variable(found.blended, None, "more than 1 % of another known line is in the window"),
-            "blend": variable(blend, None, "lines of which this is the total; empty for one by itself"),
-            "reason": variable(reason, None, "why the line is NaN; empty where it is measured"),
+            "blend": text_variable(over, blend, {"long_name": "lines of which this is the total; empty for one by itself"}),
+            "reason": text_variable(over, reason, {"long_name": "why the line is NaN; empty where it is measured"}),
         },
         coords={
-            "spectrum_id": ("spectrum", np.array([entry.spectrum_id for entry in data], dtype=_TEXT)),
+            "spectrum_id": text_variable("spectrum", [entry.spectrum_id for entry in data]),
             "redshift": ("spectrum", shifts),
-            "line": np.array(list(table), dtype=_TEXT),
+            "line": text_variable("line", list(table)),
             "rest_wave": ("line", np.array(list(table.values())), {"units": "um", "medium": "vacuum"}),
         },
     )
@@ -224,10 +226,10 @@ def _blends(found: LineFluxes, names: Sequence[str], wanted: IntArray) -> tuple[
     rank = np.array([order.index(names[k]) for k in wanted])
     together = found.first[:, :, None] == found.first[:, None, :]
     best = np.min(np.where(together, rank, len(order)), axis=2, initial=len(order))
-    reason = np.array(REASONS, dtype=_TEXT)[found.reason]
+    reason = np.array(REASONS, dtype=object)[found.reason]
     led = (best < rank) & (found.reason == 0)
     reason[led] = [f"measured with {order[k]}" for k in best[led]]
-    blend = np.full(reason.shape, "", dtype=_TEXT)
+    blend = np.full(reason.shape, "", dtype=object)
     several = found.last > found.first
     pairs = zip(found.first[several], found.last[several], strict=True)
     blend[several] = ["+".join(names[a : b + 1]) for a, b in pairs]

@@ -12,6 +12,7 @@ from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band
 from campfire.kernels.bandpass import MIN_COVERAGE, band_fluxes
 from campfire.kernels.grids import check_grid, rising
+from campfire.text import text_variable
 from campfire.units import FNU_UNIT, WAVE_UNIT, to_microjansky, to_micron
 
 if TYPE_CHECKING:
@@ -147,7 +148,6 @@ def band_photometry(
     def variable(values: FloatArray, units: str | None, text: str) -> Any:
         return ("band", values, ({"units": units} if units else {}) | {"long_name": text})
 
-    text_dtype = np.dtypes.StringDType()
     return xr.Dataset(
         {
             "flux": variable(result.flux, FNU_UNIT, "synthetic flux density f_nu"),
@@ -155,10 +155,10 @@ def band_photometry(
             "coverage": variable(result.coverage, None, "fraction of the throughput on good pixels"),
         },
         coords={
-            "band": np.array([c.name for c in curves], dtype=text_dtype),
+            "band": text_variable("band", [c.name for c in curves]),
             "pivot": variable(np.array([c.pivot for c in curves]), WAVE_UNIT, "pivot wavelength"),
-            "filter_id": ("band", np.array([c.filter_id for c in curves], dtype=text_dtype)),
-            "source": ("band", np.array([c.source for c in curves], dtype=text_dtype)),
+            "filter_id": text_variable("band", [c.filter_id for c in curves]),
+            "source": text_variable("band", [c.source for c in curves]),
         },
     )
 

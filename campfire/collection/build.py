@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from campfire.collection.blocks import dask_array, flam_of, power_coordinate
-from campfire.collection.coords import row_coordinates, text_array
+from campfire.collection.coords import row_coordinates
 from campfire.collection.pixels import FIELDS, field_dtypes
 from campfire.collection.reader import block_dtype, layouts_of, read_block, read_records, read_variable
 from campfire.collection.sources import CacheRow, Source, SourceBlock
 from campfire.config import safe_component
 from campfire.errors import ValidationError
 from campfire.schema import NATIVE, SCHEMA_VERSION, attrs_of
+from campfire.text import text_variable
 
 if TYPE_CHECKING:
     import os
@@ -121,7 +122,7 @@ def open_tree(
     children = {}
     for grating, positions in members.items():
         if len(members) > 1:
-            chosen = {name: (dim, values[positions], more) for name, (dim, values, more) in coords.items()}
+            chosen = {name: (dim, values[positions], *more) for name, (dim, values, *more) in coords.items()}
             own: Sequence[Source] = [sources[p] for p in positions]
         else:
             chosen, own = coords, sources
@@ -217,7 +218,7 @@ def _group(
     )
     coords = coords | {
         "wavelength": (NATIVE, fields["wavelength"], attrs_of("wavelength")),
-        "grating": ((), text_array([grating]).reshape(()), {"long_name": "disperser"}),
+        "grating": text_variable((), grating, {"long_name": "disperser"}),
         **power_coordinate([grating], fields["wavelength"]),
     }
     extractions = {(s.file if isinstance(s, CacheRow) else s).extraction for s in sources}

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from campfire.columns import OBJECT_COLUMNS, SPECTRUM_COLUMNS
+from campfire.text import text_array, text_encoding
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["gratings_of", "row_coordinates", "text_array"]
-
-
-def text_array(values: Iterable[Any]) -> NDArray[Any]:
-    """Return text as variable-length strings, which go through Zarr 3 unchanged; None becomes "".
-
-    Examples
-    --------
-    >>> text_array(["PRISM", None]).tolist()
-    ['PRISM', '']
-    """
-    return np.array(["" if v is None else str(v) for v in values], dtype=np.dtypes.StringDType())
+__all__ = ["gratings_of", "row_coordinates"]
 
 
 def gratings_of(ds: xr.Dataset) -> list[str]:
@@ -56,8 +46,8 @@ def coordinate(values: Any, kind: str | None = None) -> NDArray[Any]:
     Returns
     -------
     numpy.ndarray
-        Numbers keep their dtype, but missing ones make it float64 with NaN. Text is variable-length; a
-        missing one is "". Lists are joined with commas.
+        Numbers keep their dtype, but missing ones make it float64 with NaN. Text is fixed-width; a missing
+        one is "". Lists are joined with commas.
 
     Examples
     --------
@@ -69,7 +59,7 @@ def coordinate(values: Any, kind: str | None = None) -> NDArray[Any]:
         if not kinds and kind in ("float", "int", "bool"):
             return np.full(len(values), np.nan)
         if not kinds or not all(issubclass(k, int | float | np.number | np.bool_) for k in kinds):
-            return text_array(map(_joined, values))
+            return text_array([_joined(value) for value in values])
         if None in values:
             return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
         return np.asarray(values)
@@ -84,12 +74,12 @@ def coordinate(values: Any, kind: str | None = None) -> NDArray[Any]:
     if data.dtype.kind == "O":
         return coordinate([None if gone else v for v, gone in zip(data.tolist(), mask, strict=True)], kind)
     if not mask.any():
-        return data.astype(np.dtypes.StringDType())
-    return text_array("" if gone else v for v, gone in zip(data.tolist(), mask, strict=True))
+        return text_array(data)
+    return text_array(["" if gone else v for v, gone in zip(data.tolist(), mask, strict=True)])
 
 
-def row_coordinates(columns: Mapping[str, ArrayLike]) -> dict[str, tuple[str, NDArray[Any], dict[str, str]]]:
-    """Return ``name -> ("spectrum", values, attrs)`` of every column but the grating.
+def row_coordinates(columns: Mapping[str, ArrayLike]) -> dict[str, tuple[Any, ...]]:
+    """Return ``name -> ("spectrum", values, attrs, encoding)`` of every column but the grating.
 
     Units and descriptions are those of :mod:`campfire.columns`, for columns that are there.
     """
@@ -102,5 +92,7 @@ def row_coordinates(columns: Mapping[str, ArrayLike]) -> dict[str, tuple[str, ND
         attrs = {"long_name": spec.description} if spec else {}
         if spec and spec.unit:
             attrs["units"] = spec.unit
-        coords[name] = ("spectrum", coordinate(column, spec.kind if spec else None), attrs)
+        values = coordinate(column, spec.kind if spec else None)
+        encoding = text_encoding() if values.dtype.kind == "U" else {}
+        coords[name] = ("spectrum", values, attrs, encoding)
     return coords

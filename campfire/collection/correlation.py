@@ -18,6 +18,7 @@ from campfire.convert.covariance import from_banded
 from campfire.errors import CampfireWarning
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import pixel_edges
+from campfire.text import text_array
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -153,7 +154,7 @@ def correlations(ds: xr.Dataset) -> list[Any]:
     else:
         da = dask_array()
         both = da.concatenate([da.asarray(near), da.asarray(modes)], axis=2)
-    labels = np.asarray(ds["measurement"].values).astype(object)
+    labels = text_array(ds["measurement"].values).astype(object)
     return [_flat(both), signs, labels]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from campfire.errors import ValidationError
 from campfire.kernels.covariance import Covariance
 from campfire.schema import attrs_of
+from campfire.text import text_variable
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -140,10 +141,9 @@ def banded(matrix: Any) -> FloatArray:
 
 def mode_variables(covariance: Covariance, attrs: dict[str, str]) -> tuple[Any, dict[str, Any]]:
     """Return ``fnu_modes`` of one spectrum, with attributes, and its coordinates: dims, values, attrs."""
-    labels = np.array(covariance.labels, dtype=np.dtypes.StringDType())
     coords = {
-        name: ("mode", values, dict(MODE_ATTRS[name]))
-        for name, values in (("mode_sign", covariance.signs), ("measurement", labels))
+        "mode_sign": ("mode", covariance.signs, dict(MODE_ATTRS["mode_sign"])),
+        "measurement": text_variable("mode", list(covariance.labels), MODE_ATTRS["measurement"]),
     }
     return (("wavelength", "mode"), covariance.modes, MODE_ATTRS["fnu_modes"] | attrs), coords
 

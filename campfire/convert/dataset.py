@@ -12,6 +12,7 @@ from campfire.convert.header import dump_header, load_header
 from campfire.errors import ValidationError
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.lsf import GRATINGS, resolving_power
+from campfire.text import text_variable
 from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE, WAVE_UNIT, fnu_to_flam
 
 if TYPE_CHECKING:
@@ -19,14 +20,9 @@ if TYPE_CHECKING:
 
     from campfire.typing import FloatArray, SpectrumFields
 
-__all__ = ["REST_WAVELENGTH", "append_history", "from_dataset", "lsf_coordinate", "text_scalar", "to_dataset"]
+__all__ = ["REST_WAVELENGTH", "append_history", "from_dataset", "lsf_coordinate", "to_dataset"]
 
 REST_WAVELENGTH = "rest-frame wavelength in vacuum"
-
-
-def text_scalar(text: str) -> np.ndarray[Any, Any]:
-    """Return text as a 0-d array of variable-length strings, the one text dtype Zarr 3 takes unwarned."""
-    return np.array(text, dtype=np.dtypes.StringDType())
 
 
 def lsf_coordinate(
@@ -115,8 +111,8 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
         data,
         coords={
             "wavelength": variable("wavelength", wavelength, fields.get("wave_units", WAVE_UNIT), **frame),
-            "spectrum_id": ((), text_scalar(fields["spectrum_id"]), {"long_name": "spectrum id"}),
-            "grating": ((), text_scalar(fields["grating"]), {"long_name": "NIRSpec disperser"}),
+            "spectrum_id": text_variable((), fields["spectrum_id"], {"long_name": "spectrum id"}),
+            "grating": text_variable((), fields["grating"], {"long_name": "NIRSpec disperser"}),
             **lsf_coordinate(
                 fields["grating"], wavelength, fields.get("redshift"), fields.get("resolving_power")
             ),

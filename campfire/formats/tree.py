@@ -28,6 +28,7 @@ from campfire.formats.images import image_unit, read_image_group
 from campfire.formats.layouts import Table1D, find_table, read_columns, read_wavelength
 from campfire.formats.raw import RawFits
 from campfire.schema import attrs_of, pixel_dq
+from campfire.text import text_array
 from campfire.units import fnu_to_flam
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _stacked(fits: RawFits, table: Table1D, name: str, rows: int | None = None) 
 def _read_extractions(fits: RawFits, wanted: FileArray) -> np.ndarray[Any, Any]:
     table = find_table(fits)
     if wanted.name == "extraction":
-        return _texts(list(table.extractions))
+        return text_array(list(table.extractions))
     if wanted.name == "n_combined":
         return fits.numbers(table.hdu, "n_combined")
     return _stacked(fits, table, wanted.name)
@@ -183,7 +184,7 @@ def _read_extractions(fits: RawFits, wanted: FileArray) -> np.ndarray[Any, Any]:
 
 def _describe_extractions(fits: RawFits, table: Table1D, path: str, _extraction: str) -> Group:
     layout = fits.layout(table.hdu)
-    names = _texts(list(table.extractions))
+    names = text_array(list(table.extractions))
     arrays = {
         "extraction": FileArray(path, "extractions", "extraction", ("extraction",), names.shape, names.dtype)
     }
@@ -258,7 +259,7 @@ def _describe_profile(fits: RawFits, table: Table1D, path: str, _extraction: str
     position, columns, measured = _PROFILE_COLUMNS[table.layout]
     layout = fits.layout(hdu)
     there = [key for key, name in columns.items() if layout.get(name) is not None]
-    names = _texts(there)
+    names = text_array(there)
 
     def array(name: str, dims: tuple[str, ...], values: np.ndarray[Any, Any], long_name: str) -> FileArray:
         return FileArray(path, "profile", name, dims, values.shape, values.dtype, {"long_name": long_name})
@@ -283,7 +284,7 @@ def _read_profile(fits: RawFits, wanted: FileArray) -> np.ndarray[Any, Any]:
     position, columns, measured = _PROFILE_COLUMNS[table.layout]
     there = [key for key, name in columns.items() if fits.layout(hdu).get(name) is not None]
     if wanted.name == "extraction":
-        return _texts(there)
+        return text_array(there)
     if wanted.name == "profile":
         return np.stack([fits.numbers(hdu, columns[key]) for key in there])
     return fits.numbers(hdu, position if wanted.name == "ypos" else str(measured))
@@ -308,15 +309,11 @@ def _exposure_column(fits: RawFits, name: str) -> np.ndarray[Any, Any]:
     if hdu is None:
         raise fits.error("no table EXPOSURES any more", "open the file again")
     values = fits.column(hdu, name)
-    return values.astype(np.dtypes.StringDType()) if values.dtype.kind == "U" else values
+    return text_array(values) if values.dtype.kind == "U" else values
 
 
 def _read_exposures(fits: RawFits, wanted: FileArray) -> np.ndarray[Any, Any]:
     return _exposure_column(fits, wanted.name)
-
-
-def _texts(names: list[str]) -> np.ndarray[Any, Any]:
-    return np.array(names, dtype=np.dtypes.StringDType())
 
 
 _READERS = {

@@ -27,6 +27,7 @@ from campfire.formats.layouts import find_table
 from campfire.formats.raw import RawFits
 from campfire.formats.tree import FileArray, read_tree
 from campfire.schema import SPECTRUM
+from campfire.text import text_encoding
 
 if TYPE_CHECKING:
     from campfire.formats.tree import Group
@@ -58,7 +59,12 @@ class _LazyArray(BackendArray):
 
 
 def _lazy(array: FileArray) -> xr.Variable:
-    return xr.Variable(array.dims, indexing.LazilyIndexedArray(_LazyArray(array)), dict(array.attrs))
+    return _variable(array, indexing.LazilyIndexedArray(_LazyArray(array)))
+
+
+def _variable(array: FileArray, values: Any) -> xr.Variable:
+    encoding = text_encoding() if array.dtype.kind == "U" else None
+    return xr.Variable(array.dims, values, dict(array.attrs), encoding)
 
 
 def _local_path(filename_or_obj: Any) -> str:
@@ -100,7 +106,7 @@ def _plain(group: Group) -> xr.Dataset:
     variables: dict[str, xr.Variable] = {}
     for name, array in group.arrays.items():
         if name in group.coords and len(array.dims) == 1:
-            variables[name] = xr.Variable(array.dims, group[name], dict(array.attrs))
+            variables[name] = _variable(array, group[name])
         else:
             variables[name] = _lazy(array)
     coords = {name: variables.pop(name) for name in group.coords}
