@@ -1,7 +1,7 @@
 """Text in Datasets, made in one place: fixed-width numpy text, which every tool that reads arrays knows.
 
 Variable-length text (``numpy.dtypes.StringDType``) cannot be cast, filled, plotted or written to FITS
-everywhere yet. In files text has any length all the same, through the encoding that :func:`text_variable` sets.
+everywhere yet. In files text has any length all the same: :func:`text_variable` sets such an encoding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["text_array", "text_encoding", "text_variable"]
 
 
 def text_array(values: Any) -> NDArray[np.str_]:
-    """Return text of any kind, one value or an array of any shape, as fixed-width text; None and NaN become "".
+    """Return text, one value or an array of any shape, as fixed-width text; None and NaN become "".
 
     Examples
     --------

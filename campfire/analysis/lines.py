@@ -132,8 +132,12 @@ def measure_lines(
             ),
             "coverage": variable(found.coverage, None, "part of the line's profile on good pixels"),
             "blended": variable(found.blended, None, "more than 1 % of another known line is in the window"),
-            "blend": text_variable(over, blend, {"long_name": "lines of which this is the total; empty for one by itself"}),
-            "reason": text_variable(over, reason, {"long_name": "why the line is NaN; empty where it is measured"}),
+            "blend": text_variable(
+                over, blend, {"long_name": "lines of which this is the total; empty for one by itself"}
+            ),
+            "reason": text_variable(
+                over, reason, {"long_name": "why the line is NaN; empty where it is measured"}
+            ),
         },
         coords={
             "spectrum_id": text_variable("spectrum", [entry.spectrum_id for entry in data]),
