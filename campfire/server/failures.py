@@ -93,11 +93,11 @@ class Failures:
 
     def _take_back(self, key: bytes, started: float) -> None:
         with self._lock:
-            times = self._times.get(key, [])
+            times = self._times.pop(key, [])
             if started in times:
-                times.remove(started)
-            if not times:
-                self._times.pop(key, None)
+                del times[times.index(started)]
+            if times:
+                self._times[key] = times
 
 
 def address_of(request: Request) -> str:

@@ -7,9 +7,11 @@ import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from campfire.disk import mark_tree, remove_file, remove_tree
 from campfire.server.objects import arrange, best_redshift, uninspected
 from campfire.store.catalog import Catalog
 from campfire.store.serving.hiding import Partly, copy_catalogue, remove_programs
@@ -21,6 +23,7 @@ __all__ = ["MATCH_RADIUS", "Views", "without_programs"]
 
 MATCH_RADIUS = "match_radius"
 """Name of the value that says within how many arcsec spectra were made one object."""
+_KIND = "views of a served catalogue"
 _EVERYTHING = 180.0 * 3600.0
 
 
@@ -43,7 +46,9 @@ class Views:
     def __init__(self, catalogue: ServedCatalogue, path: Path, folder: Path) -> None:
         self._whole, self._path = catalogue, path
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder = tempfile.TemporaryDirectory(prefix="views-", dir=folder, ignore_cleanup_errors=True)
+        self._parent = folder
+        self._folder = Path(tempfile.mkdtemp(prefix="views-", dir=folder))
+        mark_tree(self._folder, _KIND)
         self._lock = threading.Lock()
         self._making: dict[frozenset[str], threading.Lock] = defaultdict(threading.Lock)
         self._made: dict[frozenset[str], tuple[int, ServedCatalogue]] = {}
@@ -61,7 +66,7 @@ class Views:
             state = self._whole.state()
             made = self._made.get(shown)
             if made is None or made[0] != state:
-                path = Path(self._folder.name, hashlib.sha256(repr(sorted(shown)).encode()).hexdigest())
+                path = self._folder / hashlib.sha256(repr(sorted(shown)).encode()).hexdigest()
                 self._make(path, shown)
                 view = made[1] if made else ServedCatalogue(path, fixed=self._whole.fixed)
                 made = self._made[shown] = state, view
@@ -69,11 +74,14 @@ class Views:
 
     def _make(self, path: Path, shown: frozenset[str]) -> None:
         # Aside first: what is hidden never is in the file that is read.
-        with tempfile.TemporaryDirectory(dir=self._folder.name, ignore_cleanup_errors=True) as folder:
-            aside = Path(folder, "campfire.db")
+        aside = path.with_name(f"{path.name}.aside")
+        try:
             copy_catalogue(self._path, aside)
             without_programs(aside, shown)
             copy_catalogue(aside, path)
+        finally:
+            for beside in ("", "-wal", "-shm", "-journal"):
+                remove_file(aside.with_name(aside.name + beside), root=self._folder)
 
     def close(self) -> None:
         """Close and delete every copy."""
@@ -82,8 +90,10 @@ class Views:
         self.discard()
 
     def discard(self) -> None:
-        """Delete every copy."""
-        self._folder.cleanup()
+        """Delete every copy; what is being made at this moment may be left."""
+        if self._folder.is_dir():
+            with suppress(OSError):
+                remove_tree(self._folder, root=self._parent, kind=_KIND)
 
 
 def without_programs(path: Path, shown: Iterable[str]) -> None:
