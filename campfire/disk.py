@@ -256,8 +256,11 @@ def demand_locks(descriptor: int, folder: Path) -> None:
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as err:
-        if err.errno not in (errno.EACCES, errno.EAGAIN):  # those are said of a lock that is held
+        if err.errno in (errno.EACCES, errno.EAGAIN):
+            return  # somebody else holds one
+        if err.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
             raise OSError(errno.ENOLCK, "the file system has no locks", str(folder)) from err
+        raise
 
 
 # What is wrong, and what to do about it; nothing here may make a bad situation worse.

@@ -152,8 +152,10 @@ class PixelCache:
             If the folder cannot be written.
         """
         todo = [item for item in items if item[0].file_hash]
-        self.prepare()
         report: BuildReport = {"added": 0, "failed": {}}
+        if not todo:
+            return report
+        self.prepare()
         pending: dict[_Table, list[_Row]] = {}
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             for start in range(0, len(todo), _READ_AHEAD):

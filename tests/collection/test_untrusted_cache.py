@@ -382,3 +382,38 @@ def test_what_others_put_there_is_left_and_told(
     assert (theirs / "thesis.tex").read_text() == "years of work"
     assert "notes.zarr in the pixel cache is left alone" in caplog.text
     assert str(theirs) in cache.info(folder)["orphans"]
+
+
+@pytest.mark.parametrize("content", ["a database", b"no database at all", b""])
+@pytest.mark.parametrize("call", CALLS)
+def test_an_index_that_was_there_before_the_cache_is_left_alone(
+    call: str, content: str | bytes, few: Any, truth: xr.Dataset, tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    index = folder / "index.db"
+    if isinstance(content, bytes):
+        index.write_bytes(content)
+    else:
+        shutil.copy(_precious(tmp_path) / "other.db", index)
+    before = _snapshot(folder)
+    for _ in range(2):
+        try:
+            result = CALLS[call](folder, few)
+        except CampfireError as err:
+            result, told = None, str(err)
+            assert "was there before the pixel cache" in told
+        if isinstance(result, xr.DataTree):
+            _right(result["PRISM"].to_dataset(), truth)
+        if content:
+            assert _snapshot(folder) == before
+
+
+def test_a_damaged_index_is_kept_under_another_name(few: Any, pristine: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    shutil.copytree(pristine, folder)
+    for number in (1, 2):
+        (folder / "index.db").write_bytes(b"garbage" * number)
+        cache.build(folder, few.sources, few.columns["grating"])
+        assert (folder / f"index.db.damaged-{number}").read_bytes() == b"garbage" * number
+    assert cache.info(folder)["spectra"] == len(few.sources)

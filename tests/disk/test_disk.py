@@ -10,7 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from campfire.disk import disk_error, disk_faults, mark_tree, marked, remove_file, remove_tree
+from campfire.disk import (
+    MARKER,
+    check_database,
+    check_tree,
+    demand_locks,
+    disk_error,
+    disk_faults,
+    mark_tree,
+    marked,
+    remove_file,
+    remove_tree,
+    set_aside,
+)
 from campfire.errors import CampfireError, ValidationError
 
 KIND = "demo"
@@ -145,3 +157,91 @@ def test_faults_of_a_database_are_said_in_words(tmp_path: Path) -> None:
 def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), disk_faults("cannot read", tmp_path):
         _ = 1 / 0
+
+
+def test_the_marker_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of an interrupted removal is known as ours, and goes the next time."""
+    folder = _tree(tmp_path / "ours")
+    for name in ("a", "z", ".a"):
+        (folder / name).write_text("x")
+
+    unlink = os.unlink
+
+    def interrupted(path: str, **how: int) -> None:
+        if path.endswith(MARKER):
+            raise KeyboardInterrupt
+        unlink(path, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            remove_tree(folder, root=tmp_path, kind=KIND)
+    assert _snapshot(folder) == {MARKER}
+    remove_tree(folder, root=tmp_path, kind=KIND)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("code", ["IOERR_LOCK", "IOERR_RDLOCK", "IOERR_SHMLOCK"])
+def test_a_database_that_cannot_be_locked_says_so(code: str) -> None:
+    err = sqlite3.OperationalError("disk I/O error")
+    err.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{code}")
+    assert "has no locks" in str(disk_error(err, "cannot read", "/data/a.db"))
+
+
+def test_a_file_set_aside_replaces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    (tmp_path / "index.db.damaged-2").symlink_to("nowhere")
+    for number in (1, 3, 4):
+        path.write_text(str(number))
+        assert set_aside(path, root=tmp_path) == tmp_path / f"index.db.damaged-{number}"
+        assert (tmp_path / f"index.db.damaged-{number}").read_text() == str(number)
+    with pytest.raises(ValidationError, match="not below"):
+        set_aside(tmp_path / ".." / "x", root=tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["", "-journal", "-wal", "-shm"])
+@pytest.mark.parametrize("make", ["link", "dangling", "hard link", "folder", "pipe"])
+def test_a_database_beside_which_sqlite_would_follow_names_is_refused(
+    suffix: str, make: str, tmp_path: Path
+) -> None:
+    database, other = tmp_path / "a.db", tmp_path / "other"
+    database.write_bytes(b"")
+    other.write_bytes(b"x")
+    check_database(database, write=True)
+    path = tmp_path / f"a.db{suffix}"
+    path.unlink(missing_ok=True)
+    makers: dict[str, Callable[[], object]] = {
+        "link": lambda: path.symlink_to(other),
+        "dangling": lambda: path.symlink_to("nowhere"),
+        "hard link": lambda: os.link(other, path),
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+    }
+    makers[make]()
+    with pytest.raises(ValidationError, match=r"plain file|second name"):
+        check_database(database, write=True)
+    if suffix or make != "hard link":
+        with pytest.raises(ValidationError):
+            check_database(database, write=False)
+    else:
+        check_database(database, write=False)
+
+
+def test_a_tree_with_anything_but_folders_and_files_is_refused(tmp_path: Path) -> None:
+    folder = _tree(tmp_path / "ours")
+    check_tree(folder)
+    with pytest.raises(FileNotFoundError):
+        check_tree(tmp_path / "none")
+    for make in (lambda path: path.symlink_to("."), os.mkfifo):
+        make(folder / "inside" / "odd")
+        with pytest.raises(ValidationError, match="odd is a link or no plain file"):
+            check_tree(folder)
+        (folder / "inside" / "odd").unlink()
+
+
+def test_locks_are_asked_for(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w+b") as file:
+        demand_locks(file.fileno(), tmp_path)
+        number = file.fileno()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        demand_locks(number, tmp_path)
