@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from starlette.exceptions import HTTPException
 from campfire.server.answers import Refusal, answer, on_refusal
 from campfire.server.archive import API, Archive
 from campfire.server.failures import TooManyGuesses
-from campfire.server.middleware import AccessLog
+from campfire.server.middleware import AccessLog, NamedHost
 from campfire.server.pools import Busy
 from campfire.server.routes import auth, catalogue, files, imaging, signin, sync
+from campfire.store.serving.accounts import DatabaseError
 from campfire.typing import PathInput
 
 __all__ = ["create_app"]
@@ -59,10 +61,12 @@ def create_app(
         app.include_router(routes.router, prefix=API)
     app.include_router(files.links)
     app.include_router(signin.router)
+    app.add_middleware(NamedHost)
     app.add_middleware(AccessLog)
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(TooManyGuesses, _on_later)
     app.add_exception_handler(Busy, _on_later)
+    app.add_exception_handler(DatabaseError, _on_fault)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, _on_crash)
@@ -86,6 +90,12 @@ def _on_later(request: Request, error: Exception) -> Response:
     auth = request.url.path.startswith(f"{API}/auth/")
     body = {"error": code, "error_description": str(error)} if auth else {"error": str(error)}
     return answer(body, status=status, headers={"Retry-After": str(error.seconds)})
+
+
+def _on_fault(request: Request, error: Exception) -> Response:
+    """Answer 503: the accounts or the catalogue are locked or damaged, which is not the caller's fault."""
+    logging.getLogger(__name__).error("%s %s", request.url.path, error)
+    return answer({"error": "the archive cannot be read now"}, status=503, headers={"Retry-After": "10"})
 
 
 def _on_invalid(request: Request, error: Exception) -> Response:

@@ -68,7 +68,7 @@ def mosaics_of(folder: Path) -> list[Mosaic]:
         return []
     known = {name.lower(): band.pivot for name, band in BANDS.items() if len(name) > 2}
     found = []
-    for path in sorted(folder.glob("*.fits")):
+    for path in sorted(path for path in folder.glob("*.fits") if path.is_file()):
         parts = re.split(r"[^a-z0-9]+", path.name.lower())
         found.append(Mosaic(path, next((known[part] for part in parts if part in known), math.nan)))
     return sorted(found, key=lambda mosaic: (math.isnan(mosaic.pivot), mosaic.pivot, mosaic.path.name))
@@ -108,6 +108,8 @@ class CutoutMaker:
         NotFoundError
             If the field has no mosaic that covers the position.
         """
+        if field in ("", ".", "..") or "/" in field or "\\" in field or "\0" in field:
+            raise NotFoundError(f"{field!r} is no name of a field")
         mosaics = _three(mosaics_of(self._imaging / field))
         if not mosaics:
             raise NotFoundError(f"no map layer in field {field!r}")
@@ -117,7 +119,10 @@ class CutoutMaker:
         if kept.is_file():
             os.utime(kept)  # pruning takes the ones that were not used for longest
             return kept.read_bytes()
-        content = _encode(_colour(mosaics, ra, dec, fov, size))
+        try:
+            content = _encode(_colour(mosaics, ra, dec, fov, size))
+        except (OSError, TypeError, ValueError) as err:  # what astropy raises for a file that is damaged
+            raise NotFoundError(f"a map layer of field {field!r} cannot be read") from err
         self._keep(kept, content)
         return content
 

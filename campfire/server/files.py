@@ -57,10 +57,10 @@ class FileShelf:
         """Return ``products/<observation>/<name>`` if it is a file there, links followed."""
         try:
             path = self._paths.product(observation, name).resolve()
-        except ValidationError:
+            inside = path.is_relative_to(self._paths.products.resolve())
+            return path if inside and path.is_file() else None
+        except (ValidationError, OSError, ValueError, RuntimeError):  # no such name; links in a circle
             return None
-        inside = path.is_relative_to(self._paths.products.resolve())
-        return path if inside and path.is_file() else None
 
     def link(self, origin: str, observation: str, fits_path: str, expires: int, account: str = "") -> str:
         """Return a URL that opens a file until ``expires`` (seconds, Unix).

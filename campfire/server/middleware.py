@@ -1,4 +1,4 @@
-"""The access log: one line a request, without secrets."""
+"""The access log, one line a request, without secrets; and a check of the name the server is called by."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from campfire.server.answers import answer
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["ACCESS_LOGGER", "AccessLog", "hide_secrets"]
+__all__ = ["ACCESS_LOGGER", "AccessLog", "NamedHost", "hide_secrets"]
 
 ACCESS_LOGGER = "campfire.server.access"
 _SECRET = re.compile(r"\b(signature|code|token)=[^&]*")
@@ -58,3 +60,21 @@ class AccessLog:
             taken = 1000 * (time.perf_counter() - start)
             # repr keeps control characters of the path out of the log.
             self._log.info("%s %s %r %d %d %.0fms", client, scope["method"], target, status, size, taken)
+
+
+_HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+class NamedHost:
+    """ASGI middleware that answers 400 to a ``Host`` that is no name: links are made with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        hosts = [value for name, value in scope.get("headers", ()) if name == b"host"]
+        if scope["type"] == "http" and not all(_HOST.fullmatch(host) for host in hosts):
+            await answer({"error": "the Host header is no name"}, status=400)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)

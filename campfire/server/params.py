@@ -104,7 +104,7 @@ class ListParams(PageParams):
     inspected_only: Text = ""
     needs_review: Text = ""
     has_photometry: Text = ""
-    search: Text = ""
+    search: Annotated[str, Field(max_length=1000)] = ""
     ra: Text = ""
     dec: Text = ""
     radius: Text = Field("", description="arcsec; with ra and dec in degrees")

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from sqlite3 import DatabaseError
 from typing import Any
 
 from campfire.typing import Row
 
-__all__ = ["AccountStore"]
+__all__ = ["AccountStore", "DatabaseError"]
+
+BUSY_SECONDS = 5.0
+"""How long a request waits for another process that writes to the accounts."""
 
 _TABLES = {
     "users": ("id", "email", "full_name", "is_admin", "password_hash", "created_at"),
@@ -51,7 +55,9 @@ class AccountStore:
         self.path = path
         self._lock = threading.RLock()
         self._depth = 0
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
+        )
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.executescript(
