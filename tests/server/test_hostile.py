@@ -36,8 +36,8 @@ VALUES = [
     *("", "0", "-1", "nan", "inf", "-inf", "1e308", "-1e308", "1e-320", "9" * 19, "9" * 400, "1e999", "٣"),
     *("120", "200000", "91", "-91", "360", "\0", "a\0b", "%", "_" * 300, "%" * 200, "\\", "'", '";--', "[]"),
     *("../../etc/passwd", "/etc/passwd", "..", ".", "//", "a/../b", "C:\\x", "\ud800", "💥", "\r\nX: y", ","),
-    *("," * 500, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-13-01", "true", "A" * 20000),
-    *("x" * 30000, "J100001.23+021500.4", "demo_p1_prism_clear_11", "1,2,x", "0x10", "1_0", " 5 ", "+5"),
+    *("," * 500, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-13-01", "true", "A" * 1200),
+    *("x" * 1500, "J100001.23+021500.4", "demo_p1_prism_clear_11", "1,2,x", "0x10", "1_0", " 5 ", "+5"),
 ]
 
 
@@ -188,7 +188,7 @@ def test_ranges(there: Served, wanted: str) -> None:
     path = "spectra/demo_p1/demo_p1_prism_clear_11_spec.fits"
     link = there.client.get(f"{there.url}/spectra", params={"path": path}).json()["url"]
     size = (there.root / "products" / path.removeprefix("spectra/")).stat().st_size
-    answer = _fine(there.client.get(link, headers={b"Range": wanted.encode()}))  # type: ignore[dict-item]
+    answer = _fine(there.client.get(link, headers={b"Range": wanted.encode()}))
     assert answer.status_code in (200, 206, 416)
     assert len(answer.content) <= size  # many ranges are not answered with more than the file
 
@@ -242,9 +242,9 @@ def test_bodies(there: Served, body: bytes) -> None:
 )
 def test_tokens_and_cookies(there: Served, value: bytes) -> None:
     address = f"{there.url}/auth/whoami"
-    assert httpx.get(address, headers={b"Authorization": value}).status_code == 401  # type: ignore[dict-item]
+    assert httpx.get(address, headers={b"Authorization": value}).status_code == 401
     cookie = b"campfire_session=" + value.partition(b" ")[2]
-    answer = httpx.get(f"{there.base}/cli-auth", headers={b"Cookie": cookie})  # type: ignore[dict-item]
+    answer = httpx.get(f"{there.base}/cli-auth", headers={b"Cookie": cookie})
     assert answer.status_code == 200
     assert "Sign in" in answer.text
 
@@ -297,3 +297,9 @@ def test_quoting_is_undone_once(there: Served) -> None:
     name = quote("demo_p1", safe="")
     assert there.client.get(f"{there.url}/observations/{name}/manifest").status_code == 200
     assert there.client.get(f"{there.url}/observations/{quote(quote('é'))}/manifest").status_code == 404
+
+
+@pytest.mark.parametrize("route", ["objects", "spectra/list"])
+def test_a_search_longer_than_the_database_takes(there: Served, route: str) -> None:
+    answer = there.client.get(f"{there.url}/{route}", params={"search": "x" * 55_000})
+    assert answer.status_code == 400
