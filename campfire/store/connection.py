@@ -9,7 +9,7 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-from campfire.disk import disk_error
+from campfire.disk import check_database, disk_error
 from campfire.errors import CampfireError
 
 __all__ = ["BUSY_SECONDS", "Connections", "connect", "on_network", "use_safe_journal"]
@@ -71,7 +71,17 @@ def on_network(path: Path, mounts: str | None = None) -> bool:
 
 
 def connect(path: Path, *, read_only: bool) -> Connection:
-    """Open one connection in autocommit mode, without looking at what is in the file."""
+    """Open one connection in autocommit mode, without looking at what is in the file.
+
+    Raises
+    ------
+    ValidationError
+        If it is to be written, and SQLite would follow what lies beside it to another file.
+    """
+    if not read_only:
+        check_database(
+            Path(os.path.realpath(path)), write=False
+        )  # a second name of a catalogue is a backup's
     mode = "ro" if read_only else "rwc"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
