@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from campfire import schema
+from campfire.analysis.frames import check_frames
 from campfire.convert import append_history, to_dataset
 from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.convert.header import dump_header, load_header
@@ -127,7 +128,7 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
     Raises
     ------
     ValidationError
-        If it is not one spectrum, or ``z`` is not a number above -1.
+        If it is not one spectrum, or in the rest frame already, or ``z`` is not a number above -1.
 
     Examples
     --------
@@ -143,6 +144,7 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
         stretch = np.nan
     if not (np.isfinite(stretch) and stretch > 0):
         raise ValidationError(f"z={z!r}", hint="pass one number above -1")
+    (frame,) = check_frames([ds], "to_restframe", stretch - 1.0)
     powers = {"fnu": -1, "fnu_err": -1, "flam": 1, "flam_err": 1, "fnu_cov": -2, "fnu_modes": -1}
     scaled = {name: ds[name] * stretch**power for name, power in powers.items() if name in ds.variables}
     wavelength = ds["wavelength"] / stretch
@@ -150,8 +152,8 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
     attrs = ds["wavelength"].attrs | {"long_name": REST_WAVELENGTH}
     result = result.assign_coords(wavelength=("wavelength", wavelength.values, attrs))
     header = load_header(ds.attrs.get("fits_header", "{}"))
-    former = float(header.get("ZSOURCE") or 0.0) if header.get("SPECSYS") == "SOURCE" else 0.0
-    header |= {"SPECSYS": "SOURCE", "ZSOURCE": (1.0 + former) * stretch - 1.0}
+    if not frame.rest:
+        header |= {"SPECSYS": "SOURCE", "ZSOURCE": float(z)}
     result = result.assign_attrs(redshift=0.0, fits_header=dump_header(header))
     return append_history(result, f"to the rest frame of z = {float(z):g}")
 

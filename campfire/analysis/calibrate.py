@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from campfire.analysis.frames import check_frames
 from campfire.analysis.inputs import as_spectrum, good_covariance, with_history
 from campfire.bands import find_band
 from campfire.errors import CampfireWarning, ValidationError
@@ -16,7 +17,6 @@ from campfire.kernels.bandpass import MIN_COVERAGE, BandFluxes, Bandpass, band_f
 from campfire.kernels.continuum import MAX_DEGREE, MULTIPLIER_RANGE, CurveFit, fit_curve
 from campfire.kernels.covariance import Covariance
 from campfire.models import Photometry, SpectrumData
-from campfire.units import RELATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -184,8 +184,8 @@ def calibrate_to_photometry(
     Raises
     ------
     ValidationError
-        For a band that is not in the photometry or has no curve, if no band is left, or for options out of
-        range.
+        For a band that is not in the photometry or has no curve, if no band is left, for options out of
+        range, and for a spectrum that is in the rest frame or normalised.
 
     Examples
     --------
@@ -200,8 +200,7 @@ def calibrate_to_photometry(
     """
     check_options(method, degree, min_snr, error_floor, photometry)
     data = as_spectrum(spectrum)
-    if data.fnu_units == RELATIVE:
-        raise ValidationError("the fluxes are relative", hint="calibrate spectra before they are normalised")
+    check_frames([data], "calibration")
     fit, used, observed, observed_err, coverage = fit_photometry(
         data, photometry, method, bands, degree, min_snr, error_floor
     )

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
+from campfire.analysis.frames import frame_cards, frame_of
 from campfire.collection.correlation import correlations, row_matrices
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import check_grid, rising
 from campfire.models import Spectrum, SpectrumCollection, SpectrumData
 from campfire.schema import SPECTRUM, state_of
-from campfire.units import to_micron
+from campfire.units import RELATIVE, to_micron
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -115,20 +116,23 @@ def _rows(ds: xr.Dataset) -> Iterator[SpectrumData]:
     ds = ds.compute()
     shared = ds["wavelength"].ndim == 1
     correlated = correlations(ds)
+    frame = frame_of(ds)
+    units = {"fnu_units": RELATIVE, "flam_units": RELATIVE} if frame.relative else {}
     for k in range(ds.sizes["spectrum"]):
         row = ds.isel(spectrum=k)
         wave = np.asarray(ds["wavelength"].values if shared else row["wavelength"].values)
         keep = np.isfinite(wave)
-        redshift = _scalar(row, "redshift")
+        redshift = 0.0 if frame.rest else _scalar(row, "redshift")
         data = SpectrumData(
             wave[keep],
             row["fnu"].values[keep],
             row["fnu_err"].values[keep],
-            {},
+            frame_cards(frame),
             str(_scalar(row, "grating") or ds.attrs.get("grating", "")),
             str(_scalar(row, "spectrum_id") or ""),
             mask=row["dq"].values[keep] != 0 if "dq" in row else None,
             redshift=None if redshift is None else float(redshift),
+            **units,
         )
         if correlated:
             good = np.zeros((1, len(wave)), dtype=bool)

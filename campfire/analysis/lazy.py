@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.analysis.frames import check_frames
 from campfire.analysis.inputs import as_spectra
 from campfire.analysis.photometry import resolve_bands
 from campfire.collection.blocks import check_collection, over_rows, steady
@@ -22,7 +23,7 @@ from campfire.flags import parse_flags, parse_quality
 from campfire.kernels.bandpass import MIN_COVERAGE, Bandpass, band_fluxes, band_weights
 from campfire.kernels.grids import good_pixels
 from campfire.text import text_variable
-from campfire.units import FNU_UNIT, WAVE_UNIT
+from campfire.units import FNU_UNIT, RELATIVE, WAVE_UNIT
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -117,15 +118,18 @@ def collection_photometry(
     Returns
     -------
     xarray.Dataset
-        ``flux``, ``flux_err`` (microjansky; NaN where the coverage is short) and ``coverage`` over (spectrum,
-        band), with the coordinates of the spectra, and ``pivot``, ``filter_id``, ``source`` of every curve.
+        ``flux``, ``flux_err`` (microjansky, of relative spectra ``1``; NaN where the coverage is short) and
+        ``coverage`` over (spectrum, band), with the coordinates of the spectra, and ``pivot``, ``filter_id``,
+        ``source`` of every curve.
 
     Raises
     ------
     ValidationError
-        For a band without a curve, or none at all.
+        For a band without a curve, or none at all, and for spectra in the rest frame.
     """
     check_collection(ds)
+    (frame,) = check_frames([ds], "synthetic photometry")
+    unit = RELATIVE if frame.relative else FNU_UNIT
     curves = resolve_bands(bands)
     function = partial(_photometry_rows, bands=curves, min_coverage=min_coverage)
     kinds = {name: np.dtype(np.float64) for name in ("flux", "flux_err", "coverage")}
@@ -137,8 +141,8 @@ def collection_photometry(
         source=text_variable("band", [c.source for c in curves]),
     )
     attrs = {
-        "flux": {"units": FNU_UNIT, "long_name": "synthetic flux density f_nu"},
-        "flux_err": {"units": FNU_UNIT, "long_name": "1-sigma error of flux"},
+        "flux": {"units": unit, "long_name": "synthetic flux density f_nu"},
+        "flux_err": {"units": unit, "long_name": "1-sigma error of flux"},
         "coverage": {"long_name": "fraction of the throughput on good pixels"},
     }
     result = result.assign(

@@ -19,6 +19,7 @@ from campfire.analysis.calibrate import (
     measurements,
     own_covariance,
 )
+from campfire.analysis.frames import check_frames
 from campfire.analysis.photometry import resolve_bands
 from campfire.collection.blocks import check_collection, is_lazy, over_rows
 from campfire.collection.correlation import correlations, fit_bands, row_matrices
@@ -99,9 +100,11 @@ def calibrate_collection(
     Raises
     ------
     ValidationError
-        If there is photometry for none of the spectra, or for options out of range.
+        If there is photometry for none of the spectra, for options out of range, and for spectra that are in
+        the rest frame or normalised.
     """
     check_collection(ds)
+    check_frames([ds], "calibration")
     of_row = _photometry_of(ds, photometry)
     for entry in {id(p): p for p in of_row if p is not None}.values():
         check_options(method, degree, min_snr, error_floor, entry)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from campfire.analysis.calibrate import CALIBRATED
+from campfire.analysis.frames import check_frames, frame_of, source_redshifts
 from campfire.analysis.inputs import as_grid, as_window, warn_apart, warn_left_out
 from campfire.analysis.lazy_combine import ROWS, clipped, combine_rows, to_errors
 from campfire.analysis.lazy_power import power_of_stack
@@ -27,11 +28,12 @@ from campfire.collection.correlation import (
 )
 from campfire.convert import append_history, dump_header
 from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
+from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.errors import ValidationError
 from campfire.kernels.combine import check_rng, find_combiner
 from campfire.kernels.grids import check_grid
 from campfire.kernels.lsf import resolving_power
-from campfire.schema import GRIDDED, SCHEMA_VERSION, SPECTRUM, PixelDQ, attrs_of
+from campfire.schema import GRIDDED, SCHEMA_VERSION, SPECTRUM, PixelDQ, attrs_of, in_rest_frame
 from campfire.text import text_variable
 from campfire.units import RELATIVE
 
@@ -111,7 +113,8 @@ def stack_collection(
     Raises
     ------
     ValidationError
-        For no spectra, mixed gratings without a grid, unknown redshifts, or options out of range.
+        For no spectra, mixed gratings without a grid, unknown redshifts, options out of range, or a redshift
+        other than 0 for spectra in the rest frame.
 
     Warns
     -----
@@ -135,6 +138,14 @@ def stack_collection(
             hint="stack each grating by itself, or pass grid=",
         )
     shifts = _redshifts(ds, redshift)
+    (frame,) = check_frames([ds], "stacking", shifts)
+    if frame.rest:
+        shifts = None
+        if match_resolution:
+            raise ValidationError(
+                "resolving powers of a collection in the rest frame are not known",
+                hint="stack the spectra as observed, with redshift=",
+            )
     match = _lowest(ds, gratings, shifts) if match_resolution else None
     window = None if normalize is None else as_window(normalize)
     options = StackOptions(method, window, sigma_clip, rng, match_resolution)
@@ -167,10 +178,10 @@ def stack_collection(
     if errors.modes is not None:
         result |= {"fnu_modes": errors.modes, "mode_sign": errors.signs}
         result["measurement"] = [""] * parts.most + list(parts.labels)
-    power = power_of_stack(ds, gratings, match, centres, method, *beside, rows["error"], kept_pixels)
-    if power is not None:
-        result = {**result, "resolving_power": power}
-    cards = _cards(ds, options, shifts)
+    if not frame.rest:
+        power = power_of_stack(ds, gratings, match, centres, method, *beside, rows["error"], kept_pixels)
+        result |= {} if power is None else {"resolving_power": power}
+    cards = _cards(ds, options, source_redshifts([frame] * ds.sizes["spectrum"], shifts))
     grating = "+".join(gratings)
     name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{cards['NSTACK']}spectra"
     return _dataset(ds, centres, result, cards, name, grating)
@@ -204,12 +215,12 @@ def _warn_apart(
     warn_apart(grid, low, high, stacklevel=4)
 
 
-def _cards(ds: xr.Dataset, options: StackOptions, shifts: FloatArray | None) -> dict[str, Any]:
+def _cards(ds: xr.Dataset, options: StackOptions, sources: FloatArray | None) -> dict[str, Any]:
     """Return the header of the stack of all rows."""
     names = ds["spectrum_id"].values.tolist() if "spectrum_id" in ds.coords else []
     steps = str(ds.attrs.get("history", "")).splitlines()
     calibrated = [line for line in steps if line.startswith(CALIBRATED)]
-    return stack_cards(ds.sizes["spectrum"], names, options, shifts, calibrated)
+    return stack_cards(ds.sizes["spectrum"], names, options, sources, calibrated)
 
 
 def _with_level(
@@ -336,7 +347,7 @@ def _dataset(
 ) -> xr.Dataset:
     import xarray as xr
 
-    relative = {"units": RELATIVE} if "STACKNRM" in cards else {}
+    relative = {"units": RELATIVE} if "STACKNRM" in cards or frame_of(ds).relative else {}
     bad = np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
     values = {
         "fnu": result["fnu"],
@@ -353,6 +364,7 @@ def _dataset(
     data["n_used"] = (SPECTRUM, result["n_used"], {"long_name": "number of spectra behind the pixel"})
     data["rejected"] = (SPECTRUM, result["rejected"], {"long_name": "number of spectra clipped"})
     data["fnu_cov"] = (("wavelength", "lag"), result["fnu_cov"], COVARIANCE_ATTRS | relative)
+    frame = {"long_name": REST_WAVELENGTH} if in_rest_frame(cards) else {}
     modes: dict[str, Any] = {}
     if "fnu_modes" in result:
         data["fnu_modes"] = (("wavelength", "mode"), result["fnu_modes"], MODE_ATTRS["fnu_modes"] | relative)
@@ -369,7 +381,7 @@ def _dataset(
     stacked = xr.Dataset(
         data,
         {
-            "wavelength": (SPECTRUM, grid, attrs_of("wavelength")),
+            "wavelength": (SPECTRUM, grid, attrs_of("wavelength") | frame),
             **power,
             "spectrum_id": text_variable((), name),
             "grating": text_variable((), grating),

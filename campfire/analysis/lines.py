@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.analysis.frames import check_frames, frame_of
 from campfire.analysis.inputs import good_covariance
 from campfire.analysis.resolution import instrumental_fwhm, resolved_spectra
 from campfire.errors import ValidationError
 from campfire.kernels.lines import REASONS, LineFluxes, line_fluxes
 from campfire.linelist import EMISSION_LINES, get_emission_lines
 from campfire.text import text_variable
-from campfire.units import FLAM_UNIT, SPEED_OF_LIGHT, fnu_to_flam, to_micron
+from campfire.units import FLAM_UNIT, RELATIVE, SPEED_OF_LIGHT, fnu_to_flam, to_micron
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,8 @@ def measure_lines(
         Names from :data:`EMISSION_LINES`, or rest wavelengths in microns or Quantities (vacuum). By default
         all that fall into one of the spectra.
     redshift
-        One value a spectrum, or one for all; by default the redshift of each spectrum.
+        One value a spectrum, or one for all; by default the redshift of each spectrum, which is 0 in the
+        rest frame.
     width
         FWHM of the lines themselves, km/s.
 
@@ -68,12 +70,14 @@ def measure_lines(
         the window; ``blend``, the names of the lines of which this is the total (empty for a line by
         itself), given once, for the strongest of those asked for; ``reason``, why a line is NaN:
         ``outside``, ``masked`` (coverage below 0.7), ``neighbour masked``, ``no continuum``, or
-        ``measured with`` another line. Coordinates ``rest_wave`` (um) and ``redshift``.
+        ``measured with`` another line. Fluxes and continua of normalised spectra are relative and have the
+        unit ``1``. Coordinates ``rest_wave`` (um) and ``redshift``.
 
     Raises
     ------
     ValidationError
-        For a line that is not known, or spectra without a redshift.
+        For a line that is not known, spectra without a redshift, a redshift of spectra in the rest frame, or
+        spectra of which some are normalised.
 
     Warns
     -----
@@ -96,6 +100,7 @@ def measure_lines(
     entries = resolved_spectra(spectra)
     data = [entry.data for entry in entries]
     shifts = _redshifts(redshift, data)
+    relative = check_frames(data, "lines", shifts)[0].relative
     table = _table(lines, data, shifts)
     names, rest = _all_lines(table)
     stretch = 1.0 + shifts[:, None]
@@ -105,7 +110,8 @@ def measure_lines(
     found = _measure(data, centre, fwhm, wanted)
     blend, reason = _blends(found, names, wanted)
     measured = reason == ""
-    line_unit = "erg s-1 cm-2"
+    line_unit, flam_unit = (RELATIVE, RELATIVE) if relative else ("erg s-1 cm-2", FLAM_UNIT)
+    level = ", in erg s-1 cm-2 for a level of 1 uJy" if relative else ""
 
     over = ("spectrum", "line")
 
@@ -117,13 +123,13 @@ def measure_lines(
 
     return xr.Dataset(
         {
-            "flux": value(found.flux, line_unit, "line flux"),
+            "flux": value(found.flux, line_unit, f"line flux{level}"),
             "flux_err": value(found.flux_err, line_unit, "1-sigma error of flux"),
             "upper_limit": value(
                 _LIMIT * found.flux_err, line_unit, "3-sigma upper limit of a line not seen"
             ),
-            "continuum": value(found.continuum, FLAM_UNIT, "continuum under the line"),
-            "continuum_err": value(found.continuum_err, FLAM_UNIT, "1-sigma error of continuum"),
+            "continuum": value(found.continuum, flam_unit, "continuum under the line"),
+            "continuum_err": value(found.continuum_err, flam_unit, "1-sigma error of continuum"),
             "equivalent_width": value(
                 found.width / stretch, "angstrom", "rest-frame equivalent width, emission > 0"
             ),
@@ -149,7 +155,8 @@ def measure_lines(
 
 
 def _redshifts(redshift: Any, data: Sequence[SpectrumData]) -> FloatArray:
-    values = [entry.redshift for entry in data] if redshift is None else redshift
+    own = [0.0 if frame_of(entry).rest else entry.redshift for entry in data]
+    values = own if redshift is None else redshift
     shifts = np.array([np.nan if z is None else z for z in np.atleast_1d(np.asarray(values, dtype=object))])
     shifts = shifts.astype(np.float64)
     if len(shifts) == 1:

@@ -52,11 +52,21 @@ class Power:
     table: tuple[FloatArray, FloatArray] | None = None
 
     @classmethod
-    def of(cls, data: SpectrumData, redshift: float = 0.0) -> Power:
-        """Return the resolving power of a spectrum: its own, or that of its disperser."""
+    def of(cls, data: SpectrumData, redshift: float, source: float) -> Power:
+        """Return the resolving power of a spectrum: its own, or that of its disperser.
+
+        Parameters
+        ----------
+        data
+            The spectrum.
+        redshift
+            By which it is moved to the frame of the stack.
+        source
+            What observed wavelengths are divided by, less 1, in that frame; NaN where it is not known.
+        """
         own = data.resolving_power
         if own is None or not np.isfinite(own).any():
-            return cls(data.grating, redshift)
+            return cls(data.grating if np.isfinite(source) else "", source)
         known = np.isfinite(own)
         return cls(data.grating, redshift, (data.wavelength[known] / (1.0 + redshift), own[known]))
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from campfire.analysis.frames import check_frames
 from campfire.analysis.inputs import as_spectrum, good_covariance
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band
 from campfire.kernels.bandpass import MIN_COVERAGE, band_fluxes
 from campfire.kernels.grids import check_grid, rising
 from campfire.text import text_variable
-from campfire.units import FNU_UNIT, WAVE_UNIT, to_microjansky, to_micron
+from campfire.units import FNU_UNIT, RELATIVE, WAVE_UNIT, to_microjansky, to_micron
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,13 +116,13 @@ def band_photometry(
     Returns
     -------
     xarray.Dataset
-        ``flux``, ``flux_err`` (microjansky; NaN where the coverage is short) and ``coverage`` over ``band``,
-        with ``pivot`` (um), ``filter_id`` and ``source`` of every curve.
+        ``flux``, ``flux_err`` (microjansky, of relative spectra ``1``; NaN where the coverage is short) and
+        ``coverage`` over ``band``, with ``pivot`` (um), ``filter_id`` and ``source`` of every curve.
 
     Raises
     ------
     ValidationError
-        For a band without a curve, or none at all.
+        For a band without a curve, or none at all, and for a spectrum in the rest frame.
 
     Examples
     --------
@@ -135,6 +136,7 @@ def band_photometry(
 
     curves = resolve_bands(bands)
     data = as_spectrum(spectrum)
+    (frame,) = check_frames([data], "synthetic photometry")
     result = band_fluxes(
         data.wavelength,
         data.fnu,
@@ -145,13 +147,15 @@ def band_photometry(
         min_coverage=min_coverage,
     )
 
+    unit = RELATIVE if frame.relative else FNU_UNIT
+
     def variable(values: FloatArray, units: str | None, text: str) -> Any:
         return ("band", values, ({"units": units} if units else {}) | {"long_name": text})
 
     return xr.Dataset(
         {
-            "flux": variable(result.flux, FNU_UNIT, "synthetic flux density f_nu"),
-            "flux_err": variable(result.error, FNU_UNIT, "1-sigma error of flux"),
+            "flux": variable(result.flux, unit, "synthetic flux density f_nu"),
+            "flux_err": variable(result.error, unit, "1-sigma error of flux"),
             "coverage": variable(result.coverage, None, "fraction of the throughput on good pixels"),
         },
         coords={

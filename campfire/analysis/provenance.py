@@ -43,7 +43,7 @@ def stack_cards(
     options
         How they were stacked.
     redshift
-        One a spectrum, where they were brought to the rest frame.
+        One a spectrum, where the stack is in the rest frame; NaN for one that was there of unknown redshift.
     calibrated
         What the history of the spectra says about calibrations.
 
@@ -56,7 +56,9 @@ def stack_cards(
     cards["STACKFRM"] = "observed" if redshift is None else "rest"
     history = [f"stack of {n} spectra, {options.method}, resampled once, conserving flux"]
     if redshift is not None:
-        cards["STACKZLO"], cards["STACKZHI"] = float(redshift.min()), float(redshift.max())
+        known = redshift[np.isfinite(redshift)]
+        if len(known) == len(redshift):
+            cards["STACKZLO"], cards["STACKZHI"] = float(known.min()), float(known.max())
     if options.match:
         cards["STACKRES"] = "lowest"
         history.append("smoothed to the lowest resolving power among them, wavelength by wavelength")
@@ -73,7 +75,11 @@ def stack_cards(
             cards["STACKSED"] = int(options.rng)
             seed = f", seed {cards['STACKSED']}"
         history.append(f"errors: no less than the scatter of {BOOTSTRAP_DRAWS} bootstrap stacks{seed}")
-    shifts = [""] * n if redshift is None else [f", redshift {z:.7g}" for z in redshift]
+    shifts = (
+        [""] * n
+        if redshift is None
+        else [f", redshift {z:.7g}" if np.isfinite(z) else ", in the rest frame" for z in redshift]
+    )
     history += [f"input: {name}{shift}" for name, shift in zip(names, shifts, strict=False)]
     cards["HISTORY"] = [*history, *dict.fromkeys(calibrated)]
     return cards

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from campfire.analysis.frames import frame_of
 from campfire.analysis.inputs import as_spectra
 from campfire.errors import CampfireWarning
 from campfire.kernels.covariance import Covariance
@@ -123,7 +124,8 @@ def _fwhm(spectrum: Resolved, wavelength: FloatArray) -> tuple[FloatArray, str]:
         known = np.isfinite(power)
         return wavelength / np.interp(wavelength, at[known], power[known]), ""
     names = data.grating.upper().split("+")  # as in the name of a stack
-    if data.header.get("STACKFRM") != "rest" and all(name in GRATINGS for name in names):
-        lowest = np.min([resolving_power(name, wavelength) for name in names], axis=0)
+    source = frame_of(data).source
+    if source is not None and all(name in GRATINGS for name in names):
+        lowest = np.min([resolving_power(name, wavelength * (1.0 + source)) for name in names], axis=0)
         return wavelength / lowest, "" if len(names) == 1 else "the lowest of its gratings"
     return _PIXELS_PER_FWHM * np.interp(wavelength, at, np.gradient(at)), "a FWHM of 2.2 pixels"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from campfire.analysis.calibrate import CALIBRATED, CalibrationResult, calibrate_to_photometry
+from campfire.analysis.frames import check_frames, source_redshifts
 from campfire.analysis.inputs import as_grid, as_lines, as_spectra, as_window, warn_apart, warn_left_out
 from campfire.analysis.matching import Power, good_range, lowest_power, match_terms, stack_power
 from campfire.analysis.provenance import StackOptions, stack_cards
@@ -165,7 +166,8 @@ def stack_spectra(
     Raises
     ------
     ValidationError
-        For no spectra, mixed gratings without a grid, redshifts that do not match, or options out of range.
+        For no spectra, mixed gratings without a grid, redshifts that do not match, options out of range, and
+        spectra of which some are in the rest frame (those take no other redshift than 0) or normalised.
 
     Warns
     -----
@@ -294,10 +296,6 @@ def _stack(
 ) -> tuple[SpectrumData, Stacked, list[Terms]]:
     combiner = find_combiner(method)
     check_rng(rng)
-    if len({entry.data.fnu_units for entry in inputs}) > 1:
-        raise ValidationError(
-            "some of the spectra are normalised, others are not", hint="stack spectra of one unit"
-        )
     gratings = sorted({entry.data.grating for entry in inputs})
     if len(gratings) > 1 and wavelength_grid is None:
         raise ValidationError(
@@ -306,10 +304,13 @@ def _stack(
         )
     terms, data = [entry.terms for entry in inputs], [entry.data for entry in inputs]
     shifts = _redshifts(redshift, len(inputs))
-    powers = [Power.of(entry) for entry in data]
+    frames = check_frames(data, "stacking", shifts)
+    sources = source_redshifts(frames, shifts)
+    moved = np.zeros(len(inputs)) if shifts is None else shifts
     if shifts is not None:
         terms = [entry.rest_frame(z) for entry, z in zip(terms, shifts, strict=True)]
-        powers = [Power.of(entry, z) for entry, z in zip(data, shifts.tolist(), strict=True)]
+    origins = zip(data, moved.tolist(), moved if sources is None else sources, strict=True)
+    powers = [Power.of(entry, z, float(source)) for entry, z, source in origins]
     lowest = None
     if match_resolution:
         lowest = lowest_power(powers, [good_range(entry) for entry in terms])
@@ -319,7 +320,7 @@ def _stack(
         kept = _normalise(terms, data, window)
         rows = [k for k, _ in kept]
         terms, data, powers = [entry for _, entry in kept], [data[k] for k in rows], [powers[k] for k in rows]
-        shifts = None if shifts is None else shifts[rows]
+        sources = None if sources is None else sources[rows]
     if wavelength_grid is None:
         grid = max(terms, key=lambda entry: len(entry.wavelength)).wavelength
     else:
@@ -331,18 +332,18 @@ def _stack(
     options = StackOptions(method, window, sigma_clip, rng, bool(match_resolution))
     grating = "+".join(gratings)
     name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{len(data)}spectra"
-    relative = window is not None or any(entry.fnu_units == RELATIVE for entry in data)
+    relative = window is not None or frames[0].relative
     spectrum = SpectrumData(
         grid,
         stacked.flux,
         stacked.error,
-        _header(data, options, shifts),
+        _header(data, options, sources),
         grating,
         name,
         fnu_units=RELATIVE if relative else FNU_UNIT,
         flam_units=RELATIVE if relative else FLAM_UNIT,
         mask=stacked.n_used == 0,
-        redshift=0.0 if shifts is not None else _agreed([entry.redshift for entry in data]),
+        redshift=0.0 if sources is not None else _agreed([entry.redshift for entry in data]),
         covariance=stacked.covariance,
         resolving_power=stack_power(powers, lowest, grid, stacked.weights),
     )
@@ -393,7 +394,9 @@ def _agreed(values: Sequence[Any]) -> Any:
     return first if all(type(v) is type(first) and v == first for v in values) else None
 
 
-def _header(data: Sequence[SpectrumData], options: StackOptions, shifts: FloatArray | None) -> dict[str, Any]:
+def _header(
+    data: Sequence[SpectrumData], options: StackOptions, sources: FloatArray | None
+) -> dict[str, Any]:
     """Return the cards on which all inputs agree, their total exposure time, and what was done to them."""
     first = data[0].header
     shared = {
@@ -412,4 +415,4 @@ def _header(data: Sequence[SpectrumData], options: StackOptions, shifts: FloatAr
         shared["NCALIB"] = sum(map(bool, of_each))
     names = [entry.spectrum_id for entry in data]
     calibrated = [line for lines in of_each for line in lines]
-    return {**shared, **stack_cards(len(data), names, options, shifts, calibrated)}
+    return {**shared, **stack_cards(len(data), names, options, sources, calibrated)}

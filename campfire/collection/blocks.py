@@ -16,7 +16,7 @@ from campfire import schema
 from campfire.errors import ValidationError
 from campfire.kernels.lsf import GRATINGS, resolving_power
 from campfire.schema import PixelDQ
-from campfire.units import fnu_to_flam
+from campfire.units import RELATIVE, fnu_to_flam
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SPLIT_EVERY",
     "RowFunction",
+    "attrs_like",
     "check_collection",
     "dask_array",
     "flam_of",
@@ -98,6 +99,15 @@ def row_arrays(ds: xr.Dataset) -> tuple[Any, ...]:
 
     arrays = [whole_rows(array) for array in arrays]
     return (whole_rows(wavelength) if wavelength.ndim == 2 else wavelength), *arrays
+
+
+def attrs_like(ds: xr.Dataset, name: str) -> dict[str, str]:
+    """Return the attributes of a variable as the schema has them, in the frame and unit of a collection."""
+    attrs = schema.attrs_of(name)
+    if name == "wavelength":
+        return attrs | {key: ds[name].attrs[key] for key in ("long_name",) if key in ds[name].attrs}
+    relative = ds["fnu"].attrs.get("units") == RELATIVE and "units" in attrs
+    return attrs | ({"units": RELATIVE} if relative else {})
 
 
 def flam_of(density: Any, wavelength: Any) -> Any:

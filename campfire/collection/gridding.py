@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from campfire.collection.blocks import check_collection, flam_of, over_rows, power_coordinate, steady
+from campfire.collection.blocks import (
+    attrs_like,
+    check_collection,
+    flam_of,
+    over_rows,
+    power_coordinate,
+    steady,
+)
 from campfire.collection.coords import gratings_of
 from campfire.collection.correlation import (
     CORRELATED,
@@ -22,13 +29,13 @@ from campfire.collection.correlation import (
     row_wavelength,
 )
 from campfire.convert import append_history, banded
-from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
+from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.errors import ValidationError
 from campfire.kernels.grids import check_grid, good_pixels, pixel_edges, rising
 from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.pieces import cut
 from campfire.kernels.resample import resample
-from campfire.schema import GRIDDED, PixelDQ, attrs_of
+from campfire.schema import GRIDDED, PixelDQ
 from campfire.units import to_micron
 
 if TYPE_CHECKING:
@@ -191,19 +198,22 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | No
     gone = {"pixel", "wavelength", "lag"}
     result = ds.drop_vars([name for name in ds.variables if set(ds[name].dims) & gone])
     result = result.drop_vars("n_pixels", errors="ignore")
-    power = power_coordinate(gratings_of(ds), centres, ds["fnu"].variable.chunksizes.get("spectrum"))
+    wave_attrs = attrs_like(ds, "wavelength")
+    power: dict[str, Any] = {}
+    if wave_attrs["long_name"] != REST_WAVELENGTH:  # where wavelengths are not those of the disperser
+        power = power_coordinate(gratings_of(ds), centres, ds["fnu"].variable.chunksizes.get("spectrum"))
     result = result.assign_coords(
-        wavelength=("wavelength", centres, attrs_of("wavelength")),
+        wavelength=("wavelength", centres, wave_attrs),
         # an index, so that collections of different widths can be joined
         lag=("lag", np.arange(width), {"long_name": "distance of two pixels"}),
         **power,
     )
-    variables: dict[str, Any] = {name: (GRIDDED, fields[name], attrs_of(name)) for name in GRID_OUTPUTS}
-    variables["fnu_cov"] = (CORRELATED, covariance, COVARIANCE_ATTRS)
+    variables: dict[str, Any] = {name: (GRIDDED, fields[name], attrs_like(ds, name)) for name in GRID_OUTPUTS}
+    variables["fnu_cov"] = (CORRELATED, covariance, attrs_like(ds, "fnu_cov"))
     if "fnu_modes" in ds:
         outputs = {"fnu_modes": np.dtype((np.float64, (ds.sizes["mode"],)))}
         modes = over_rows(ds, partial(_mode_rows, grid=centres), outputs, centres.size, *correlated)
-        variables["fnu_modes"] = ((*GRIDDED, "mode"), modes["fnu_modes"], dict(MODE_ATTRS["fnu_modes"]))
+        variables["fnu_modes"] = ((*GRIDDED, "mode"), modes["fnu_modes"], attrs_like(ds, "fnu_modes"))
     result = result.assign(variables)
     result = result.assign(flam_variables(result))
     step = f"resampled onto {centres.size} pixels, {centres[0]:g} to {centres[-1]:g} um, flux conserving"
@@ -225,7 +235,7 @@ def flam_variables(ds: xr.Dataset) -> dict[str, Any]:
         f"flam{suffix}": (
             ds["fnu"].dims,
             flam_of(ds[f"fnu{suffix}"].data, wavelength),
-            attrs_of(f"flam{suffix}") | {"origin": "computed"},
+            attrs_like(ds, f"flam{suffix}") | {"origin": "computed"},
         )
         for suffix in ("", "_err")
     }

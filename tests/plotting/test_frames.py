@@ -13,6 +13,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.text import Text
 
 from campfire import Photometry, SpectrumData, calibrate_and_stack, calibrate_to_photometry, stack_spectra
+from campfire.errors import ValidationError
 from campfire.linelist import EMISSION_LINES, get_emission_lines
 from campfire.plotting.diagnostics import draw_calibration, draw_stack, spread_out
 from campfire.plotting.static import draw_collection, draw_spectrum, flux_limits, mark_lines
@@ -69,9 +70,10 @@ def test_rest_frame_spectra_say_so_in_every_container(tmp_path: Path) -> None:
     assert "rest frame" not in spectrum()._repr_html_()
 
 
-def test_moving_twice_adds_up() -> None:
-    header = rest(1.0).campfire.to_restframe(0.5).campfire.to_spectrum().header
-    assert header["ZSOURCE"] == pytest.approx(2.0)
+def test_moving_twice_is_refused_and_staying_is_not() -> None:
+    with pytest.raises(ValidationError, match="is in the rest frame"):
+        rest(1.0).campfire.to_restframe(0.5)
+    assert rest(1.0).campfire.to_restframe(0).campfire.to_spectrum().header["ZSOURCE"] == 1.0
 
 
 @pytest.mark.parametrize("redshift", [0.0, 2.0])
