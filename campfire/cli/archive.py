@@ -60,10 +60,11 @@ def simulate_command(root: Path, objects: int, seed: int) -> int:
 def index_command(
     root: Path, photometry: Path | None, field: str | None, match_radius: float, as_json: bool
 ) -> int:
-    """Build or update the catalogue of ROOT from the FITS products found in it; no server is needed.
+    """Build or update the catalogue of ROOT from the 1-D spectra found in it; no server is needed.
 
-    Spectra within the match radius are one object. Tags and inspections are kept. A broken file is named and
-    the rest indexed; the exit code is then 1.
+    Files of CAMPFIRE, DJA, msaexp, CEERS, JADES and the JWST pipeline are taken as they are; what is left out
+    is listed with the reason. Spectra within the match radius are one object. Tags and inspections are kept.
+    A broken file is named and the rest indexed; the exit code is then 1.
     """
     from campfire.server.index import index_root
 
@@ -81,11 +82,13 @@ def index_command(
     broken = report.get("broken") or []
     for entry in broken:
         warn(f"not indexed: {entry}")
-    if ignored := report["ignored"]:
-        warn(
-            f"{len(ignored)} files ignored, e.g. {ignored[0]}: products are named "
-            "OBSERVATION/OBSERVATION_GRATING_FILTER_SOURCE_spec.fits, in lowercase"
-        )
+    reasons: dict[str, list[str]] = {}
+    for entry in report["ignored"]:
+        path, _, why = entry.partition(": ")
+        reasons.setdefault(why.replace(Path(path).name, "it"), []).append(path)
+    for why, paths in reasons.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        note(f"left out: {paths[0]}{more}: {why}")
     return 1 if broken else 0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -188,19 +189,24 @@ def _number(value: object) -> float | None:
 
 
 def _position(fits: RawFits) -> tuple[float, float] | None:
-    for name in ("SCI", "SPEC1D", "EXTRACT1D", "PRIMARY"):
-        hdu = fits.find(name)
-        header = {} if hdu is None else fits.header(hdu)
-        ra, dec = _number(header.get("SRCRA")), _number(header.get("SRCDEC"))
-        if ra is not None and dec is not None and abs(dec) <= 90:
-            return ra % 360.0, dec
+    hdus = [fits.find(name) for name in ("SCI", "SPEC1D", "EXTRACT1D", "COMBINE1D")]
+    headers = [fits.header(hdu) for hdu in hdus if hdu is not None] + [fits.header(0)]
+    keys = [("SRCRA", "SRCDEC"), ("RA", "DEC"), ("RA_TARG", "DEC_TARG")]
+    if fits.header(0).get("EXP_TYPE") == "NRS_FIXEDSLIT":  # in the micro-shutters TARG_RA is the pointing
+        keys.append(("TARG_RA", "TARG_DEC"))
+    for of_ra, of_dec in keys:
+        for header in headers:
+            ra, dec = _number(header.get(of_ra)), _number(header.get(of_dec))
+            if ra is not None and dec is not None and abs(dec) <= 90:
+                return ra % 360.0, dec
     return None
 
 
 def read_position(path: PathInput) -> tuple[float, float] | None:
     """Return right ascension and declination of the source, degrees; None where the file does not say.
 
-    They are SRCRA and SRCDEC of the SCI header in a CAMPFIRE file (of the table in the other layouts).
+    They are SRCRA and SRCDEC of the SCI header in a CAMPFIRE file (of the table in the other layouts), else
+    RA and DEC or RA_TARG and DEC_TARG; of a fixed slit also TARG_RA and TARG_DEC.
 
     Raises
     ------
@@ -233,6 +239,41 @@ def file_hash(path: PathInput) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def exposure_time(header: Mapping[str, Any], layout: str) -> float | None:
+    """Return the total exposure time on the source in seconds, or None where a file does not say it.
+
+    In products of CAMPFIRE and of the JWST pipeline it is EFFEXPTM (TEXPTIME in older ones), which sums over
+    everything that was combined. msaexp copies the header of the first exposure, so that there EFFEXPTM is
+    that of one exposure; EXPTIME is the sum (since msaexp 0.9), and else NCOMBINE says of how many.
+
+    Parameters
+    ----------
+    header
+        The merged header.
+    layout
+        ``campfire``, ``msaexp`` or ``x1d``.
+
+    Examples
+    --------
+    >>> exposure_time({"EXPTIME": 2626.0, "EFFEXPTM": 525.2, "NCOMBINE": 5}, "msaexp")
+    2626.0
+    >>> exposure_time({"EFFEXPTM": 8753.3, "NCOMBINE": 3}, "x1d")
+    8753.3
+    """
+    total, one = _seconds(header.get("EXPTIME")), _seconds(header.get("EFFEXPTM"))
+    if layout != "msaexp":
+        return one if one is not None else _seconds(header.get("TEXPTIME"))
+    if total is not None:
+        return total
+    combined = header.get("NCOMBINE")
+    return one * combined if one is not None and type(combined) is int and combined > 0 else one
+
+
+def _seconds(value: object) -> float | None:
+    seconds = _number(value)
+    return seconds if seconds is not None and seconds > 0 else None
+
+
 def _text(value: object) -> str | None:
     text = "" if value is None or isinstance(value, list) else str(value).strip()
     return text or None
@@ -241,10 +282,10 @@ def _text(value: object) -> str | None:
 def product_facts(path: PathInput) -> ProductFacts:
     """Return what a catalogue row needs to know of one spectrum file.
 
-    ``signal_to_noise`` is the maximum of flux over error in the good pixels, ``exposure_time`` EFFEXPTM in
-    seconds, ``reduction_version`` CMPFRVER (VERSION of msaexp, CAL_VER of the JWST pipeline), the position
-    in degrees. Observation and source come from the name of the spectrum where it is that of a CAMPFIRE
-    product; else from the folder of the file and from SOURCEID.
+    ``signal_to_noise`` is the maximum of flux over error in the good pixels, ``exposure_time`` that of
+    :func:`exposure_time`, ``reduction_version`` CMPFRVER (VERSION of msaexp, CAL_VER of the JWST pipeline),
+    the position in degrees. Observation and source come from the name of the spectrum where it is that of a
+    CAMPFIRE product; else from the folder of the file and from SOURCEID.
 
     Raises
     ------
@@ -275,7 +316,7 @@ def product_facts(path: PathInput) -> ProductFacts:
         "ra": None if position is None else position[0],
         "dec": None if position is None else position[1],
         "signal_to_noise": float(ratio.max()) if ratio.size else None,
-        "exposure_time": _number(header.get("EFFEXPTM")),
+        "exposure_time": exposure_time(header, table.layout),
         "reduction_version": _text(version),
         "program": _text(header.get("PROGRAM")),
         "file_hash": file_hash(place),

@@ -5,14 +5,14 @@ layout   table and columns                     where its facts are
 ======== ===================================== ========================================================
 campfire SPEC1D: wave, fnu, fnu_err, flam, ... primary header
 msaexp   SPEC1D: wave, flux, err               header of SPEC1D (the primary header is empty)
-x1d      EXTRACT1D: WAVELENGTH, FLUX,          primary header, and EXTRACT1D for the source
-         FLUX_ERROR, DQ
+x1d      EXTRACT1D (c1d: COMBINE1D):           primary header, and the table's for the source
+         WAVELENGTH, FLUX, FLUX_ERROR, DQ
 ======== ===================================== ========================================================
 
 Columns are found by name only. Units are those of TUNIT: the BUNIT of msaexp 0.6 (mJy) contradicts it and is
 wrong. A CAMPFIRE or msaexp table without TUNIT (older writers) is in um, uJy and erg s-1 cm-2 angstrom-1, as
-its layout defines; a JWST table must say. For an extended source the JWST pipeline also gives the surface
-brightness; the flux column is the one read, whatever SRCTYPE says.
+its layout defines; a JWST table must say. A flux per wavelength (JADES) is converted. For an extended source
+the JWST pipeline also gives the surface brightness; the flux column is the one read, whatever SRCTYPE says.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.formats.names import spectrum_name
-from campfire.formats.quantities import UNITS, apply_missing, unit_factor, unusable_pixels
+from campfire.formats.quantities import UNITS, apply_missing, is_flam, unit_factor, unusable_pixels
 from campfire.typing import Extraction
+from campfire.units import flam_to_fnu
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +51,7 @@ EXTRACTIONS: tuple[str, ...] = get_args(Extraction)
 _WAVE = ("wave", "wavelength")
 _FLUX = ("fnu", "flux")
 _ERROR = ("fnu_err", "flux_err", "err", "flux_error", "error")
+_PIPELINE = ("EXTRACT1D", "COMBINE1D")
 _DO_NOT_USE = 1  # bit 0 of the JWST DQ array (jwst-pipeline.readthedocs.io, "Data quality flags")
 # What describes the table itself and not the observation. BUNIT is among them: it is wrong in msaexp 0.6.
 _STRUCTURE = re.compile(
@@ -100,10 +102,11 @@ def find_table(fits: RawFits) -> Table1D:
     ValidationError
         If there is none, or more than one; what there is instead is named.
     """
-    tables = fits.find_all("SPEC1D", "BINTABLE") or fits.find_all("EXTRACT1D", "BINTABLE") or _unnamed(fits)
+    named = (fits.find_all(name, "BINTABLE") for name in ("SPEC1D", *_PIPELINE))
+    tables = next(filter(None, named), None) or _unnamed(fits)
     if not tables:
         raise fits.error(
-            f"no table SPEC1D or EXTRACT1D in it (HDUs: {fits.names()})",
+            f"no table SPEC1D, EXTRACT1D or COMBINE1D in it (HDUs: {fits.names()})",
             "expected a CAMPFIRE _spec.fits, an msaexp .spec.fits or a JWST _x1d.fits",
         )
     if len(tables) > 1:
@@ -128,7 +131,7 @@ def find_table(fits: RawFits) -> Table1D:
         if all(name in columns for name in roles.values()):
             more = {"flam": f"flam_{width}", "flam_err": f"flam_{width}_err"}
             extractions[width] = roles | {k: v for k, v in more.items() if v in columns}
-    layout = "x1d" if hdu.name == "EXTRACT1D" else "campfire" if flux == "fnu" else "msaexp"
+    layout = "x1d" if hdu.name in _PIPELINE else "campfire" if flux == "fnu" else "msaexp"
     return Table1D(hdu, layout, wave, extractions)
 
 
@@ -146,6 +149,14 @@ def _quantity(fits: RawFits, table: Table1D, name: str, kind: str, rows: int | N
         raise fits.error(f"column {column.name}: {err.message}", err.hint) from err
     # python floats do not widen float32
     return values if factor == 1.0 else values * factor
+
+
+def _flux(fits: RawFits, table: Table1D, name: str, wave: FloatArray, rows: int | None) -> FloatArray:
+    """A column of flux or error in microjansky, also where the file has it per wavelength."""
+    unit = fits.layout(table.hdu).columns[name].unit
+    if table.layout != "campfire" and unit is not None and is_flam(unit):  # a column fnu is what it says
+        return flam_to_fnu(_quantity(fits, table, name, "flam", rows), wave)
+    return _quantity(fits, table, name, "fnu", rows)
 
 
 def read_wavelength(fits: RawFits, table: Table1D) -> FloatArray:
@@ -201,8 +212,8 @@ def read_columns(
         )
         raise fits.error(message, f"it holds {there}")
     wave = read_wavelength(fits, table)[:rows]
-    fnu = _quantity(fits, table, roles["fnu"], "fnu", rows)
-    fnu_err = _quantity(fits, table, roles["fnu_err"], "fnu", rows)
+    fnu = _flux(fits, table, roles["fnu"], wave, rows)
+    fnu_err = _flux(fits, table, roles["fnu_err"], wave, rows)
     header = fits.layout(table.hdu).header
     exact = header.get("CMPFRRAW") is True
     unusable = unusable_pixels(fnu, fnu_err) if exact else apply_missing(fnu, fnu_err)

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import PurePath
 
-__all__ = ["GRATINGS", "ProductName", "object_name", "parse_product_name", "spectrum_name"]
+__all__ = [
+    "GRATINGS",
+    "ForeignName",
+    "ProductName",
+    "object_name",
+    "parse_foreign_name",
+    "parse_product_name",
+    "spectrum_name",
+]
 
 GRATINGS = ("PRISM", "G140M", "G235M", "G395M", "G140H", "G235H", "G395H")
 """Dispersers of NIRSpec, in order of resolution and wavelength."""
@@ -72,6 +80,59 @@ def parse_product_name(name: str | PathLike[str]) -> ProductName | None:
     if not (observation and grating in _KNOWN and filter_name and canonical):
         return None
     return ProductName(observation, grating, filter_name, int(source), match["kind"])
+
+
+# How others name the files of 1-D spectra; what is not said by the name is None.
+_DISPERSER = "|".join(grating.lower() for grating in GRATINGS)
+_FOREIGN = (
+    # DJA and msaexp: borg-v4_prism-clear_1747_732
+    re.compile(rf"(?P<observation>.+)_(?P<grating>{_DISPERSER})-[a-z0-9]+_(?:\d+_)?(?P<source>[^_]+)", re.I),
+    # JWST pipeline: jw02736-o007_s06355_nirspec_f290lp-g395m, jw01433-o100_b000000123_nirspec_clear-prism
+    re.compile(
+        rf"(?P<observation>jw\d{{5}}-[a-z0-9]+)_[a-z]*(?P<source>\d+)_nirspec_(?:[a-z0-9]+-)*?"
+        rf"(?P<grating>{_DISPERSER})(?:[-_].*)?",
+        re.I,
+    ),
+    # High-level products (CEERS, JADES): hlsp_jades_jwst_nirspec_goods-s-deephst-00002332_clear-prism_v1.0
+    re.compile(
+        r"hlsp_(?P<team>[a-z0-9-]+)_jwst_nirspec_(?P<observation>.+)-(?P<source>\d+)_(?:comb-)?"
+        rf"(?:[a-z0-9]+-)?(?P<grating>{_DISPERSER}|[a-z0-9]+)_v.*",
+        re.I,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignName:
+    """What the name of a 1-D spectrum says that is not a product of CAMPFIRE; None is unknown."""
+
+    observation: str | None = None
+    grating: str | None = None
+    source: str | None = None
+
+
+def parse_foreign_name(name: str) -> ForeignName:
+    """Take the name of a file of DJA, msaexp, CEERS, JADES or the JWST pipeline apart, as far as it goes.
+
+    Examples
+    --------
+    >>> parse_foreign_name("borg-v4_prism-clear_1747_732.spec.fits")
+    ForeignName(observation='borg-v4', grating='PRISM', source='732')
+    >>> parse_foreign_name("hlsp_ceers_jwst_nirspec_nirspec10-001027_prism_v0.7_x1d.fits")
+    ForeignName(observation='ceers_nirspec10', grating='PRISM', source='1027')
+    >>> parse_foreign_name("star.fits")
+    ForeignName(observation=None, grating=None, source=None)
+    """
+    stem = spectrum_name(name)
+    for pattern in _FOREIGN:
+        match = pattern.fullmatch(stem)
+        if match is not None:
+            found = match.groupdict()
+            observation = "_".join(filter(None, (found.get("team"), found["observation"]))).lower()
+            grating = found["grating"].upper()
+            source = found["source"].lstrip("0") or "0" if found["source"].isdecimal() else found["source"]
+            return ForeignName(observation, grating if grating in GRATINGS else None, source)
+    return ForeignName()
 
 
 def spectrum_name(filename: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.formats.layouts import Pixels, find_table, read_columns
 from campfire.formats.raw import RawFits
 from campfire.formats.zfit import read_zfit
 
@@ -34,7 +35,7 @@ def _rounded(values: np.ndarray[Any, Any], decimals: int, missing: float | None)
 
 
 def spectrum_payload(path: PathInput) -> SpectrumPayload:
-    """Return what ``get_spectrum_data`` gives, from a CAMPFIRE ``_spec.fits``.
+    """Return what ``get_spectrum_data`` gives; of a file that is not CAMPFIRE's, the 1-D spectrum alone.
 
     ``snr_2d`` is SCI/ERR row by row; ``profile`` the median of SCI along the dispersion, scaled to a peak of
     1 over the rows the optimal extraction uses; ``profile_pix`` the rows' distance from the centre of the
@@ -45,9 +46,12 @@ def spectrum_payload(path: PathInput) -> SpectrumPayload:
     NotFoundError
         If there is no such file.
     ValidationError
-        If it is not a complete CAMPFIRE product.
+        If it is not a spectrum, or an incomplete product of CAMPFIRE.
     """
     with RawFits(path) as fits:
+        table = find_table(fits)
+        if table.layout != "campfire":
+            return _plain_payload(read_columns(fits, table, "optimal", flam=False))
         hdus = {}
         for name in ("SPEC1D", "SCI", "ERR", "PROF1D"):
             hdu = fits.find(name, "BINTABLE" if name.endswith("1D") else "IMAGE")
@@ -73,6 +77,20 @@ def spectrum_payload(path: PathInput) -> SpectrumPayload:
         "profile": _rounded(_scaled(_row_medians(sci), weights > 0), 3, 0.0),
         "profile_fit": _rounded(_scaled(weights, np.ones(weights.shape, dtype=bool)), 3, 0.0),
         "profile_pix": _rounded(ypos - _centre(ypos, weights), 2, 0.0),
+    }
+
+
+def _plain_payload(pixels: Pixels) -> SpectrumPayload:
+    return {
+        "wave": _rounded(pixels.wavelength, 6, None),
+        "fnu": _rounded(pixels.fnu, 6, None),
+        "fnu_err": _rounded(pixels.fnu_err, 6, None),
+        "snr_2d": [],
+        "n_spatial": 0,
+        "n_wave": len(pixels.wavelength),
+        "profile": [],
+        "profile_fit": [],
+        "profile_pix": [],
     }
 
 

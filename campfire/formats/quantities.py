@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from campfire.errors import ValidationError
 from campfire.typing import BoolArray, FloatArray
 from campfire.units import FLAM_UNIT, FNU_UNIT, WAVE_UNIT
 
-__all__ = ["UNITS", "apply_missing", "unit_factor", "unusable_pixels"]
+__all__ = ["UNITS", "apply_missing", "is_flam", "unit_factor", "unusable_pixels"]
 
 UNITS = {"wavelength": WAVE_UNIT, "fnu": FNU_UNIT, "flam": FLAM_UNIT}
 """The unit every quantity has once read."""
@@ -32,6 +33,52 @@ _SAME = {
     ),
 }
 _NAMES = {"wavelength": "a wavelength", "fnu": "a flux density per frequency", "flam": "f_lambda"}
+
+
+# What people write, as whole words, for what astropy reads otherwise or not at all: "A" is an ampere there.
+_WORDS = {
+    "A": "Angstrom",
+    "AA": "Angstrom",
+    "Ang": "Angstrom",
+    "ANGSTROM": "Angstrom",
+    "angstroms": "Angstrom",
+    "Angstroms": "Angstrom",
+    "microns": "micron",
+    "Microns": "micron",
+    "Micron": "micron",
+    "MICRON": "micron",
+    "micrometer": "um",
+    "micrometers": "um",
+    "ergs": "erg",
+    "UJY": "uJy",
+    "MJY": "mJy",
+    "JY": "Jy",
+}
+_WORD = re.compile(r"[A-Za-z]+")
+
+
+def _spelled(unit: str) -> str:
+    top, *under = _WORD.sub(lambda word: _WORDS.get(word[0], word[0]), unit).split("/")
+    # a/b/c is a/(b c): said so, as astropy warns of what it calls ambiguous
+    return f"{top} / ({' '.join(under)})" if len(under) > 1 and "(" not in unit else "/".join([top, *under])
+
+
+@lru_cache(maxsize=256)
+def is_flam(unit: str) -> bool:
+    """Tell whether a unit is that of a flux density per wavelength.
+
+    Examples
+    --------
+    >>> is_flam("erg/s/cm2/A"), is_flam("W m-3"), is_flam("uJy"), is_flam("nonsense")
+    (True, True, False, False)
+    """
+    if unit in _SAME["fnu"]:
+        return False
+    try:
+        unit_factor("flam", unit)
+    except ValidationError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=256)
@@ -61,7 +108,7 @@ def unit_factor(kind: str, unit: str) -> float:
 
     hint = f"expected {UNITS[kind]!r} or another unit of {_NAMES[kind]}"
     try:
-        return float(u.Unit(unit).to(u.Unit(UNITS[kind])))
+        return float(u.Unit(_spelled(unit)).to(u.Unit(UNITS[kind])))
     except u.UnitConversionError as err:
         raise ValidationError(f"{unit!r} is not a unit of {_NAMES[kind]}", hint=hint) from err
     except (ValueError, TypeError) as err:

@@ -52,11 +52,13 @@ def index_root(
     match_radius: float = 0.3,
     progress: ProgressCallback | None = None,
 ) -> IndexReport:
-    """Make or update ``<root>/meta/campfire.db`` from ``<root>/products/<observation>/*_spec.fits``.
+    """Make or update ``<root>/meta/campfire.db`` from the 1-D spectra below ``root``.
 
-    Spectra within the radius of each other are one object. A file that has not changed is not read again.
-    Integer ids, names, tags, inspections and flags stay; a file that cannot be read is named, its former row
-    stays, and the rest is indexed.
+    Products of CAMPFIRE lie in ``products/<observation>/``; files of DJA, msaexp, CEERS, JADES and the JWST
+    pipeline are taken as they are, from anywhere below the root (see :mod:`campfire.server.scan`). Spectra
+    within the radius of each other are one object. A file that has not changed is not read again. Integer
+    ids, names, tags, inspections and flags stay; a file that cannot be read is named, its former row stays,
+    and the rest is indexed.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def index_root(
     Returns
     -------
     IndexReport
-        What was added, updated, removed, is broken.
+        What was added, updated, removed, is broken, and is left out, each with the reason.
 
     Raises
     ------
@@ -128,7 +130,7 @@ def index_root(
         "updated": sorted(plan.updated),
         "removed": sorted(plan.removed),
         "broken": [f"{path}: {why}" for path, why in sorted(plan.broken.items())],
-        "ignored": scanned.ignored,
+        "ignored": [f"{path}: {why}" for path, why in sorted(scanned.ignored.items())],
         "unchanged": len(plan.spectra) - len(changed),
         "spectra": totals["spectra"],
         "objects": totals["objects"],

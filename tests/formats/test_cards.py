@@ -52,7 +52,16 @@ def cards_of(header: fits.Header) -> bytes:
 
 
 def same(one: Any, other: Any) -> bool:
-    return repr(one) == repr(other)
+    return repr(_without_signed_zeros(one)) == repr(_without_signed_zeros(other))
+
+
+def _without_signed_zeros(value: Any) -> Any:
+    """astropy loses the sign of a zero in a complex number."""
+    if isinstance(value, dict):
+        return {key: _without_signed_zeros(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_signed_zeros(item) for item in value]
+    return value + 0 if isinstance(value, complex) else value
 
 
 # astropy itself misreads text in which two quotes are followed by a blank or a slash
