@@ -1,16 +1,18 @@
 # Two commands are all there is to know: `make demo` and `make test`. Each sets up its own environment.
 PYTHON ?= python3
 VENV ?= .venv
+LOWEST ?= .venv-lowest
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test test-lowest lint types bench clean
 
 help:
-	@echo "make demo   simulate an archive, serve it, and do the main job with the real client"
-	@echo "make test   check style, types and behaviour"
-	@echo "make bench  measure speed against peers"
-	@echo "make clean  remove the environment, caches and the demo's output"
+	@echo "make demo         simulate an archive, serve it, and do the main job with the real client"
+	@echo "make test         check style, types and behaviour"
+	@echo "make test-lowest  check behaviour with the lowest versions that pyproject.toml allows"
+	@echo "make bench        measure speed against peers"
+	@echo "make clean        remove the environment, caches and the demo's output"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -26,6 +28,14 @@ test: lint types
 	MPLBACKEND=agg $(BIN)/python -m pytest -q -n 2 --doctest-modules campfire
 	MPLBACKEND=agg $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
+# The environment is made anew: what is lowest changes with pyproject.toml.
+test-lowest:
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --quiet --resolution lowest-direct --editable '.[dev]'
+	MPLBACKEND=agg $(LOWEST)/bin/python -m pytest -q -n 2 --dist loadfile
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,4 +47,4 @@ bench: $(STAMP)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

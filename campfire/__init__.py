@@ -55,9 +55,9 @@ __all__ = ["__version__", *sorted(_HOME_OF)]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from campfire.about import VERSION
 
-        value: Any = version("campfire")
+        value: Any = VERSION
     elif name in _HOME_OF:
         value = getattr(import_module(_HOME_OF[name]), name)
     else:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from campfire.about import missing_extra
 from campfire.typing import PathInput
 
 __all__ = ["served"]
@@ -62,7 +63,7 @@ def served(
         from campfire.server.app import create_app
         from campfire.server.runner import running
     except ImportError as err:
-        raise ImportError('serving needs FastAPI and uvicorn: pip install "campfire[server]"') from err
+        raise missing_extra("serving needs FastAPI and uvicorn", "server") from err
     app = create_app(Path(root), open_access=open_access, fixed=fixed)
     try:
         with running(wrap(app) if wrap else app, port=port) as url:

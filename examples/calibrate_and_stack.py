@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["campfire[deploy]"]
+# dependencies = ["campfire-jwst[deploy]"]
 # ///
 """Calibrate the PRISM spectra of an object to its photometry, stack them, and save the diagnostic plot.
 

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["campfire[deploy]"]
+# dependencies = ["campfire-jwst[deploy]"]
 # ///
 """Make a rest-frame composite of many spectra, lazily, and save it with its plot.
 

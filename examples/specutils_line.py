@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["campfire[specutils]"]
+# dependencies = ["campfire-jwst[specutils]"]
 # ///
 """Hand a spectrum to specutils and measure the flux around H-alpha there.
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from campfire.about import VERSION
 from campfire.errors import CampfireError, CampfireWarning
 
 __all__ = ["cli", "main"]
@@ -82,9 +83,7 @@ class _LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import version
-
-        click.echo(f"campfire {version('campfire')}")
+        click.echo(f"campfire {VERSION}")
         ctx.exit()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from campfire.about import missing_extra
 from campfire.cli.common import echo_json, echo_rows, json_option, note, progress_bar, success, warn
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
@@ -111,7 +112,7 @@ def serve_command(
     try:
         from campfire.server.runner import serve
     except ImportError as err:
-        raise ImportError('serving needs: pip install "campfire[server]"') from err
+        raise missing_extra("serving needs", "server") from err
 
     def ready(url: str) -> None:
         click.echo(url)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import click
 
+from campfire.about import install_line
 from campfire.cli.account import signed_in_as
 from campfire.cli.common import client_options, echo_json, format_size, json_option
 from campfire.config import DataPaths, credentials_path, resolve_base_url
@@ -43,7 +44,7 @@ def _versions() -> Iterator[Finding]:
         try:
             yield Finding(name, True, version(name))
         except PackageNotFoundError:
-            yield Finding(name, True, f'not installed (optional: pip install "campfire[{extra}]")')
+            yield Finding(name, True, f"not installed (optional: {install_line(extra)})")
 
 
 def _paths(paths: DataPaths) -> Iterator[Finding]:

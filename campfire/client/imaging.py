@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.about import missing_extra
 from campfire.client.base import ClientBase
 from campfire.client.kept import server_folder, write_whole
 from campfire.disk import remove_file
@@ -206,7 +207,7 @@ class ImagingMethods(ClientBase):
             try:
                 import matplotlib.pyplot as plt
             except ImportError as err:
-                raise ImportError('plots need matplotlib: pip install "campfire[deploy]"') from err
+                raise missing_extra("plots need matplotlib", "deploy") from err
             ax = plt.gca()
         return draw_cutout(
             path,

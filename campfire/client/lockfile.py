@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from campfire.about import DISTRIBUTION, VERSION
 from campfire.errors import NotFoundError, ValidationError
 from campfire.store.export import replacing
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["FileVersion", "Lock", "LockedSpectrum", "package_versions"]
 
 FORMAT = 1
-_PACKAGES = ("campfire", "numpy", "xarray", "astropy", "scipy", "dask", "zarr")
+_PACKAGES = ("numpy", "xarray", "astropy", "scipy", "dask", "zarr")
 # A lock file may come from anybody: what is used as part of a file name has to look like this.
 _HASH = re.compile(r"[A-Za-z0-9]+:[0-9a-fA-F]{12,}")
 
@@ -38,7 +39,7 @@ def package_versions() -> dict[str, str | None]:
     >>> list(package_versions())
     ['python', 'campfire', 'numpy', 'xarray', 'astropy', 'scipy', 'dask', 'zarr']
     """
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    found: dict[str, str | None] = {"python": platform.python_version(), "campfire": VERSION}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
@@ -219,7 +220,7 @@ class Lock:
         if found["campfire_lock"] != FORMAT:
             raise ValidationError(
                 f"{target} has format {found['campfire_lock']!r}, and this campfire reads {FORMAT}",
-                hint='pip install --upgrade "campfire"',
+                hint=f"pip install --upgrade {DISTRIBUTION}",
                 path=target,
             )
         entries, versions = found.get("spectra"), found.get("versions")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.about import missing_extra
 from campfire.errors import ValidationError
 from campfire.kernels.covariance import Covariance
 from campfire.schema import attrs_of
@@ -45,7 +46,7 @@ def _sparse() -> Any:
     try:
         from scipy import sparse
     except ImportError as err:
-        raise ImportError('covariances need scipy: pip install "campfire[deploy]"') from err
+        raise missing_extra("covariances need scipy", "deploy") from err
     return sparse
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.about import missing_extra
 from campfire.convert.header import plain_header
 from campfire.errors import ValidationError
 from campfire.schema import normalise_mask
@@ -59,7 +60,7 @@ def to_specutils(fields: SpectrumFields) -> Spectrum:
     try:
         from specutils import Spectrum
     except ImportError as err:
-        raise ImportError('this needs specutils: pip install "campfire[specutils]"') from err
+        raise missing_extra("this needs specutils", "specutils") from err
     import astropy.units as u
     from astropy.nddata import StdDevUncertainty
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from campfire.about import install_line
 from campfire.bands import find_band
 from campfire.errors import ValidationError
 from campfire.kernels.bandpass import Bandpass
@@ -54,7 +55,7 @@ class _Library(NamedTuple):
     hint: str
 
 
-_SEDPY = _Library("sedpy", "astro-sedpy", 'pip install "campfire[deploy]"')
+_SEDPY = _Library("sedpy", "astro-sedpy", install_line("deploy"))
 _SPECLITE = _Library("speclite", "speclite", "pip install speclite")
 
 

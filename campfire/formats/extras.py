@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from campfire.about import missing_extra
 from campfire.errors import ValidationError
 from campfire.formats.writing import table_hdu
 from campfire.kernels.covariance import Covariance
@@ -137,7 +138,7 @@ def _read_covariance(fits: RawFits, size: int, extras: Mapping[str, Any]) -> csr
     try:
         from scipy.sparse import coo_array
     except ImportError as err:
-        raise ImportError('the covariance needs scipy: pip install "campfire[deploy]"') from err
+        raise missing_extra("the covariance needs scipy", "deploy") from err
     near: csr_array = coo_array((values, (rows, columns)), shape=(size, size)).tocsr()
     image = fits.find("MODES", "IMAGE")
     if image is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from campfire.about import missing_extra
 from campfire.errors import ValidationError
 from campfire.kernels.grids import good_pixels, pixel_edges
 from campfire.kernels.lsf import FWHM_PER_SIGMA, with_pixels
@@ -253,7 +254,7 @@ def _import_ndtr() -> Any:
     try:
         from scipy.special import ndtr
     except ImportError as err:
-        raise ImportError('measuring lines needs scipy: pip install "campfire[deploy]"') from err
+        raise missing_extra("measuring lines needs scipy", "deploy") from err
     return ndtr
 
 

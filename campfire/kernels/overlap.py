@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from campfire.about import missing_extra
 from campfire.kernels.grids import pixel_edges
 from campfire.kernels.pieces import cut
 
@@ -33,7 +34,7 @@ def import_sparse() -> Any:
     try:
         from scipy import sparse
     except ImportError as err:
-        raise ImportError('resampling needs scipy: pip install "campfire[deploy]"') from err
+        raise missing_extra("resampling needs scipy", "deploy") from err
     return sparse
 
 

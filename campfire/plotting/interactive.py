@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.about import missing_extra
 from campfire.errors import ValidationError
 from campfire.linelist import get_emission_lines
 from campfire.plotting.labels import flux_kind
@@ -30,7 +31,7 @@ def _plotly() -> Any:
     try:
         import plotly.graph_objects as go
     except ImportError as err:
-        raise ImportError('interactive plots need plotly: pip install "campfire[plotting]"') from err
+        raise missing_extra("interactive plots need plotly", "plotting") from err
     return go
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.about import missing_extra
 from campfire.errors import ValidationError
 from campfire.linelist import get_emission_lines
 from campfire.plotting.labels import flux_kind, flux_label, wave_label
@@ -80,7 +81,7 @@ def pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as err:
-        raise ImportError('plots need matplotlib: pip install "campfire[deploy]"') from err
+        raise missing_extra("plots need matplotlib", "deploy") from err
     return plt
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from campfire.about import missing_extra
 from campfire.errors import CampfireError, ValidationError
 from campfire.hooks import after_import
 
@@ -40,7 +41,7 @@ def register() -> None:
     try:
         from specutils.io.registers import custom_writer, data_loader
     except ImportError as err:
-        raise ImportError('this needs specutils: pip install "campfire[specutils]"') from err
+        raise missing_extra("this needs specutils", "specutils") from err
     if "registered" in _DONE:  # checked only now: the import itself may have registered, see install()
         return
     _DONE.add("registered")

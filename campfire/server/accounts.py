@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campfire.about import missing_extra
 from campfire.config import DataPaths
 from campfire.errors import AuthenticationError, NotFoundError, ValidationError
 from campfire.server.signing import Signer, digest, load_secret, new_token
@@ -368,7 +369,7 @@ def _hasher() -> PasswordHasher:
     try:
         from argon2 import PasswordHasher
     except ImportError as err:
-        raise ImportError('accounts need argon2: pip install "campfire[server]"') from err
+        raise missing_extra("accounts need argon2", "server") from err
     return PasswordHasher()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from campfire.about import missing_extra
 from campfire.kernels.lsf import resolving_power
 from campfire.simulate.continuum import DENSE_EDGES, DENSE_WAVE
 from campfire.simulate.galaxies import FWHM_PER_SIGMA
@@ -190,7 +191,7 @@ def normal_cdf(x: FloatArray) -> FloatArray:
     try:
         from scipy.special import ndtr
     except ImportError as err:
-        raise ImportError('simulating needs scipy: pip install "campfire[deploy]"') from err
+        raise missing_extra("simulating needs scipy", "deploy") from err
     return np.asarray(ndtr(x))
 
 

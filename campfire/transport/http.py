@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
+from campfire.about import VERSION
 from campfire.config import check_url, is_loopback, origin
 from campfire.errors import APIError, CampfireError, DownloadError, ValidationError
 from campfire.transport.limits import RateLimit, RetryPolicy, retry_after
@@ -60,10 +60,7 @@ def _keep_signatures_out_of_logs() -> None:
 
 def user_agent() -> str:
     """Return what this client calls itself."""
-    try:
-        return f"campfire-python/{version('campfire')}"
-    except PackageNotFoundError:
-        return "campfire-python"
+    return f"campfire-python/{VERSION}"
 
 
 def check_file_url(url: object, base_url: str) -> str:
