@@ -1,4 +1,4 @@
-"""Photometric bands: pivot wavelengths, edges and filter ids, keyed by name with regard to case.
+"""Photometric bands: pivot wavelengths, edges and filter ids, by name.
 
 ``y`` (Subaru/HSC) and ``Y`` (VISTA) are different bands. Names that are not here are still carried through
 photometry; only their pivot is unknown.
@@ -7,8 +7,9 @@ photometry; only their pivot is unknown.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-__all__ = ["BANDS", "BandInfo", "find_band"]
+__all__ = ["BANDS", "BandInfo", "find_band", "near_bands"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +70,40 @@ def _table() -> dict[str, BandInfo]:
 BANDS: dict[str, BandInfo] = _table()
 
 
+# A small letter alone means what it says: U, R and I are other bands (Johnson and Cousins), as are Z and Y
+# (VISTA) and G (Gaia). All other names match in any case.
+_ANY_CASE = {name.lower(): name for name in BANDS if len(name) > 1 or name.isupper()}
+del _ANY_CASE["y"]
+
+
 def find_band(name: str) -> BandInfo | None:
-    """Return the band of exactly this name; space-telescope names (``F444W``) match in any case.
+    """Return the band of exactly this name, else the one that differs in case only; None if there is none.
+
+    ``F444W``, ``VIS``, ``KS`` and ``j`` are found; one-letter bands of which both cases are bands, here or in
+    other systems (``y`` and ``Y``, ``r`` and ``R``), are not taken for each other.
 
     Examples
     --------
     >>> find_band("F444W").pivot
     4.415974
-    >>> find_band("y").filter_id, find_band("Y").filter_id
-    ('Subaru/HSC.y', 'Paranal/VISTA.Y')
+    >>> find_band("y").filter_id, find_band("Y").filter_id, find_band("ks").name, find_band("R")
+    ('Subaru/HSC.y', 'Paranal/VISTA.Y', 'Ks', None)
     """
-    if name in BANDS:
-        return BANDS[name]
-    lower = name.lower()
-    return BANDS.get(lower) if lower[:1] == "f" and lower[1:2].isdigit() else None
+    return BANDS.get(name) or BANDS.get(_ANY_CASE.get(name.lower(), ""))
+
+
+def near_bands(name: str) -> list[str]:
+    """Return bands whose names are like one that is not known.
+
+    Examples
+    --------
+    >>> near_bands("F444"), near_bands("K"), near_bands("R")
+    (['f444w'], ['Ks'], ['r'])
+    """
+    folded: dict[str, list[str]] = {}
+    for known in BANDS:
+        folded.setdefault(known.lower(), []).append(known)
+    given = name.strip().lower().replace(" ", "")
+    short = [key for key in folded if len(given) == 1 and key.startswith(given) and len(key) < 3]
+    keys = [given] if given in folded else short or get_close_matches(given, folded, n=3, cutoff=0.7)
+    return [known for key in keys for known in folded[key]]

@@ -7,6 +7,9 @@ components.
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -17,7 +20,7 @@ from campfire.units import to_micron
 if TYPE_CHECKING:
     from astropy.units import Quantity
 
-__all__ = ["EMISSION_LINES", "MEDIUM", "EmissionLine", "ObservedLine", "get_emission_lines"]
+__all__ = ["EMISSION_LINES", "MEDIUM", "EmissionLine", "ObservedLine", "find_line", "get_emission_lines"]
 
 MEDIUM = "vacuum"
 """Medium of every wavelength of this module."""
@@ -74,6 +77,77 @@ EMISSION_LINES: list[EmissionLine] = [
     )
 ]
 """Dicts with ``name``, ``wave`` (rest, vacuum, micron) and ``color``, by wavelength."""
+
+
+_GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta"}
+_SERIES = {"h": "balmer", "pa": "paschen", "ly": "lyman"}
+
+
+def _folded(name: str) -> str:
+    """Return a name in plain small letters and digits: "[OIII]₂" and "O III 2" are "oiii2"."""
+    text = "".join(_GREEK.get(c, c) for c in unicodedata.normalize("NFKC", name.strip()).lower())
+    return re.sub(r"[^a-z0-9.]", "", text.replace("lambda", "").replace("angstrom", ""))
+
+
+def _spellings(line: EmissionLine) -> set[str]:
+    """Return what a line is called without a wavelength, folded: of Hα "halpha", "ha" and "balmeralpha"."""
+    full = _folded(line["name"])
+    found = {full}
+    for word in _GREEK.values():
+        series = full.removesuffix(word)
+        if series != full:
+            found |= {series + word[0], _SERIES[series] + word}
+    return found
+
+
+_SPELLINGS = [(line, _spellings(line)) for line in EMISSION_LINES]
+
+
+def find_line(name: str) -> EmissionLine:
+    """Return the line of a name, as the table has it or as it is typed.
+
+    Brackets, blanks, hyphens and case are free, Greek letters may be written out or shortened, and an ion may
+    go with the wavelength of a line in angstrom, in air or vacuum: ``Ha``, ``H-alpha``, ``Lya``,
+    ``[O III] 5007``, ``OIII5007``, ``nii6583``. An ion alone will do where the table has one line of it.
+
+    Raises
+    ------
+    ValidationError
+        If there is no such line, or more than one; the message names them.
+
+    Examples
+    --------
+    >>> find_line("H-alpha")["name"], find_line("[O III] 5007")["name"], find_line("Lya")["wave"]
+    ('Hα', '[OIII]₂', 0.121567)
+    """
+    given = _folded(name)
+    exact = [line for line in EMISSION_LINES if line["name"] == name.strip()]
+    found = exact or [line for line, spellings in _SPELLINGS if given in spellings]
+    match = re.fullmatch(r"([a-z]+?)(\d+(?:\.\d+)?)?a?", given)
+    if not found and match:
+        ion, angstrom = match[1], match[2]
+        of_ion = [
+            line for line, spellings in _SPELLINGS if ion in {re.sub(r"\d+$", "", s) for s in spellings}
+        ]
+        found = of_ion if angstrom is None else [line for line in of_ion if _is_at(line, float(angstrom))]
+        near = [line["name"] for line in found or of_ion]
+    else:
+        near = [line["name"] for line in found]
+    if len(found) == 1:
+        return found[0]
+    if not near:
+        names = {spelling: line["name"] for line, spellings in _SPELLINGS for spelling in spellings}
+        near = list(dict.fromkeys(names[s] for s in get_close_matches(given, names, n=3)))
+    known = near or [line["name"] for line in EMISSION_LINES]
+    some = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)};"
+    what = f"{name!r} may be any of {len(found)} lines" if found else f"no line {name!r}"
+    raise ValidationError(what, hint=f"{some} a rest wavelength in microns will do too")
+
+
+def _is_at(line: EmissionLine, angstrom: float) -> bool:
+    """Tell whether a wavelength, rounded and perhaps in air, is that of a line or of a doublet."""
+    wave = line["wave"] * 1e4
+    return abs(wave - angstrom) < max(5.0, 4e-4 * wave)
 
 
 def get_emission_lines(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from campfire.accessors import functions
+from campfire.accessors.listing import Listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["DatasetAccessor"]
 
 
-class DatasetAccessor:
+class DatasetAccessor(Listed):
     """Methods of a Dataset that follows the campfire schema; each forwards to a function.
 
     Parameters
@@ -30,6 +31,8 @@ class DatasetAccessor:
     ds
         One spectrum, or a collection of one grating.
     """
+
+    _title = "Dataset.campfire"
 
     def __init__(self, ds: xr.Dataset) -> None:
         self._ds = ds

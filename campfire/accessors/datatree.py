@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from campfire.accessors.listing import Listed
 from campfire.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DataTreeAccessor"]
 
 
-class DataTreeAccessor:
+class DataTreeAccessor(Listed):
     """Methods of a collection as ``open_collection`` gives it; a tree gives a tree.
 
     Parameters
@@ -28,6 +29,8 @@ class DataTreeAccessor:
     tree
         One child a grating.
     """
+
+    _title = "DataTree.campfire"
 
     def __init__(self, tree: xr.DataTree) -> None:
         self._tree = tree

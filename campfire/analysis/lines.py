@@ -11,7 +11,7 @@ from campfire.analysis.inputs import good_covariance
 from campfire.analysis.resolution import instrumental_fwhm, resolved_spectra
 from campfire.errors import ValidationError
 from campfire.kernels.lines import REASONS, LineFluxes, line_fluxes
-from campfire.linelist import EMISSION_LINES, get_emission_lines
+from campfire.linelist import EMISSION_LINES, find_line, get_emission_lines
 from campfire.text import text_variable
 from campfire.units import FLAM_UNIT, RELATIVE, SPEED_OF_LIGHT, fnu_to_flam, to_micron
 
@@ -52,7 +52,8 @@ def measure_lines(
         One spectrum, a collection, a list, a Dataset or a DataTree. What they bring along as
         ``resolving_power`` is used, else that of the grating.
     lines
-        Names from :data:`EMISSION_LINES`, or rest wavelengths in microns or Quantities (vacuum). By default
+        Names from :data:`EMISSION_LINES` or as they are typed (``Ha``, ``OIII5007``; see
+        :func:`campfire.linelist.find_line`), or rest wavelengths in microns or Quantities (vacuum). By default
         all that fall into one of the spectra.
     redshift
         One value a spectrum, or one for all; by default the redshift of each spectrum, which is 0 in the
@@ -182,9 +183,8 @@ def _table(
     table = {}
     for line in [lines] if np.ndim(lines) == 0 else lines:
         if isinstance(line, str):
-            if line not in known:
-                raise ValidationError(f"no line {line!r}", hint=f"known: {', '.join(known)}; or pass microns")
-            table[line] = known[line]
+            found = find_line(line)
+            table[found["name"]] = found["wave"]
         else:
             wave = float(to_micron(line))
             if not 0 < wave < np.inf:

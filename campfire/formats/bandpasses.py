@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from campfire.about import install_line
-from campfire.bands import find_band
+from campfire.bands import find_band, near_bands
 from campfire.errors import ValidationError
 from campfire.kernels.bandpass import Bandpass
 
@@ -91,9 +91,11 @@ def load_bandpass(name: str) -> Bandpass:
     lower = name.lower()
     if lower in _MORE_BANDS:
         return _load(lower, _MORE_BANDS[lower])
+    near = " or ".join(map(repr, near_bands(name)))
     raise ValidationError(
         f"there is no curve for band {name!r}",
-        hint="pass an object with name, wavelength (um) and throughput; 'y' is HSC and 'Y' is VISTA",
+        hint=(f"did you mean {near}? Else " if near else "")
+        + "pass an object with name, wavelength (um) and throughput; 'y' is HSC and 'Y' is VISTA",
     )
 
 
