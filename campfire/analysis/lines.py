@@ -53,8 +53,8 @@ def measure_lines(
         ``resolving_power`` is used, else that of the grating.
     lines
         Names from :data:`EMISSION_LINES` or as they are typed (``Ha``, ``OIII5007``; see
-        :func:`campfire.linelist.find_line`), or rest wavelengths in microns or Quantities (vacuum). By default
-        all that fall into one of the spectra.
+        :func:`campfire.linelist.find_line`), or rest wavelengths in microns or Quantities (vacuum). By
+        default all that fall into one of the spectra.
     redshift
         One value a spectrum, or one for all; by default the redshift of each spectrum, which is 0 in the
         rest frame.
