@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from campfire.config import DataPaths, resolve_base_url, service_name
-from campfire.errors import CampfireError, ValidationError
+from campfire.errors import CampfireError, NotFoundError, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,6 +211,25 @@ class Context:
         return self._either(
             lambda c: c.spectrum_row(spectrum_id), lambda r: r.spectrum_row(spectrum_id), remote=remote
         )
+
+    def unknown_spectrum(self, name: str) -> NotFoundError:
+        """Return the error for an id that no spectrum has; where an object has it, it names its spectra."""
+        catalog, row = self.catalog(), self.object_row(name)
+        if row is not None:
+            spectra = self._either(lambda c: c.spectra_of(name), lambda r: r.spectra_of(row), remote=False)
+            ids = ", ".join(repr(str(spectrum["spectrum_id"])) for spectrum in spectra[:3])
+            more = f" and {len(spectra) - 3} more" if len(spectra) > 3 else ""
+            return NotFoundError(
+                f"{name!r} is an object, not a spectrum",
+                hint=f"its spectra: {ids}{more}; get_object({name!r}).spectra has them" if ids else None,
+            )
+        if catalog is None:
+            where = "the archive"
+            hint = "ids look like ember_uds_p4_prism_clear_123456; query_spectra() lists them"
+        else:
+            where = f"the local catalogue of {catalog.last_synced}"
+            hint = "check the id, or call sync() if it is new"
+        return NotFoundError(f"no spectrum {name!r} in {where}", hint=hint)
 
     def _either(
         self, local: Callable[[Catalog], T], service: Callable[[RemoteCatalogue], T], *, remote: bool

@@ -290,7 +290,7 @@ class FileMethods(ClientBase):
         """Return what the service prepared, kept by server and hash of the file it was made from."""
         row = self._context.spectrum_row(spectrum_id)
         if row is None:
-            raise _unknown(spectrum_id)
+            raise self._context.unknown_spectrum(spectrum_id)
         digest = str(row.get("file_hash") or "").removeprefix("sha256:")
         folder = server_folder(self._context.paths.root / "previews", self.base_url)
         path = folder / f"{digest}.json" if _HEX.fullmatch(digest) else None
@@ -332,7 +332,7 @@ class FileMethods(ClientBase):
     def _fits_path(self, spectrum_id: str) -> str:
         row = self._context.spectrum_row(spectrum_id)
         if row is None:
-            raise _unknown(spectrum_id)
+            raise self._context.unknown_spectrum(spectrum_id)
         return str(row["fits_path"])
 
     # --- the mirror --------------------------------------------------------------------------------------
@@ -393,13 +393,6 @@ class FileMethods(ClientBase):
 def _check_id(spectrum_id: object) -> None:
     if not isinstance(spectrum_id, str) or not spectrum_id.strip():
         raise ValidationError(f"{spectrum_id!r} is not a spectrum id", hint="pass its text")
-
-
-def _unknown(spectrum_id: str) -> NotFoundError:
-    return NotFoundError(
-        f"no spectrum {spectrum_id!r} in the archive",
-        hint="ids look like ember_uds_p4_prism_clear_123456; query_spectra() lists them",
-    )
 
 
 def _fit_beside(path: Path) -> Path | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from campfire.client.identity import Identity
 from campfire.client.planning import record_for
-from campfire.errors import CampfireWarning, NotFoundError, ValidationError
+from campfire.errors import CampfireWarning, ValidationError
 from campfire.store.files import FileRecord, check, expected_hash, expected_path, hash_file
 from campfire.store.records import put_records, records_of
 
@@ -112,10 +112,7 @@ class FileKeeper:
         if catalog is not None:
             row = catalog.spectrum_row(spectrum_id)
             if row is None:
-                raise NotFoundError(
-                    f"no spectrum {spectrum_id!r} in the local catalogue of {catalog.last_synced}",
-                    hint="check the id, or call sync() if it is new",
-                )
+                raise self._context.unknown_spectrum(spectrum_id)
         book = self._context.known_files()
         record = None if book is None else records_of(book, [spectrum_id]).get(spectrum_id)
         if row is not None:
@@ -142,10 +139,7 @@ class FileKeeper:
     def _row(self, spectrum_id: str) -> Row:
         row = self._context.spectrum_row(spectrum_id)
         if row is None:
-            raise NotFoundError(
-                f"no spectrum {spectrum_id!r} in the archive",
-                hint="ids look like ember_uds_p4_prism_clear_123456; query_spectra() lists them",
-            )
+            raise self._context.unknown_spectrum(spectrum_id)
         return row
 
     def _fetch(self, row: Row, *, overwrite: bool) -> tuple[Path, FileRecord]:

@@ -259,12 +259,24 @@ class QueryMethods(FileMethods):
         -------
         Object or None
             None if there is no such object.
+
+        Raises
+        ------
+        ValidationError
+            If it is the id of a spectrum; the message names its object.
         """
         from campfire.models import Object
 
         _check_id(object_id)
         row = self._context.object_row(object_id, remote=remote)
         if row is None:
+            spectrum = self._context.spectrum_row(object_id, remote=remote)
+            if spectrum is not None:
+                raise ValidationError(
+                    f"{object_id!r} is a spectrum, not an object",
+                    hint=f"its object is get_object({str(spectrum['object_id'])!r}); "
+                    f"open_spectrum({object_id!r}) opens it",
+                )
             return None
         catalog = None if remote else self._context.catalog()
         if catalog is not None:

@@ -5,8 +5,11 @@ The archive has every trap on: RA 0, dec 62 and the pole, nulls, slugs alike but
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from campfire.client import Campfire
 from campfire.client.remote import RemoteCatalogue
-from campfire.errors import CampfireWarning, ValidationError
+from campfire.errors import CampfireWarning, NotFoundError, ValidationError
 from campfire.flags import DQFlags, FlagQuery
 from campfire.query import SORTS
 from campfire.simulate.catalog import make_catalogue
@@ -176,6 +179,30 @@ def test_every_object_and_spectrum_alike(client: Campfire) -> None:
     for remote_too in (False, True):
         assert client.get_object("nobody", remote=remote_too) is None
         assert client.get_spectrum("nobody", remote=remote_too) is None
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_an_id_of_the_other_kind_is_said_to_be_one(client: Campfire, synced: bool, tmp_path: Path) -> None:
+    """The id of an object where a spectrum is wanted, and the reverse: the message has the id that works."""
+    row = next(row for row in client.iter_spectra(limit=1))
+    spectrum_id, object_id = str(row["spectrum_id"]), str(row["object_id"])
+    obj = client.get_object(object_id)
+    assert obj is not None
+    ids = [spectrum.spectrum_id for spectrum in obj.spectra]
+    with nullcontext(client) if synced else Campfire(client.base_url, tmp_path, token="any") as cf:
+        with pytest.raises(
+            ValidationError, match="is a spectrum, not an object .*" + re.escape(repr(object_id))
+        ):
+            cf.get_object(spectrum_id)
+        for name in (object_id, str(row["target_id"])):
+            for ask in (cf.open_spectrum, cf.get_spectrum_data, cf.get_redshift_fit_data):
+                with pytest.raises(
+                    NotFoundError, match=re.escape(f"{name!r} is an object, not a spectrum")
+                ) as error:
+                    ask(name)
+                assert all(repr(known) in str(error.value) for known in ids[:3])
+        with pytest.raises(NotFoundError, match="no spectrum 'nobody'"):
+            cf.open_spectrum("nobody")
 
 
 def test_metadata_alike(client: Campfire) -> None:
