@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
-from campfire import SpectrumData, resample_spectrum, stack_spectra
+from campfire import SpectrumData, resample_spectrum, schema, stack_spectra
 from campfire.formats.bandpasses import load_bandpass
 from campfire.kernels.bandpass import band_fluxes
 from campfire.kernels.resample import resample
@@ -38,6 +39,22 @@ def prism_grids(n: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     return np.asarray(wave + rng.uniform(-0.003, 0.003, (n, 1)))
 
 
+def collection(wave: Any, flux: Any, error: Any) -> xr.DataTree:
+    """Return spectra of one grid as ``open_collection`` gives them, in memory."""
+    dims, names = schema.NATIVE, [str(k) for k in range(len(flux))]
+    values = {"fnu": flux, "fnu_err": error, "dq": np.zeros(flux.shape, dtype=np.uint8)}
+    ds = xr.Dataset(
+        {name: (dims, array, schema.attrs_of(name)) for name, array in values.items()},
+        {
+            "wavelength": (dims, np.tile(wave, (len(flux), 1)), schema.attrs_of("wavelength")),
+            "spectrum_id": ("spectrum", names),
+            "grating": ("spectrum", ["PRISM"] * len(flux)),
+        },
+        {"campfire_schema": schema.SCHEMA_VERSION},
+    )
+    return xr.DataTree.from_dict({"/": xr.Dataset(), "/PRISM": ds})
+
+
 def report(name: str, ours: float, theirs: float, goal: str, per: int = 1) -> None:
     times = f"{1e6 * ours / per:8.1f} us {1e6 * theirs / per:9.1f} us {theirs / ours:7.1f}x"
     print(f"{name:<62} {times}" + (f"   goal {goal}" if goal else ""))
@@ -59,6 +76,12 @@ def main() -> None:
     ours = best(lambda: resample(wave[0], flux, error, grid))
     theirs = best(lambda: spectres(grid, wave[0], flux, error), 3)
     report("resample 1000 spectra with one grid, against spectres 2-D", ours, theirs, ">= 3x", n)
+
+    tree = collection(wave[0], flux, error)
+    ours = best(lambda: tree.campfire.resample(grid, covariance=False))
+    report("tree.campfire.resample without covariance, against the same", ours, theirs, ">= 4x", n)
+    ours = best(lambda: tree.campfire.resample(grid))
+    report("tree.campfire.resample with covariance", ours, theirs, ">= 1x", n)
 
     # grids of their own
     few = 40

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry
 from campfire.analysis.photometry import synthetic_photometry
-from campfire.analysis.resample import resample_spectrum
+from campfire.analysis.resampling import resample_spectrum
 from campfire.analysis.stack import StackResult, calibrate_and_stack, stack_spectra
 
 __all__ = [

@@ -67,18 +67,19 @@ class DatasetAccessor(Listed):
         """Move a spectrum to the rest frame; see :func:`campfire.accessors.functions.to_restframe`."""
         return functions.to_restframe(self._ds, z)
 
-    def resample(self, grid: ArrayLike | str, covariance: bool = False) -> xr.Dataset:
+    def resample(self, grid: ArrayLike | str, covariance: bool | None = None) -> xr.Dataset:
         """Bring everything onto one grid of microns, conserving flux.
 
-        ``covariance`` adds ``fnu_cov`` to a spectrum (:func:`campfire.accessors.functions.resample`); a
-        collection always gets it (:func:`campfire.analysis.lazy.resample_collection`), and there
-        ``grid="common"`` takes the wavelengths of the row with most pixels.
+        ``covariance`` says whether the result has ``fnu_cov``: by default a spectrum
+        (:func:`campfire.accessors.functions.resample`) does not and a collection does
+        (:func:`campfire.analysis.resampling.resample_collection`), for which ``grid="common"`` takes the
+        wavelengths of the row with most pixels.
         """
         if not functions.is_collection(self._ds):
-            return functions.resample(self._ds, grid, covariance=covariance)
-        from campfire.analysis.lazy import resample_collection
+            return functions.resample(self._ds, grid, covariance=bool(covariance))
+        from campfire.analysis.resampling import resample_collection
 
-        return resample_collection(self._ds, grid)
+        return resample_collection(self._ds, grid, covariance=covariance is not False)
 
     def synthetic_photometry(
         self, bands: str | BandpassLike | Sequence[str | BandpassLike], *, min_coverage: float = 0.95

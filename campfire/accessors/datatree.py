@@ -63,11 +63,11 @@ class DataTreeAccessor(Listed):
             results["/" + path.removeprefix(root).strip("/")] = function(ds, *args, **options)
         return xr.DataTree.from_dict(results, name=self._tree.name)
 
-    def resample(self, grid: ArrayLike | str = "common") -> xr.DataTree:
-        """Bring every grating onto one grid; see :func:`campfire.analysis.lazy.resample_collection`."""
-        from campfire.analysis.lazy import resample_collection
+    def resample(self, grid: ArrayLike | str = "common", covariance: bool = True) -> xr.DataTree:
+        """Bring every grating onto one grid; see :func:`campfire.analysis.resampling.resample_collection`."""
+        from campfire.analysis.resampling import resample_collection
 
-        return self._each(resample_collection, grid)
+        return self._each(resample_collection, grid, covariance=covariance)
 
     def synthetic_photometry(
         self, bands: str | BandpassLike | Sequence[str | BandpassLike], *, min_coverage: float = 0.95

@@ -19,6 +19,7 @@ from campfire.convert import append_history, to_dataset
 from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.convert.header import dump_header, load_header
 from campfire.errors import ValidationError
+from campfire.kernels.grids import rising
 from campfire.models import SpectrumData
 from campfire.schema import PixelDQ, pixel_dq
 
@@ -185,16 +186,15 @@ def resample(ds: xr.Dataset, grid: ArrayLike, *, covariance: bool = False) -> xr
     --------
     campfire.resample_spectrum
     """
-    from campfire.analysis.resample import resample_spectrum
-    from campfire.collection.gridding import resample_rows
+    from campfire.analysis.inputs import as_spectrum
+    from campfire.analysis.resampling import resample_one
 
     _require_one(ds)
     if isinstance(grid, str):
         raise ValidationError(f"grid={grid!r}", hint="pass an array of microns")
-    result = resample_spectrum(ds, grid, covariance=covariance)
+    bits = _dq(ds)[rising(ds["wavelength"].values)]
+    result, dq = resample_one(as_spectrum(ds), bits, grid, covariance=covariance)
     centres = result.wavelength
-    wavelength, fnu, fnu_err = (np.asarray(ds[n].values)[None] for n in ("wavelength", "fnu", "fnu_err"))
-    dq = resample_rows(wavelength, fnu, fnu_err, _dq(ds)[None], grid=centres)["dq"][0]
     step = f"resampled onto {centres.size} pixels, {centres[0]:g} to {centres[-1]:g} um, flux conserving"
     return _result(ds, result, dq, step)
 

@@ -63,11 +63,10 @@ OPERATIONS = {
         "campfire.synthetic_photometry(wavelength, fnu, fnu_err, band) takes arrays in any frame",
     ),
     "to_restframe": Takes(hint="it was moved there before; begin with the spectrum as observed"),
-    "resampling": Takes(),
     "lines": Takes(hint="leave redshift= out, or pass 0: it is applied already"),
     "stacking": Takes(hint="leave redshift= out, or pass 0 for those: it is applied already"),
 }
-"""Operation -> what it takes."""
+"""Operation -> what it takes; resampling, and whatever else is not here, takes all."""
 
 
 def frame_of(spectra: Spectra) -> Frame:

@@ -14,9 +14,9 @@ import numpy as np
 from campfire.analysis.frames import check_frames
 from campfire.analysis.inputs import as_spectra
 from campfire.analysis.photometry import resolve_bands
+from campfire.analysis.resampling import resample_collection
 from campfire.collection.blocks import check_collection, over_rows, steady
 from campfire.collection.correlation import correlations, row_covariance, weighted_variance
-from campfire.collection.gridding import common_grid, resample_dataset
 from campfire.convert import append_history
 from campfire.errors import ValidationError
 from campfire.flags import parse_flags, parse_quality
@@ -28,7 +28,7 @@ from campfire.units import FNU_UNIT, RELATIVE, WAVE_UNIT
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from campfire.models import SpectrumData
     from campfire.typing import BandpassLike
@@ -37,37 +37,9 @@ __all__ = [
     "collection_photometry",
     "collection_spectra",
     "plot_collection",
-    "resample_collection",
     "select_spectra",
     "summarise",
 ]
-
-
-def resample_collection(ds: xr.Dataset, grid: ArrayLike | str = "common") -> xr.Dataset:
-    """Bring a collection onto one grid, conserving the integral of f_nu over wavelength.
-
-    Parameters
-    ----------
-    ds
-        A collection; one resampled before is smoothed and correlated again, so go back to the native one.
-    grid
-        Pixel centres in microns (or a Quantity), shape (m,), which may decrease (the result increases);
-        ``"common"`` takes the wavelengths of the row with most pixels.
-
-    Returns
-    -------
-    xarray.Dataset
-        Dimensions (spectrum, wavelength), float64; lazy if ``ds`` is. ``fnu_cov`` (spectrum, wavelength, lag)
-        is the covariance of pixels i and i + lag, microjansky squared.
-
-    Raises
-    ------
-    ValidationError
-        For a grid in no order, or a Dataset that is no collection.
-    """
-    if isinstance(grid, str) and grid == "common":
-        return resample_dataset(ds, common_grid(ds))
-    return resample_dataset(ds, grid)
 
 
 def _photometry_rows(

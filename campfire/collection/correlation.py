@@ -118,7 +118,9 @@ def frames(redshift: FloatArray | None) -> FloatArray:
 def fit_bands(bands: FloatArray, width: int) -> FloatArray:
     """Return covariance bands (..., pixel, lag) cut or padded to a width; warns if that loses something."""
     have = bands.shape[-1]
-    if have <= width:
+    if have == width:
+        return bands
+    if have < width:
         return np.pad(bands, [(0, 0)] * (bands.ndim - 1) + [(0, width - have)])
     lost = float(np.abs(bands[..., width:]).max(initial=0.0))
     if lost > _NEGLIGIBLE * float(bands[..., 0].max(initial=0.0)):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from campfire.collection.blocks import (
     attrs_like,
     check_collection,
     flam_of,
+    is_lazy,
     over_rows,
     power_coordinate,
     steady,
@@ -24,14 +25,13 @@ from campfire.collection.correlation import (
     fit_bands,
     longest_row,
     pixel_reach,
-    row_covariance,
     row_matrices,
     row_wavelength,
 )
 from campfire.convert import append_history, banded
 from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.errors import ValidationError
-from campfire.kernels.grids import check_grid, good_pixels, pixel_edges, rising
+from campfire.kernels.grids import check_grid, good_pixels, pixel_edges, rising, shared_grid
 from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.pieces import cut
 from campfire.kernels.resample import resample
@@ -61,100 +61,124 @@ def common_grid(ds: xr.Dataset) -> FloatArray:
     return row_wavelength(ds, longest_row(ds))
 
 
+class RowsOnGrid(NamedTuple):
+    """Rows after resampling, shape (spectrum, m).
+
+    ``lags`` (spectrum, m, lag) is the covariance of rows of independent pixels, where asked for;
+    ``correlated`` that of the others.
+    """
+
+    fnu: FloatArray
+    fnu_err: FloatArray
+    dq: NDArray[np.uint8]
+    lags: FloatArray | None
+    correlated: list[Covariance] | None
+
+
 def resample_rows(
     wavelength: NDArray[Any],
     fnu: NDArray[Any],
     fnu_err: NDArray[Any],
     dq: NDArray[Any],
-    *correlated: NDArray[Any],
     grid: FloatArray,
-) -> dict[str, NDArray[Any]]:
+    former: Sequence[Covariance] | None = None,
+    *,
+    covariance: bool = False,
+) -> RowsOnGrid:
     """Resample rows (numpy) onto ``grid``; pixels with any bit in ``dq`` are not used.
 
-    ``correlated`` is the covariance of pixels that are not independent, as :func:`correlations` has it.
     A pixel without a result carries the bits of the input under it, besides ``NONFINITE_FLUX`` and
     ``BAD_ERROR``; ``OUTSIDE`` where less than half of it is covered by the row.
+
+    Parameters
+    ----------
+    wavelength
+        Microns, increasing: shape (n,), or (spectrum, n) with NaN after the last pixel of each row.
+    fnu, fnu_err, dq
+        Shape (spectrum, n).
+    grid
+        Pixel centres of the output in microns, shape (m,).
+    former
+        Covariance of the pixels of each row, where they are not independent; 0 for those not good.
+    covariance
+        Whether that of rows of independent pixels is to be known.
     """
+    if wavelength.shape[-1] > 1:
+        wavelength = shared_grid(wavelength)
     wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
     masked = dq != 0
-    result = resample(wavelength, fnu, fnu_err, grid, mask=masked)
-    error = result.error
-    if correlated:
+    result = resample(wavelength, fnu, fnu_err, grid, mask=masked, covariance=covariance and former is None)
+    error, correlated = result.error, None
+    if former is not None:
         good = good_pixels(fnu, fnu_err, masked)
-        spread = [c.diagonal() for c in _again(wavelength, good, correlated, grid)]
+        correlated = list(_again(wavelength, good, former, grid))
+        spread = [matrix.diagonal() for matrix in correlated]
         error = np.where(result.mask, np.nan, np.sqrt(np.maximum(spread, 0.0)))
     edges, grid_edges = np.atleast_2d(pixel_edges(wavelength)), pixel_edges(grid)
     low = np.maximum(grid_edges[None, :-1], edges[:, :1])
     high = np.minimum(grid_edges[None, 1:], edges[:, -1:])
-    empty = ((dq & PixelDQ.OUTSIDE) != 0).all(axis=1)[:, None]
-    outside = empty | (high - low < 0.5 * np.diff(grid_edges))
-    bits = np.zeros(result.mask.shape, dtype=np.uint8)
-    bad = masked & (dq != PixelDQ.OUTSIDE)
-    if bad.any():
-        pieces = cut(np.broadcast_to(edges, (len(fnu), edges.shape[1])), grid_edges, bad)
-        np.bitwise_or.at(bits.reshape(-1), pieces.row, dq.ravel()[pieces.column])
-    bits |= np.where(outside, np.uint8(PixelDQ.OUTSIDE), np.uint8(0))
-    bits |= np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
-    return {"fnu": result.flux, "fnu_err": error, "dq": np.where(result.mask, bits, np.uint8(0))}
+    outside = high - low < 0.5 * np.diff(grid_edges)
+    bits = np.where(outside, np.uint8(PixelDQ.OUTSIDE), np.uint8(0))
+    if masked.any():
+        empty = np.all(dq & PixelDQ.OUTSIDE, axis=1, keepdims=True)
+        bits = np.where(empty, np.uint8(PixelDQ.OUTSIDE), bits)
+        bad = masked & (dq != PixelDQ.OUTSIDE)
+        bits = np.broadcast_to(bits, result.mask.shape).copy()
+        if bad.any():
+            pieces = cut(np.broadcast_to(edges, (len(fnu), edges.shape[1])), grid_edges, bad)
+            np.bitwise_or.at(bits.reshape(-1), pieces.row, dq.ravel()[pieces.column])
+    bits = bits | np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
+    return RowsOnGrid(
+        result.flux, error, np.where(result.mask, bits, np.uint8(0)), result.covariance, correlated
+    )
 
 
 def _again(
-    wavelength: NDArray[Any],
-    good: NDArray[np.bool_],
-    correlated: tuple[NDArray[Any], ...],
-    grid: FloatArray,
+    wavelength: NDArray[Any], good: NDArray[np.bool_], former: Sequence[Covariance], grid: FloatArray
 ) -> Iterator[Covariance]:
     """Yield the covariance (m, m) of every row after resampling."""
-    for k, covariance in enumerate(row_matrices(*correlated, good=good)):
+    for k, covariance in enumerate(former):
         wave = wavelength if wavelength.ndim == 1 else wavelength[k]
         inside = np.flatnonzero(np.isfinite(wave))
         matrix, _, _ = resample_matrix(wave[inside], grid, good[k, inside])
         yield covariance.at(inside).transformed(matrix)
 
 
-def _covariance_rows(
+def _resample_block(
     wavelength: NDArray[Any],
     fnu: NDArray[Any],
     fnu_err: NDArray[Any],
     dq: NDArray[Any],
-    *correlated: NDArray[Any],
+    *known: NDArray[Any],
     grid: FloatArray,
-    width: int,
+    width: int = 0,
+    n_modes: int = 0,
 ) -> dict[str, NDArray[Any]]:
-    """Return the covariance of resampled rows (numpy), as bands."""
-    if not len(fnu):
-        return {"fnu_cov": np.zeros((0, grid.size, width))}
-    wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
-    if correlated:
-        good = good_pixels(fnu, fnu_err, dq != 0)
-        rows = [fit_bands(banded(c.near), width) for c in _again(wavelength, good, correlated, grid)]
-        return {"fnu_cov": np.stack(rows)}
-    result = resample(wavelength, fnu, fnu_err, grid, mask=dq != 0, covariance=True)
-    return {"fnu_cov": fit_bands(cast("FloatArray", result.covariance), width)}
+    """Return what :func:`resample_rows` does as arrays, covariances as ``width`` bands and as modes.
+
+    ``known`` is the covariance of pixels that are not independent, as :func:`correlations` has it.
+    """
+    shape = (len(fnu), grid.size)
+    former = row_matrices(*known, good=good_pixels(fnu, fnu_err, dq != 0)) if known else None
+    found = resample_rows(wavelength, fnu, fnu_err, dq, grid, former, covariance=width > 0)
+    fields: dict[str, NDArray[Any]] = {"fnu": found.fnu, "fnu_err": found.fnu_err, "dq": found.dq}
+    if width:
+        fields["fnu_cov"] = np.zeros((*shape, width))
+        if found.lags is not None:
+            fields["fnu_cov"] = fit_bands(found.lags, width)
+        for k, matrix in enumerate(found.correlated or ()):
+            fields["fnu_cov"][k] = fit_bands(banded(matrix.near), width)
+    if n_modes:
+        fields["fnu_modes"] = np.zeros((*shape, n_modes))
+        _, signs, labels = known
+        for k, matrix in enumerate(found.correlated or ()):
+            fields["fnu_modes"][k] = matrix.in_slots(signs[k], labels[k].tolist())
+    return fields
 
 
-def _mode_rows(
-    wavelength: NDArray[Any],
-    fnu: NDArray[Any],
-    fnu_err: NDArray[Any],
-    dq: NDArray[Any],
-    *correlated: NDArray[Any],
-    grid: FloatArray,
-) -> dict[str, NDArray[Any]]:
-    """Return the modes of resampled rows (numpy)."""
-    wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
-    good = good_pixels(fnu, fnu_err, dq != 0)
-    _, modes = row_covariance(*correlated, good=good)
-    result = np.zeros((len(fnu), grid.size, modes.shape[2]))
-    for k, used in enumerate(good):
-        wave = wavelength if wavelength.ndim == 1 else wavelength[k]
-        inside = np.flatnonzero(np.isfinite(wave))
-        matrix, _, _ = resample_matrix(wave[inside], grid, used[inside])
-        result[k] = matrix @ modes[k, inside]
-    return {"fnu_modes": result}
-
-
-def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | None = None) -> xr.Dataset:
+def resample_dataset(
+    ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | None = None, *, covariance: bool = True
+) -> xr.Dataset:
     """Bring a collection onto one grid; lazy stays lazy.
 
     Parameters
@@ -165,6 +189,8 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | No
         Pixel centres in microns (or a Quantity), shape (m,). They may decrease; the result increases.
     reference
         The wavelengths of the row with most pixels, where they are known already.
+    covariance
+        Whether the result has ``fnu_cov``. Modes of calibrated collections are kept in any case.
 
     Returns
     -------
@@ -189,31 +215,42 @@ def resample_dataset(ds: xr.Dataset, grid: ArrayLike, reference: FloatArray | No
         raise ValidationError(f"grid={grid!r}", hint="pass None, 'common', or an array of microns")
     centres = to_micron(grid)
     centres = check_grid(centres[rising(centres)], "grid")
-    correlated = correlations(ds)
-    fields = over_rows(ds, partial(resample_rows, grid=centres), GRID_OUTPUTS, centres.size, *correlated)
-    width = _width(ds, centres, reference)
-    outputs = {"fnu_cov": np.dtype((np.float64, (width,)))}
-    function = partial(_covariance_rows, grid=centres, width=width)
-    covariance = over_rows(ds, function, outputs, centres.size, *correlated)["fnu_cov"]
+    known = correlations(ds)
+    width = _width(ds, centres, reference) if covariance else 0
+    n_modes = ds.sizes["mode"] if "fnu_modes" in ds else 0
+    kinds: dict[str, np.dtype[Any]] = {}
+    if covariance:
+        kinds["fnu_cov"] = np.dtype((np.float64, (width,)))
+    if n_modes:
+        kinds["fnu_modes"] = np.dtype((np.float64, (n_modes,)))
+    groups = [GRID_OUTPUTS | kinds]
+    if is_lazy(ds):  # covariances are not made unless they are asked for
+        groups = [GRID_OUTPUTS, *({name: kind} for name, kind in kinds.items())]
+    fields: dict[str, Any] = {}
+    for group in groups:
+        function = partial(
+            _resample_block,
+            grid=centres,
+            width=width if "fnu_cov" in group else 0,
+            n_modes=n_modes if "fnu_modes" in group else 0,
+        )
+        fields |= over_rows(ds, function, group, centres.size, *known)
     gone = {"pixel", "wavelength", "lag"}
-    result = ds.drop_vars([name for name in ds.variables if set(ds[name].dims) & gone])
+    result = ds.drop_vars([name for name, values in ds.variables.items() if set(values.dims) & gone])
     result = result.drop_vars("n_pixels", errors="ignore")
     wave_attrs = attrs_like(ds, "wavelength")
     power: dict[str, Any] = {}
     if wave_attrs["long_name"] != REST_WAVELENGTH:  # where wavelengths are not those of the disperser
         power = power_coordinate(gratings_of(ds), centres, ds["fnu"].variable.chunksizes.get("spectrum"))
-    result = result.assign_coords(
-        wavelength=("wavelength", centres, wave_attrs),
-        # an index, so that collections of different widths can be joined
-        lag=("lag", np.arange(width), {"long_name": "distance of two pixels"}),
-        **power,
-    )
+    result = result.assign_coords(wavelength=("wavelength", centres, wave_attrs), **power)
     variables: dict[str, Any] = {name: (GRIDDED, fields[name], attrs_like(ds, name)) for name in GRID_OUTPUTS}
-    variables["fnu_cov"] = (CORRELATED, covariance, attrs_like(ds, "fnu_cov"))
-    if "fnu_modes" in ds:
-        outputs = {"fnu_modes": np.dtype((np.float64, (ds.sizes["mode"],)))}
-        modes = over_rows(ds, partial(_mode_rows, grid=centres), outputs, centres.size, *correlated)
-        variables["fnu_modes"] = ((*GRIDDED, "mode"), modes["fnu_modes"], attrs_like(ds, "fnu_modes"))
+    if covariance:
+        variables["fnu_cov"] = (CORRELATED, fields["fnu_cov"], attrs_like(ds, "fnu_cov"))
+        # an index, so that collections of different widths can be joined
+        lags = ("lag", np.arange(width), {"long_name": "distance of two pixels"})
+        result = result.assign_coords(lag=lags)
+    if n_modes:
+        variables["fnu_modes"] = ((*GRIDDED, "mode"), fields["fnu_modes"], attrs_like(ds, "fnu_modes"))
     result = result.assign(variables)
     result = result.assign(flam_variables(result))
     step = f"resampled onto {centres.size} pixels, {centres[0]:g} to {centres[-1]:g} um, flux conserving"

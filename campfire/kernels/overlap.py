@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
     from campfire.typing import BoolArray, FloatArray
 
-__all__ = ["MIN_PIXEL_COVERAGE", "covered_pixels", "import_sparse", "overlap_matrix", "resample_matrix"]
+__all__ = [
+    "MIN_PIXEL_COVERAGE",
+    "covered_pixels",
+    "import_sparse",
+    "lag_products",
+    "overlap_matrix",
+    "resample_matrix",
+]
 
 MIN_PIXEL_COVERAGE = 0.5
 """An output pixel of which less than this fraction is covered by good input is masked."""
@@ -63,6 +70,48 @@ def overlap_matrix(edges: FloatArray, grid_edges: FloatArray) -> csr_array:
     return matrix
 
 
+def scaled_rows(matrix: csr_array, mask: BoolArray) -> csr_array:
+    """Return overlaps (m, n) as weights that add up to 1 in every row; 0 in those of masked pixels."""
+    width = np.asarray(matrix.sum(axis=1))
+    scale = np.zeros(len(width))
+    scale[~mask] = 1.0 / width[~mask]
+    result: csr_array = (import_sparse().diags_array(scale) @ matrix).tocsr()
+    return result
+
+
+def lag_products(matrix: csr_array) -> tuple[csr_array, int]:
+    """Return what makes covariances of resampled pixels of variances of input pixels.
+
+    Parameters
+    ----------
+    matrix
+        Overlaps as of :func:`overlap_matrix`, shape (m, n).
+
+    Returns
+    -------
+    products : scipy.sparse.csr_array
+        Shape (lags * m, n): row k * m + i times the variances is the covariance of pixels i and i + k, 0
+        where there is none.
+    lags : int
+        How many: one more than the largest distance of two pixels that share input.
+
+    Examples
+    --------
+    >>> products, lags = lag_products(overlap_matrix(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.5, 2.0])))
+    >>> lags, products @ np.array([1.0, 2.0])
+    (2, array([0.25, 2.25, 0.25, 0.  ]))
+    """
+    sparse: Any = import_sparse()
+    m, n = matrix.shape
+    blocks = []
+    for k in range(m):
+        product = matrix[: m - k].multiply(matrix[k:])
+        if k and not product.nnz:
+            break
+        blocks.append(sparse.vstack([product, sparse.csr_array((k, n))]) if k else product)
+    return cast("Any", sparse.vstack(blocks, format="csr")), len(blocks)
+
+
 def resample_matrix(
     wavelength: FloatArray, grid: FloatArray, good: BoolArray
 ) -> tuple[csr_array, BoolArray, FloatArray]:
@@ -90,9 +139,6 @@ def resample_matrix(
     sparse = import_sparse()
     grid_edges = pixel_edges(grid)
     overlap = overlap_matrix(pixel_edges(wavelength), grid_edges)
-    width = overlap @ good.astype(np.float64)
-    coverage, mask = covered_pixels(width, np.diff(grid_edges))
-    scale = np.zeros(len(width))
-    scale[~mask] = 1.0 / width[~mask]
-    matrix = sparse.diags_array(scale) @ overlap @ sparse.diags_array(good.astype(np.float64))
-    return cast("Any", matrix).tocsr(), mask, coverage
+    used = (overlap @ sparse.diags_array(good.astype(np.float64))).tocsr()
+    coverage, mask = covered_pixels(np.asarray(used.sum(axis=1)), np.diff(grid_edges))
+    return scaled_rows(used, mask), mask, coverage

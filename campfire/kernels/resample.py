@@ -16,7 +16,7 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.kernels.grids import good_pixels, pixel_edges, shared_grid
-from campfire.kernels.overlap import covered_pixels, overlap_matrix
+from campfire.kernels.overlap import covered_pixels, lag_products, overlap_matrix, scaled_rows
 from campfire.kernels.pieces import cut, piece_lags, scale_lags
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def resample(
     good = good_pixels(flux, error, mask)
     wavelength = shared_grid(wavelength)
     edges = pixel_edges(wavelength)
-    if wavelength.ndim < flux.ndim and not covariance:
-        return _shared(edges, grid_edges, flux, error, good)
+    if wavelength.ndim < flux.ndim and len(flux) > 1:
+        return _shared(edges, grid_edges, flux, error, good, covariance)
     shape = (*flux.shape[:-1], len(grid_edges) - 1)
     flux, error, good = np.atleast_2d(flux), np.atleast_2d(error), np.atleast_2d(good)
     edges = np.broadcast_to(edges, (len(flux), edges.shape[-1]))
@@ -128,7 +128,8 @@ def _block(
     divisor = np.where(mask, np.nan, width)
     lags = None
     if covariance:
-        lags = piece_lags(pieces, pieces.width, variance, pieces.row, pieces.n_rows).reshape(*shape, -1)
+        lags = piece_lags(pieces, pieces.width, variance, pieces.row, pieces.n_rows)
+        lags = lags.reshape(*shape, lags.shape[1])
         # masked pixels get no covariance with anything, so that sums over good pixels stay simple
         lags = scale_lags(lags, np.where(mask, 0.0, 1.0 / np.where(mask, 1.0, width)))
     return Resampled(total / divisor, np.sqrt(square) / divisor, mask, coverage, lags)
@@ -152,7 +153,7 @@ def _joined(blocks: list[Resampled], shape: tuple[int, ...]) -> Resampled:
         joined.error.reshape(shape),
         joined.mask.reshape(shape),
         joined.coverage.reshape(shape),
-        None if joined.covariance is None else joined.covariance.reshape(*shape, -1),
+        None if joined.covariance is None else joined.covariance.reshape(*shape, joined.covariance.shape[-1]),
     )
 
 
@@ -208,16 +209,31 @@ def combined_lags(
 
 
 def _shared(
-    edges: FloatArray, grid_edges: FloatArray, flux: FloatArray, error: FloatArray, good: BoolArray
+    edges: FloatArray,
+    grid_edges: FloatArray,
+    flux: FloatArray,
+    error: FloatArray,
+    good: BoolArray,
+    covariance: bool,
 ) -> Resampled:
-    """Resample many spectra with one grid: one sparse matrix times all of them."""
+    """Resample many spectra with one grid: sparse matrices times all of them."""
     matrix = overlap_matrix(edges, grid_edges)
-    squared = matrix.power(2)
-    pixel = np.diff(grid_edges)[:, None]
+    n_out, pixel = len(grid_edges) - 1, np.diff(grid_edges)[:, None]
+    out = Resampled(
+        np.empty((len(flux), n_out)),
+        np.empty((len(flux), n_out)),
+        np.empty((len(flux), n_out), dtype=bool),
+        np.empty((0, n_out)),
+        None,
+    )
+    coverages = []
     full = bool(good.all())
-    width = matrix @ np.ones((flux.shape[1], 1)) if full else np.empty((0, 0))
-    out = np.empty((2, len(flux), len(pixel)))
-    masks, coverages = [], []
+    if full:  # all spectra have the same weights
+        coverage, mask = covered_pixels(matrix @ np.ones((flux.shape[1], 1)), pixel)
+        matrix = scaled_rows(matrix, mask[:, 0])
+        out.mask[:] = mask.T
+    products, n_lags = lag_products(matrix) if covariance else (matrix.power(2), 1)
+    lags = np.zeros((len(flux), n_out, n_lags)) if covariance else None
     size = max(1, _BLOCK // flux.shape[1])
     for k in range(0, len(flux), size):
         rows = slice(k, k + size)
@@ -227,23 +243,25 @@ def _shared(
             used = _columns(good[rows])
             values, sigma = np.where(used, values, 0.0), np.where(used, sigma, 0.0)
             width = matrix @ used
-        if k == 0 or not full:
             coverage, mask = covered_pixels(width, pixel)
-            scale = 1.0 / np.where(mask, np.nan, width)
-            masks.append(mask.T)
+            out.mask[rows] = mask.T
             coverages.append(coverage.T)
-        np.multiply((matrix @ values).T, scale.T, out=out[0, rows])
-        np.multiply(np.sqrt(squared @ np.square(sigma)).T, scale.T, out=out[1, rows])
-    shape = out.shape[1:]
-    if full:
-        return Resampled(
-            out[0],
-            out[1],
-            np.array(np.broadcast_to(masks[0], shape)),
-            np.broadcast_to(coverages[0], shape),
-            None,
-        )
-    return Resampled(out[0], out[1], np.concatenate(masks), np.concatenate(coverages), None)
+            scale = np.where(mask, 0.0, 1.0 / np.where(mask, 1.0, width))
+        total = matrix @ values
+        square = (products @ np.square(sigma)).reshape(n_lags, n_out, -1)
+        if not full:
+            total *= scale
+            for lag in range(n_lags):
+                square[lag, : n_out - lag] *= scale[: n_out - lag] * scale[lag:]
+        out.flux[rows] = total.T
+        np.sqrt(square[0].T, out=out.error[rows])
+        if lags is not None:
+            lags[rows] = square.transpose(2, 1, 0)
+    if out.mask.any():
+        out.flux[out.mask] = np.nan
+        out.error[out.mask] = np.nan
+    of_each = np.broadcast_to(coverage.T, out.mask.shape) if full else np.concatenate(coverages)
+    return out._replace(coverage=of_each, covariance=lags)
 
 
 def _columns(rows: FloatArray | BoolArray) -> FloatArray:

@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 
 import campfire  # noqa: F401 - registers the accessors
-from campfire.analysis.lazy import resample_collection
 from campfire.analysis.lazy_stack import stack_collection
+from campfire.analysis.resampling import resample_collection
 from campfire.collection.build import open_tree
 from campfire.collection.sources import FileSource
 from campfire.errors import ValidationError
@@ -172,3 +172,20 @@ def test_on_other_processes(files: tuple[list[FileSource], dict[str, list[Any]]]
             lazy_tree = open_tree(*files, chunks=3, cache_dir=cache)
             found = lazy_tree.campfire.stack("median")["PRISM"].to_dataset().compute()
             xr.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_collection_is_resampled_without_covariance_where_it_is_not_wanted(
+    tree: xr.DataTree, lazy: bool
+) -> None:
+    found = tree if lazy else tree.map_over_datasets(lambda ds: ds.compute())
+    grid = np.linspace(1.2, 1.8, 40)
+    whole, bare = found.campfire.resample(grid), found.campfire.resample(grid, covariance=False)
+    for path in whole.groups:
+        if "fnu" not in whole[path]:
+            continue
+        ds = bare[path].to_dataset()
+        assert "fnu_cov" in whole[path]
+        assert not {"fnu_cov", "lag"} & set(ds.variables)
+        xr.testing.assert_equal(ds, whole[path].to_dataset().drop_vars(["fnu_cov", "lag"]))
+        xr.testing.assert_identical(ds, found[path].to_dataset().campfire.resample(grid, covariance=False))

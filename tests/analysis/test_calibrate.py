@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry, fit_photometry
 from campfire.analysis.lines import measure_lines
 from campfire.analysis.photometry import band_photometry
-from campfire.analysis.resample import resample_spectrum
+from campfire.analysis.resampling import resample_spectrum
 from campfire.analysis.stack import calibrate_and_stack, stack_spectra
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import load_bandpass

@@ -146,7 +146,9 @@ def results(result: Any) -> list[Any]:
 
 
 def test_every_operation_of_the_table_is_tested() -> None:
-    assert {name.removesuffix(" with a redshift") for name in ACTIONS} | {"to_restframe"} == set(OPERATIONS)
+    assert {name.removesuffix(" with a redshift") for name in ACTIONS} | {"to_restframe"} == set(
+        OPERATIONS
+    ) | {"resampling"}
 
 
 @pytest.mark.parametrize("state", ["rest", "rest stack"])

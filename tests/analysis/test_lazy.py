@@ -17,14 +17,13 @@ from campfire.analysis.lazy import (
     collection_photometry,
     collection_spectra,
     plot_collection,
-    resample_collection,
     select_spectra,
     summarise,
 )
 from campfire.analysis.lazy_calibrate import calibrate_collection
 from campfire.analysis.lazy_stack import stack_collection
 from campfire.analysis.photometry import band_photometry
-from campfire.analysis.resample import resample_spectrum
+from campfire.analysis.resampling import resample_collection, resample_spectrum
 from campfire.analysis.stack import stack_spectra
 from campfire.collection.blocks import flam_of
 from campfire.convert.header import load_header

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from campfire.analysis.lines import EMISSION_LINES, measure_lines
-from campfire.analysis.resample import resample_spectrum
+from campfire.analysis.resampling import resample_spectrum
 from campfire.analysis.stack import stack_spectra
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.grids import pixel_edges

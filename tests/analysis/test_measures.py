@@ -13,7 +13,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from campfire.analysis.photometry import band_photometry, synthetic_photometry
-from campfire.analysis.resample import resample_spectrum
+from campfire.analysis.resampling import resample_spectrum
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.grids import pixel_edges
 from campfire.models import SpectrumData

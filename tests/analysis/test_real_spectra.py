@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from campfire.analysis.photometry import band_photometry
-from campfire.analysis.resample import resample_spectrum
+from campfire.analysis.resampling import resample_spectrum
 from campfire.analysis.stack import stack_spectra
 from campfire.models import SpectrumData
 

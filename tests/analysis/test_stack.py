@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from campfire.analysis.calibrate import calibrate_to_photometry
 from campfire.analysis.photometry import band_photometry
-from campfire.analysis.resample import resample_spectrum
+from campfire.analysis.resampling import resample_spectrum
 from campfire.analysis.stack import StackResult, calibrate_and_stack, stack_spectra
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import load_bandpass

@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from campfire.analysis.lazy_stack import stack_collection
 from campfire.analysis.lines import measure_lines
-from campfire.analysis.resample import resample_spectrum
+from campfire.analysis.resampling import resample_spectrum
 from campfire.analysis.stack import calibrate_and_stack, stack_spectra
 from campfire.errors import ValidationError
 from campfire.kernels.grids import pixel_edges

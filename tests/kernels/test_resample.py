@@ -334,3 +334,30 @@ def test_bad_rows_are_refused(row: list[float]) -> None:
 def test_arrays_that_do_not_fit_are_refused(flux: FloatArray, error: FloatArray, mask: Any) -> None:
     with pytest.raises(ValidationError):
         resample(np.arange(1.0, 5.0), flux, error, np.array([1.0, 2.0]), mask=mask)
+
+
+@given(seed=st.integers(0, 2**32 - 1), masked=st.booleans(), m=st.integers(2, 60))
+def test_rows_of_one_grid_have_the_covariance_that_each_has_by_itself(
+    seed: int, masked: bool, m: int
+) -> None:
+    """Both with the same good pixels in all rows, and with others in each."""
+    rng = np.random.default_rng(seed)
+    wave, grid = np.sort(rng.uniform(1, 2, 40)), np.sort(rng.uniform(0.9, 2.1, m))
+    flux, error = rng.normal(1, 1, (7, 40)), rng.uniform(0.5, 1, (7, 40))
+    mask = rng.random((7, 40)) < 0.3 * masked
+    together = resample(wave, flux, error, grid, mask=mask, covariance=True)
+    assert together.covariance is not None
+    for k in range(7):
+        alone = resample(wave, flux[k], error[k], grid, mask=mask[k], covariance=True)
+        assert alone.covariance is not None
+        np.testing.assert_array_equal(together.mask[k], alone.mask)
+        lags = min(together.covariance.shape[2], alone.covariance.shape[1])
+        for one, other in (
+            (together.flux[k], alone.flux),
+            (together.error[k], alone.error),
+            (together.coverage[k], alone.coverage),
+            (together.covariance[k, :, :lags], alone.covariance[:, :lags]),
+        ):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+        assert not together.covariance[k, :, lags:].any()
+        assert not alone.covariance[:, lags:].any()
