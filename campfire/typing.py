@@ -97,12 +97,14 @@ class Page(TypedDict):
     """One page of a paged endpoint.
 
     ``total`` counts what matches the request, ``accessible`` all rows of the table this account can see;
-    None where the service does not say.
+    None where the service does not say. ``aside`` holds the ids of rows that came and did not fit, as far as
+    they have one.
     """
 
     rows: list[Row]
     total: int | None
     accessible: int | None
+    aside: NotRequired[list[Any]]
 
 
 class SpectrumReader(Protocol):

@@ -46,6 +46,7 @@ class Staging:
         self._totals: dict[Table, int | None] = {}
         self.accessible: dict[Table, int | None] = {}
         self.newest: dict[Table, str] = {}
+        self._aside: dict[Table, list[object]] = {}
         for table in ("objects", "spectra", "photometry"):
             self._db.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, row BLOB NOT NULL)")
         self._tagged = False
@@ -57,7 +58,7 @@ class Staging:
     def clear(self, table: Table) -> None:
         """Start a table anew."""
         self._db.execute(f"DELETE FROM {table}")
-        for known in (self._totals, self.accessible, self.newest):
+        for known in (self._totals, self.accessible, self.newest, self._aside):
             known.pop(table, None)
 
     def add(self, table: Table, page: Page) -> None:
@@ -87,6 +88,7 @@ class Staging:
                 f"cannot keep what the service sends: {err}",
                 hint="make room for temporary files, or set TMPDIR",
             ) from err
+        self._aside.setdefault(table, []).extend(page.get("aside", []))
         # The last word counts: the table may grow or shrink while its pages are read.
         if page["total"] is not None:
             self._totals[table] = page["total"]
@@ -103,8 +105,13 @@ class Staging:
         return {number for number in said if number is not None}
 
     def is_complete(self, table: Table, *, incremental: bool) -> bool:
-        """Tell whether as many rows came as the service said there are."""
-        return self.announced(table, incremental=incremental) <= {self.count(table)}
+        """Tell whether as many rows came as the service said there are, those set aside among them."""
+        came = self.count(table) + len(self._aside.get(table, []))
+        return self.announced(table, incremental=incremental) <= {came}
+
+    def all_known(self, table: Table) -> bool:
+        """Tell whether every row that was set aside has an id: without it, its former row cannot be kept."""
+        return all(type(key) is int and 0 <= key < 2**63 for key in self._aside.get(table, []))
 
     def any_tagged(self) -> bool:
         """Tell whether any object that came has a tag."""
@@ -116,6 +123,7 @@ class Staging:
             yield pickle.loads(packed)  # written by this process, into a file that only it can open
 
     def ids(self, table: Table) -> Iterator[int]:
-        """Stream the integer ids."""
+        """Stream the integer ids, also of rows that were set aside."""
         for (number,) in self._db.execute(f"SELECT id FROM {table} ORDER BY id"):
             yield number
+        yield from (key for key in self._aside.get(table, []) if type(key) is int)

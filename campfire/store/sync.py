@@ -244,16 +244,21 @@ class _Run:
             self.removed["tags"] = writer.keep_only("tags", [row["id"] for row in self.lists])
         writer.put_objects(staged.rows("objects"))
         if not incremental:
-            self.removed["objects"] = writer.keep_only("objects", staged.ids("objects"))
+            self._sweep(writer, staged, "objects")
         writer.put_spectra(staged.rows("spectra"))
         writer.put_photometry(staged.rows("photometry"))
         if not incremental:
-            self.removed["spectra"] = writer.keep_only("spectra", staged.ids("spectra"))
-            self.removed["photometry"] = writer.keep_only("photometry", staged.ids("photometry"))
+            self._sweep(writer, staged, "spectra")
+            self._sweep(writer, staged, "photometry")
         else:
             self.removed |= dict.fromkeys(TABLES, 0)
         new = [row for row in self.lists if row["id"] not in known]
         return [(row["id"], int(row.get("member_count") or 0)) for row in new]
+
+    def _sweep(self, writer: Writer, staged: Staging, table: Table) -> None:
+        """Delete what did not come; nothing where a row came of which it cannot be said which one it is."""
+        known = staged.all_known(table)
+        self.removed[table] = writer.keep_only(table, staged.ids(table)) if known else 0
 
     def _compare(self, writer: Writer, staged: Staging, new_tags: list[tuple[int, int]]) -> None:
         for table in TABLES:

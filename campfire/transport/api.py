@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import struct
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from campfire.errors import APIError
+from campfire.errors import CampfireWarning
 from campfire.transport import routes
+from campfire.transport.shapes import MOST_ROWS, SHAPES, fitting, malformed, require, set_aside
 
 if TYPE_CHECKING:
     from campfire.transport.session import Session
@@ -17,6 +19,8 @@ __all__ = ["API", "PAGE", "Manifest", "Metadata"]
 
 PAGE = 1000
 """Rows asked for at once; the service's own default."""
+_LARGEST = 1e300
+_MOST_PIXELS = 4096  # a side of a cutout; the service gives at most 2048
 _SLOW = (10.0, 150.0)  # the service gives its sync queries 120 s
 
 
@@ -37,42 +41,45 @@ class Manifest(TypedDict):
     spectra: list[Row]
 
 
-def _malformed(path: str, what: str) -> APIError:
-    return APIError(f"GET {path}: {what}", hint="the service answered in a form this client does not know")
-
-
-def _rows(body: Mapping[str, Any], key: str, path: str) -> list[Row]:
+def _raw(body: Mapping[str, Any], key: str, route: str) -> list[Row]:
     rows = body.get(key)
     if rows is None:
         rows = []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise _malformed(path, f"{key!r} is not a list of rows")
+        raise malformed(route, f"{key!r} is not a list of rows")
     return rows
 
 
-def _texts(body: Mapping[str, Any], key: str, path: str) -> list[str]:
-    values = body.get(key)
-    if values is None:
-        return []
-    if not isinstance(values, list):
-        raise _malformed(path, f"{key!r} is not a list")
-    return [v for v in values if isinstance(v, str)]
+def _rows(body: Mapping[str, Any], route: str) -> list[Row]:
+    """Return the rows of an answer that fit; a warning tells of the others."""
+    require(route, body)
+    good, bad = fitting(route, _raw(body, SHAPES[route].rows or "", route))
+    _warn(route, bad)
+    return good
+
+
+def _warn(route: str, bad: list[Row]) -> None:
+    if bad:
+        warnings.warn(set_aside(route, bad), CampfireWarning, stacklevel=2)
 
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _numbers(values: object, path: str, key: str) -> list[Any]:
-    """Lists (nested too) of numbers with None for whatever is not finite."""
+def _numbers(values: object, path: str, key: str, *, nested: bool = False) -> list[Any]:
+    """List (nested: of lists) of numbers with None for whatever is not finite."""
     if not isinstance(values, list):
-        raise _malformed(path, f"{key!r} is not a list of numbers")
-    return [
-        _numbers(v, path, key)
-        if isinstance(v, list)
-        else (v if isinstance(v, int | float) and math.isfinite(v) else None)
-        for v in values
-    ]
+        raise malformed(path, f"{key!r} is not a list of numbers")
+    if nested:
+        return [_numbers(row, path, key) for row in values]
+    return [_finite(value) for value in values]
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < _LARGEST else None  # False for NaN; a larger integer has no float
 
 
 class API:
@@ -97,15 +104,15 @@ class API:
         path = routes.METADATA
         body = self._session.get_json(path)
         return Metadata(
-            programs=_rows(body, "programs", path),
-            fields=_texts(body, "fields", path),
-            gratings=_texts(body, "gratings", path),
-            observations=_texts(body, "observations", path),
+            programs=_rows(body, path),
+            fields=body.get("fields") or [],
+            gratings=body.get("gratings") or [],
+            observations=body.get("observations") or [],
         )
 
     def observations(self) -> list[Row]:
         """One row per observation, program and field, with counts and versions."""
-        return _rows(self._session.get_json(routes.OBSERVATIONS), "observations", routes.OBSERVATIONS)
+        return _rows(self._session.get_json(routes.OBSERVATIONS), routes.OBSERVATIONS)
 
     def objects(
         self, params: Mapping[str, Any] | None = None, *, start: int = 0, page: int = PAGE
@@ -124,15 +131,23 @@ class API:
 
     def _aligned(self, path: str, params: Mapping[str, Any], start: int, page: int) -> Iterator[Page]:
         number = start
+        aside: list[Row] = []
         while True:
             query = {**params, "limit": page, "offset": number * page}
             body = self._session.get_json(path, query, timeout=_SLOW)
-            rows, total = _rows(body, "data", path), _total(body)
-            if total is not None and len(rows) < min(page, total - number * page):
-                raise _malformed(path, f"{len(rows)} rows came at {number * page} of {total} rows")
-            yield {"rows": rows, "total": total, "accessible": None}
+            require(path, body)
+            raw, total = _raw(body, "data", path), _total(body)
+            if total is not None and len(raw) < min(page, total - number * page):
+                raise malformed(path, f"{len(raw)} rows came at {number * page} of {total} rows")
+            _bounded(path, len(raw), page, number * page)
+            rows, bad = fitting(path, raw)
+            aside += bad
             number += 1
-            if not rows or (number * page >= total if total else len(rows) < page):
+            done = not raw or (number * page >= total if total else len(raw) < page)
+            if done:
+                _warn(path, aside)
+            yield {"rows": rows, "total": total, "accessible": None, "aside": []}
+            if done:
                 return
 
     # --- synchronisation ---------------------------------------------------------------------------------
@@ -154,23 +169,36 @@ class API:
         if updated_since is not None:
             base["updated_since"] = updated_since
         offset, total, accessible = 0, None, None
+        aside: list[Row] = []
+        former: list[Row] = []
         while True:
             params = base | {"offset": offset}
             if counts and offset:
                 params["include_counts"] = "false"  # counting is the slow part, and has been done
             body = self._session.get_json(path, params, timeout=_SLOW)
-            rows = _rows(body, "data", path)
+            require(path, body)
+            raw = _raw(body, "data", path)
             if not offset:
                 total, accessible = _total(body), _count(body.get("total_accessible_count"))
-            yield {"rows": rows, "total": total, "accessible": accessible}
+            _bounded(path, len(raw), self._page, offset)
+            if raw and raw == former:
+                raise malformed(path, f"the page at {offset} is the one before it")
+            rows, bad = fitting(path, raw)
+            aside += bad
             # The offset is a true one: a page cut short by the service leaves no hole behind it.
-            offset += len(rows)
-            if not rows or (total is not None and offset >= total):
+            offset += len(raw)
+            done = not raw or (total is not None and offset >= total)
+            if done:
+                _warn(path, aside)
+            keys = [row.get("id") for row in bad]
+            yield {"rows": rows, "total": total, "accessible": accessible, "aside": keys}
+            if done:
                 return
+            former = raw
 
     def sync_lists(self) -> list[Row]:
         """The tags this account may see."""
-        return _rows(self._session.get_json(routes.SYNC_LISTS), "data", routes.SYNC_LISTS)
+        return _rows(self._session.get_json(routes.SYNC_LISTS), routes.SYNC_LISTS)
 
     # --- files and products ------------------------------------------------------------------------------
 
@@ -184,12 +212,8 @@ class API:
         """
         path = routes.manifest(observation)
         body = self._session.get_json(path)
-        expires = body.get("url_expires_at")
-        return Manifest(
-            observation=observation,
-            url_expires_at=expires if isinstance(expires, str) else None,
-            spectra=_rows(body, "spectra", path),
-        )
+        spectra = _rows(body, "manifest")
+        return Manifest(observation=observation, url_expires_at=body.get("url_expires_at"), spectra=spectra)
 
     def file_url(self, fits_path: str) -> str:
         """Signed address of one file.
@@ -199,25 +223,22 @@ class API:
         NotFoundError
             If the service does not know the path.
         """
-        url = self._session.get_json(routes.FILE, {"path": fits_path}).get("url")
-        if not isinstance(url, str):
-            raise _malformed(routes.FILE, "'url' is missing")
-        return url
+        body = self._session.get_json(routes.FILE, {"path": fits_path})
+        require(routes.FILE, body)
+        return str(body["url"])
 
     def spectrum(self, fits_path: str) -> SpectrumPayload:
         """The spectrum as prepared for plotting."""
         path = routes.SPECTRUM
         body = self._session.get_json(path, {"path": fits_path})
-        shape = [_count(body.get(key)) for key in ("n_spatial", "n_wave")]
-        if shape[0] is None or shape[1] is None:
-            raise _malformed(path, "its shape is missing")
+        require(path, body)
         return {
             "wave": _numbers(body.get("wave"), path, "wave"),
             "fnu": _numbers(body.get("fnu"), path, "fnu"),
             "fnu_err": _numbers(body.get("fnu_err"), path, "fnu_err"),
-            "snr_2d": _numbers(body.get("snr_2d"), path, "snr_2d"),
-            "n_spatial": shape[0],
-            "n_wave": shape[1],
+            "snr_2d": _numbers(body.get("snr_2d"), path, "snr_2d", nested=True),
+            "n_spatial": int(body["n_spatial"]),
+            "n_wave": int(body["n_wave"]),
             "profile": _numbers(body.get("profile"), path, "profile"),
             "profile_fit": _numbers(body.get("profile_fit"), path, "profile_fit"),
             "profile_pix": _numbers(body.get("profile_pix"), path, "profile_pix"),
@@ -233,9 +254,7 @@ class API:
         """
         path = routes.REDSHIFT_FIT
         body = self._session.get_json(path, {"path": fits_path})
-        scalars = {key: body.get(key) for key in ("redshift", "chi2_min", "confidence")}
-        if not all(isinstance(v, int | float) for v in scalars.values()):
-            raise _malformed(path, "redshift, chi2_min or confidence is missing")
+        require(path, body)
         return {
             "redshift": float(body["redshift"]),
             "chi2_min": float(body["chi2_min"]),
@@ -259,27 +278,34 @@ class API:
             params["size"] = size
         content = self._session.get_bytes(routes.CUTOUT, params, accept="image/png")
         if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-            raise _malformed(routes.CUTOUT, "the answer is not a PNG image")
+            raise malformed(routes.CUTOUT, "the answer is not a PNG image")
+        width, height = struct.unpack(">II", content[16:24]) if len(content) >= 24 else (0, 0)
+        if not (0 < width <= _MOST_PIXELS and 0 < height <= _MOST_PIXELS):
+            raise malformed(routes.CUTOUT, f"the image is said to be of {width} x {height} pixels")
         return content
 
     def shutters(self, object_id: str, fov: float) -> dict[str, Any]:
         """Shutters within ±fov of an object: ``{"shutters": [...], "meta": {...}}``."""
         body = self._session.get_json(routes.SHUTTERS, {"object_id": object_id, "fov": fov})
-        meta = body.get("meta")
-        return {
-            "shutters": _rows(body, "shutters", routes.SHUTTERS),
-            "meta": meta if isinstance(meta, dict) else {},
-        }
+        meta = body.get("meta") or {}
+        if not isinstance(meta, dict):
+            raise malformed(routes.SHUTTERS, "'meta' is no object")
+        require("shutters meta", meta)
+        return {"shutters": _rows(body, routes.SHUTTERS), "meta": meta}
 
     # --- account -----------------------------------------------------------------------------------------
 
     def whoami(self) -> Row:
         """The account that the token belongs to."""
-        return self._session.get_json(routes.WHOAMI)
+        body = self._session.get_json(routes.WHOAMI)
+        require(routes.WHOAMI, body)
+        return body
 
     def version(self) -> Row:
         """Versions of the service's own client; nothing here depends on them."""
-        return self._session.get_json(routes.VERSION, anonymous=True)
+        body = self._session.get_json(routes.VERSION, anonymous=True)
+        require(routes.VERSION, body)
+        return body
 
     # --- by id -------------------------------------------------------------------------------------------
 
@@ -306,6 +332,13 @@ class API:
     @staticmethod
     def _find(pages: Iterator[Page], wanted: Any) -> Row | None:
         return next((row for page in pages for row in page["rows"] if wanted(row)), None)
+
+
+def _bounded(path: str, came: int, asked: int, offset: int) -> None:
+    if came > asked:
+        raise malformed(path, f"{came} rows came where {asked} were asked for")
+    if offset + came > MOST_ROWS:
+        raise malformed(path, f"its rows do not end: more than {MOST_ROWS:,} came")
 
 
 def _total(body: Mapping[str, Any]) -> int | None:

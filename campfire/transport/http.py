@@ -26,9 +26,16 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
 FILE_TIMEOUT = (10.0, 30.0)
 """The same for files, which start at once and flow: a longer silence is a stall."""
+MOST_BYTES = 64 * 2**20
+"""Bytes of an answer that is not a file, unpacked: thirty times the largest page of the service."""
+MOST_ERROR_BYTES = 2**20
+"""The same of an error."""
+MOST_SECONDS = 300.0
+"""Seconds for a whole answer that is not a file: one that drips never ends."""
 RETRIED = frozenset({429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
+_PIECE = 2**16
 
 
 class Sender(Protocol):
@@ -106,6 +113,44 @@ def _explain(err: Exception, method: str, url: str) -> CampfireError:
         hint="is the network there, and the address right? What is synced works without it",
         url=bare_url(url),
     )
+
+
+def _whole(response: requests.Response, url: str) -> requests.Response:
+    """Read the body of an answer, within limits; the connection is free again afterwards.
+
+    Raises
+    ------
+    APIError
+        If it is too long, or takes too long.
+    """
+    success = response.status_code // 100 == 2
+    most = MOST_BYTES if success else MOST_ERROR_BYTES
+    ends = time.monotonic() + MOST_SECONDS
+    parts: list[bytes] = []
+    size = 0
+    try:
+        for part in response.iter_content(_PIECE):
+            size += len(part)
+            late = time.monotonic() > ends
+            if size > most or late:
+                if not success:
+                    break  # enough to say what is wrong
+                problem = (
+                    f"does not end within {MOST_SECONDS:.0f} s" if late else f"is longer than {most} bytes"
+                )
+                raise APIError(
+                    f"the answer of {bare_url(url)} {problem}",
+                    hint="is base_url a CAMPFIRE service, with its /api/v1?",
+                    url=bare_url(url),
+                )
+            parts.append(part)
+    except BaseException:
+        response.close()
+        raise
+    if size > most:
+        response.close()
+    response._content = b"".join(parts)  # as requests itself does, for what it reads at once
+    return response
 
 
 def _bearer(token: str | None) -> Any:
@@ -250,7 +295,7 @@ class Http:
             response: requests.Response | None = None
             error: requests.RequestException | None = None
             try:
-                response = self._call(method, url, token, **kwargs)
+                response = _whole(self._call(method, url, token, stream=True, **kwargs), url)
             except requests.RequestException as err:
                 err.request = None  # it holds the Authorization header
                 error = err

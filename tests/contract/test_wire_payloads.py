@@ -317,7 +317,7 @@ SHUTTERS = {
         "field": "cosmos",
     },
 }
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\0\x10" * 2 + b"\0" * 20  # of 16 x 16 pixels
 WHO = {
     "user_id": "0b6f0000-0000-0000-0000-000000000001",
     "email": None,
@@ -606,7 +606,8 @@ class Paged:
         if self.by_page:
             assert offset % int(asked.query["limit"]) == 0, "an offset that the service would misread"
         counted = asked.query.get("include_counts", "true") != "false"
-        rows = [{"id": n} for n in range(self.rows)][offset : offset + limit]
+        like = OBJECT | SPECTRUM | SYNC_OBJECT | SYNC_SPECTRUM | PHOTOMETRY
+        rows = [like | {"id": n, "lists": []} for n in range(self.rows)][offset : offset + limit]
         total = self.rows if counted else 0
         pagination = {"total": total, "limit": limit, "offset": offset}
         return Reply(200, {"data": rows, "pagination": pagination, "total_accessible_count": total})
