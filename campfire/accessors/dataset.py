@@ -87,11 +87,11 @@ class DatasetAccessor(Listed):
         """Measure ``flux``, ``flux_err`` and ``coverage`` over ``band`` (and ``spectrum``).
 
         See :func:`campfire.accessors.functions.synthetic_photometry` and, for a collection,
-        :func:`campfire.analysis.lazy.collection_photometry`.
+        :func:`campfire.analysis.photometry.collection_photometry`.
         """
         if not functions.is_collection(self._ds):
             return functions.synthetic_photometry(self._ds, bands, min_coverage=min_coverage)
-        from campfire.analysis.lazy import collection_photometry
+        from campfire.analysis.photometry import collection_photometry
 
         return collection_photometry(self._ds, bands, min_coverage=min_coverage)
 

@@ -72,8 +72,8 @@ class DataTreeAccessor(Listed):
     def synthetic_photometry(
         self, bands: str | BandpassLike | Sequence[str | BandpassLike], *, min_coverage: float = 0.95
     ) -> xr.DataTree:
-        """Measure every spectrum; see :func:`campfire.analysis.lazy.collection_photometry`."""
-        from campfire.analysis.lazy import collection_photometry
+        """Measure every spectrum; see :func:`campfire.analysis.photometry.collection_photometry`."""
+        from campfire.analysis.photometry import collection_photometry
 
         return self._each(collection_photometry, bands, min_coverage=min_coverage)
 

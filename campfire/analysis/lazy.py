@@ -5,25 +5,17 @@ The numbers come from the kernels that single spectra use, block of rows by bloc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.analysis.frames import check_frames
 from campfire.analysis.inputs import as_spectra
-from campfire.analysis.photometry import resolve_bands
 from campfire.analysis.resampling import resample_collection
-from campfire.collection.blocks import check_collection, over_rows, steady
-from campfire.collection.correlation import correlations, row_covariance, weighted_variance
+from campfire.collection.blocks import check_collection
 from campfire.convert import append_history
 from campfire.errors import ValidationError
 from campfire.flags import parse_flags, parse_quality
-from campfire.kernels.bandpass import MIN_COVERAGE, Bandpass, band_fluxes, band_weights
-from campfire.kernels.grids import good_pixels
-from campfire.text import text_variable
-from campfire.units import FNU_UNIT, RELATIVE, WAVE_UNIT
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,103 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from campfire.models import SpectrumData
-    from campfire.typing import BandpassLike
 
 __all__ = [
-    "collection_photometry",
     "collection_spectra",
     "plot_collection",
     "select_spectra",
     "summarise",
 ]
-
-
-def _photometry_rows(
-    wavelength: NDArray[Any],
-    fnu: NDArray[Any],
-    fnu_err: NDArray[Any],
-    dq: NDArray[Any],
-    *correlated: NDArray[Any],
-    bands: Sequence[Bandpass],
-    min_coverage: float,
-) -> dict[str, NDArray[Any]]:
-    wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
-    result = band_fluxes(wavelength, fnu, fnu_err, bands, mask=dq != 0, min_coverage=min_coverage)
-    error = result.error
-    if correlated:
-        good = good_pixels(fnu, fnu_err, dq != 0)
-        covariance, modes = row_covariance(*correlated, good=good)
-        squares = []
-        for of_band in band_weights(wavelength, bands):
-            weights = np.where(good, of_band, 0.0)
-            squares.append(weighted_variance(covariance, weights))
-            if len(correlated) > 1:
-                through = np.einsum("rp,rpm->rm", weights, modes)
-                squares[-1] = squares[-1] + (np.square(through) * correlated[1]).sum(axis=1)
-        variance = np.stack(squares, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            error = np.where(np.isnan(error), np.nan, np.sqrt(np.maximum(variance, 0.0)) / result.coverage)
-    return {"flux": result.flux, "flux_err": error, "coverage": result.coverage}
-
-
-def collection_photometry(
-    ds: xr.Dataset,
-    bands: str | BandpassLike | Sequence[str | BandpassLike],
-    *,
-    min_coverage: float = MIN_COVERAGE,
-) -> xr.Dataset:
-    """Measure every spectrum of a collection in several bands.
-
-    Parameters
-    ----------
-    ds
-        A collection, with the covariance of its pixels (``fnu_cov``, ``fnu_modes``) where it has one.
-    bands
-        Names of bands, or objects with ``name``, ``wavelength`` (um) and ``throughput``.
-    min_coverage
-        Least fraction of a band's throughput that has to lie on good pixels.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``flux``, ``flux_err`` (microjansky, of relative spectra ``1``; NaN where the coverage is short) and
-        ``coverage`` over (spectrum, band), with the coordinates of the spectra, and ``pivot``, ``filter_id``,
-        ``source`` of every curve.
-
-    Raises
-    ------
-    ValidationError
-        For a band without a curve, or none at all, and for spectra in the rest frame.
-    """
-    check_collection(ds)
-    (frame,) = check_frames([ds], "synthetic photometry")
-    unit = RELATIVE if frame.relative else FNU_UNIT
-    curves = resolve_bands(bands)
-    function = partial(_photometry_rows, bands=curves, min_coverage=min_coverage)
-    kinds = {name: np.dtype(np.float64) for name in ("flux", "flux_err", "coverage")}
-    values = over_rows(ds, function, kinds, len(curves), *correlations(ds))
-    result = _without_pixels(ds).assign_coords(
-        band=text_variable("band", [c.name for c in curves]),
-        pivot=("band", np.array([c.pivot for c in curves]), {"units": WAVE_UNIT}),
-        filter_id=text_variable("band", [c.filter_id for c in curves]),
-        source=text_variable("band", [c.source for c in curves]),
-    )
-    attrs = {
-        "flux": {"units": unit, "long_name": "synthetic flux density f_nu"},
-        "flux_err": {"units": unit, "long_name": "1-sigma error of flux"},
-        "coverage": {"long_name": "fraction of the throughput on good pixels"},
-    }
-    result = result.assign(
-        {name: (("spectrum", "band"), values[name], attrs[name]) for name in kinds},
-    )
-    return append_history(result, f"synthetic photometry in {', '.join(c.name for c in curves)}")
-
-
-def _without_pixels(ds: xr.Dataset) -> xr.Dataset:
-    """Return the coordinates of the spectra alone."""
-    gone = {"pixel", "wavelength", "lag", "mode"}
-    pixels = [name for name, v in ds.variables.items() if set(v.dims) & gone]
-    return ds.drop_vars([*pixels, *(name for name in ("n_pixels",) if name in ds)])
 
 
 def select_spectra(

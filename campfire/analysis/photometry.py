@@ -1,32 +1,43 @@
-"""Synthetic photometry of spectra."""
+"""Synthetic photometry: of arrays, of one spectrum, of a collection, by the same rows."""
 
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from campfire.analysis.frames import check_frames
 from campfire.analysis.inputs import as_spectrum, good_covariance
+from campfire.collection.blocks import check_collection, over_rows, steady
+from campfire.collection.correlation import correlations, row_correlations, row_covariance, weighted_variance
+from campfire.convert import append_history
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band
-from campfire.kernels.bandpass import MIN_COVERAGE, band_fluxes
-from campfire.kernels.grids import check_grid, rising
+from campfire.kernels.bandpass import MIN_COVERAGE, Bandpass, band_fluxes, band_weights
+from campfire.kernels.grids import check_grid, good_pixels, rising
+from campfire.schema import pixel_dq
 from campfire.text import text_variable
 from campfire.units import FNU_UNIT, RELATIVE, WAVE_UNIT, to_microjansky, to_micron
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import xarray as xr
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
+    from campfire.analysis.frames import Frame
     from campfire.analysis.inputs import SpectrumLike
-    from campfire.kernels.bandpass import Bandpass
-    from campfire.typing import BandpassLike, FloatArray
+    from campfire.typing import BandpassLike
 
-__all__ = ["band_photometry", "synthetic_photometry"]
+__all__ = [
+    "band_photometry",
+    "collection_photometry",
+    "photometry_rows",
+    "resolve_bands",
+    "synthetic_photometry",
+]
 
 
 def synthetic_photometry(
@@ -84,16 +95,19 @@ def synthetic_photometry(
             f"wavelength has shape {wave.shape}, fnu {np.shape(flux)}, fnu_err {np.shape(error)}",
             hint="pass three arrays of one length",
         )
-    result = band_fluxes(wave, flux[order], error[order], [curve], min_coverage=min_coverage)
-    if np.isnan(result.flux[0]):
+    rows = (values[order][None] for values in (flux, error))
+    unmasked = np.zeros((1, len(wave)), dtype=np.uint8)
+    found = photometry_rows(wave, *rows, unmasked, bands=[curve], min_coverage=min_coverage)
+    mean, sigma, coverage = (float(found[name][0, 0]) for name in ("flux", "flux_err", "coverage"))
+    if np.isnan(mean):
         warnings.warn(
-            f"only {result.coverage[0]:.1%} of band {curve.name!r} on good pixels; {min_coverage:.0%} needed",
+            f"only {coverage:.1%} of band {curve.name!r} on good pixels; {min_coverage:.0%} needed",
             CampfireWarning,
             stacklevel=2,
         )
     elif noiseless:
-        return float(result.flux[0]), 0.0
-    return float(result.flux[0]), float(result.error[0])
+        return mean, 0.0
+    return mean, sigma
 
 
 def band_photometry(
@@ -137,34 +151,134 @@ def band_photometry(
     curves = resolve_bands(bands)
     data = as_spectrum(spectrum)
     (frame,) = check_frames([data], "synthetic photometry")
-    result = band_fluxes(
-        data.wavelength,
-        data.fnu,
-        data.fnu_err,
-        curves,
-        mask=data.mask,
-        covariance=good_covariance(data),
+    covariance = good_covariance(data)
+    found = photometry_rows(
+        np.asarray(data.wavelength),
+        data.fnu[None],
+        data.fnu_err[None],
+        pixel_dq(data.fnu, data.fnu_err, data.mask)[None],
+        *([] if covariance is None else row_correlations(covariance)),
+        bands=curves,
         min_coverage=min_coverage,
     )
-
-    unit = RELATIVE if frame.relative else FNU_UNIT
-
-    def variable(values: FloatArray, units: str | None, text: str) -> Any:
-        return ("band", values, ({"units": units} if units else {}) | {"long_name": text})
-
-    return xr.Dataset(
-        {
-            "flux": variable(result.flux, unit, "synthetic flux density f_nu"),
-            "flux_err": variable(result.error, unit, "1-sigma error of flux"),
-            "coverage": variable(result.coverage, None, "fraction of the throughput on good pixels"),
-        },
-        coords={
-            "band": text_variable("band", [c.name for c in curves]),
-            "pivot": variable(np.array([c.pivot for c in curves]), WAVE_UNIT, "pivot wavelength"),
-            "filter_id": text_variable("band", [c.filter_id for c in curves]),
-            "source": text_variable("band", [c.source for c in curves]),
-        },
+    return _labelled(
+        xr.Dataset(), {name: values[0] for name, values in found.items()}, curves, frame, ("band",)
     )
+
+
+def photometry_rows(
+    wavelength: NDArray[Any],
+    fnu: NDArray[Any],
+    fnu_err: NDArray[Any],
+    dq: NDArray[Any],
+    *correlated: NDArray[Any],
+    bands: Sequence[Bandpass],
+    min_coverage: float,
+) -> dict[str, NDArray[Any]]:
+    """Measure rows (numpy), of one spectrum or of many, in several bands.
+
+    Parameters
+    ----------
+    wavelength
+        Microns, shape (n,), or (spectrum, n) with NaN after the last pixel of each row.
+    fnu, fnu_err, dq
+        Shape (spectrum, n); pixels with any bit are not used.
+    *correlated
+        Covariance of the pixels, as :func:`campfire.collection.correlation.correlations` has it.
+    bands, min_coverage
+        As for :func:`band_photometry`.
+
+    Returns
+    -------
+    dict
+        ``flux``, ``flux_err``, ``coverage``, shape (spectrum, band).
+    """
+    wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
+    result = band_fluxes(wavelength, fnu, fnu_err, bands, mask=dq != 0, min_coverage=min_coverage)
+    error = result.error
+    if correlated:
+        good = good_pixels(fnu, fnu_err, dq != 0)
+        covariance, modes = row_covariance(*correlated, good=good)
+        squares = []
+        for of_band in band_weights(wavelength, bands):
+            weights = np.where(good, of_band, 0.0)
+            squares.append(weighted_variance(covariance, weights))
+            if len(correlated) > 1:
+                through = np.einsum("rp,rpm->rm", weights, modes)
+                squares[-1] = squares[-1] + (np.square(through) * correlated[1]).sum(axis=1)
+        variance = np.stack(squares, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error = np.where(np.isnan(error), np.nan, np.sqrt(np.maximum(variance, 0.0)) / result.coverage)
+    return {"flux": result.flux, "flux_err": error, "coverage": result.coverage}
+
+
+def collection_photometry(
+    ds: xr.Dataset,
+    bands: str | BandpassLike | Sequence[str | BandpassLike],
+    *,
+    min_coverage: float = MIN_COVERAGE,
+) -> xr.Dataset:
+    """Measure every spectrum of a collection in several bands.
+
+    Parameters
+    ----------
+    ds
+        A collection, with the covariance of its pixels (``fnu_cov``, ``fnu_modes``) where it has one.
+    bands
+        Names of bands, or objects with ``name``, ``wavelength`` (um) and ``throughput``.
+    min_coverage
+        Least fraction of a band's throughput that has to lie on good pixels.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``flux``, ``flux_err`` (microjansky, of relative spectra ``1``; NaN where the coverage is short) and
+        ``coverage`` over (spectrum, band), with the coordinates of the spectra, and ``pivot``, ``filter_id``,
+        ``source`` of every curve.
+
+    Raises
+    ------
+    ValidationError
+        For a band without a curve, or none at all, and for spectra in the rest frame.
+    """
+    check_collection(ds)
+    (frame,) = check_frames([ds], "synthetic photometry")
+    curves = resolve_bands(bands)
+    function = partial(photometry_rows, bands=curves, min_coverage=min_coverage)
+    kinds = {name: np.dtype(np.float64) for name in ("flux", "flux_err", "coverage")}
+    values = over_rows(ds, function, kinds, len(curves), *correlations(ds))
+    result = _labelled(_without_pixels(ds), values, curves, frame, ("spectrum", "band"))
+    return append_history(result, f"synthetic photometry in {', '.join(c.name for c in curves)}")
+
+
+def _labelled(
+    ds: xr.Dataset,
+    values: Mapping[str, Any],
+    curves: Sequence[Bandpass],
+    frame: Frame,
+    dims: tuple[str, ...],
+) -> xr.Dataset:
+    """Return a Dataset with the measurements of :func:`photometry_rows` and what is known of the curves."""
+    unit = {"units": RELATIVE if frame.relative else FNU_UNIT}
+    attrs: dict[str, dict[str, str]] = {
+        "flux": {**unit, "long_name": "synthetic flux density f_nu"},
+        "flux_err": {**unit, "long_name": "1-sigma error of flux"},
+        "coverage": {"long_name": "fraction of the throughput on good pixels"},
+    }
+    pivot = {"units": WAVE_UNIT, "long_name": "pivot wavelength"}
+    return ds.assign_coords(
+        band=text_variable("band", [c.name for c in curves]),
+        pivot=("band", np.array([c.pivot for c in curves]), pivot),
+        filter_id=text_variable("band", [c.filter_id for c in curves]),
+        source=text_variable("band", [c.source for c in curves]),
+    ).assign({name: (dims, values[name], own) for name, own in attrs.items()})
+
+
+def _without_pixels(ds: xr.Dataset) -> xr.Dataset:
+    """Return the coordinates of the spectra alone."""
+    gone = {"pixel", "wavelength", "lag", "mode"}
+    pixels = [name for name, v in ds.variables.items() if set(v.dims) & gone]
+    return ds.drop_vars([*pixels, *(name for name in ("n_pixels",) if name in ds)])
 
 
 def resolve_bands(bands: str | BandpassLike | Sequence[str | BandpassLike]) -> list[Bandpass]:

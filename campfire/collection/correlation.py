@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.collection.blocks import dask_array
-from campfire.convert.covariance import from_banded
+from campfire.convert.covariance import banded, from_banded
 from campfire.errors import CampfireWarning
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import pixel_edges
@@ -34,6 +34,7 @@ __all__ = [
     "frames",
     "longest_row",
     "pixel_reach",
+    "row_correlations",
     "row_covariance",
     "row_matrices",
     "row_wavelength",
@@ -164,6 +165,13 @@ def _flat(values: Any) -> Any:
     if not isinstance(values, np.ndarray):
         values = values.rechunk({1: -1, 2: -1})
     return values.reshape((values.shape[0], values.shape[1] * values.shape[2]))
+
+
+def row_correlations(covariance: Covariance) -> list[Any]:
+    """Return the covariance of one spectrum as that of one row of :func:`correlations`."""
+    values = np.concatenate([banded(covariance.near), covariance.modes], axis=1)
+    labels = np.array([covariance.labels], dtype=object)
+    return [_flat(values[None]), *([covariance.signs[None], labels] if covariance.labels else [])]
 
 
 def row_matrices(

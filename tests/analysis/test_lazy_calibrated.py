@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campfire.analysis.calibrate import calibrate_to_photometry
-from campfire.analysis.lazy import collection_photometry, collection_spectra
+from campfire.analysis.lazy import collection_spectra
 from campfire.analysis.lazy_calibrate import calibrate_collection
 from campfire.analysis.lazy_stack import stack_collection
 from campfire.analysis.lines import measure_lines
-from campfire.analysis.photometry import band_photometry
+from campfire.analysis.photometry import band_photometry, collection_photometry
 from campfire.analysis.resampling import resample_collection, resample_spectrum
 from campfire.analysis.stack import stack_spectra
 from campfire.errors import CampfireWarning

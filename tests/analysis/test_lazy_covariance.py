@@ -13,11 +13,11 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campfire.analysis.lazy import collection_photometry, collection_spectra
+from campfire.analysis.lazy import collection_spectra
 from campfire.analysis.lazy_calibrate import calibrate_collection
 from campfire.analysis.lazy_stack import stack_collection
 from campfire.analysis.lines import measure_lines
-from campfire.analysis.photometry import band_photometry
+from campfire.analysis.photometry import band_photometry, collection_photometry
 from campfire.analysis.resampling import resample_collection, resample_spectrum
 from campfire.analysis.stack import calibrate_and_stack
 from campfire.collection.blocks import flam_of
