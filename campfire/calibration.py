@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry
+from campfire.analysis.calibration import CalibrationResult, calibrate_to_photometry
 from campfire.analysis.photometry import synthetic_photometry
 from campfire.analysis.resampling import resample_spectrum
 from campfire.analysis.stack import StackResult, calibrate_and_stack, stack_spectra

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from specutils import Spectrum
 
-    from campfire.analysis.calibrate import CalibrationMethod
+    from campfire.analysis.calibration import CalibrationMethod
     from campfire.models import Photometry, SpectrumData
     from campfire.typing import BandpassLike
 
@@ -55,7 +55,7 @@ class DatasetAccessor(Listed):
         """Return the spectra of a collection in order (of one spectrum: a list of one)."""
         if not functions.is_collection(self._ds):
             return [self.to_spectrum()]
-        from campfire.analysis.lazy import collection_spectra
+        from campfire.analysis.contents import collection_spectra
 
         return collection_spectra(self._ds)
 
@@ -104,11 +104,11 @@ class DatasetAccessor(Listed):
         """Calibrate to photometry: options are ``bands``, ``degree``, ``min_snr``, ``error_floor``.
 
         ``photometry`` may be object id -> photometry. See :func:`campfire.accessors.functions.calibrate` and,
-        for a collection, :func:`campfire.analysis.lazy_calibrate.calibrate_collection`.
+        for a collection, :func:`campfire.analysis.calibration.calibrate_collection`.
         """
         if not functions.is_collection(self._ds):
             return functions.calibrate(self._ds, photometry, method, **options)
-        from campfire.analysis.lazy_calibrate import calibrate_collection
+        from campfire.analysis.calibration import calibrate_collection
 
         return calibrate_collection(self._ds, photometry, method, **options)
 
@@ -138,8 +138,8 @@ class DatasetAccessor(Listed):
         redshift_range: tuple[float | None, float | None] | None = None,
         redshift_quality: int | str | Iterable[int | str] | None = None,
     ) -> xr.Dataset:
-        """Keep spectra of a collection by their labels; see :func:`campfire.analysis.lazy.select_spectra`."""
-        from campfire.analysis.lazy import select_spectra
+        """Keep spectra by their labels; see :func:`campfire.analysis.contents.select_spectra`."""
+        from campfire.analysis.contents import select_spectra
 
         return select_spectra(
             self._ds,
@@ -153,10 +153,10 @@ class DatasetAccessor(Listed):
         """Draw a spectrum, or a collection as an image, with matplotlib.
 
         Options are those of :meth:`campfire.SpectrumData.plot` and, for a collection, of
-        :func:`campfire.analysis.lazy.plot_collection`.
+        :func:`campfire.analysis.contents.plot_collection`.
         """
         if not functions.is_collection(self._ds):
             return self.to_spectrum().plot(ax=ax, **options)
-        from campfire.analysis.lazy import plot_collection
+        from campfire.analysis.contents import plot_collection
 
         return plot_collection(self._ds, ax=ax, **options)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from campfire.analysis.calibrate import CalibrationMethod
+    from campfire.analysis.calibration import CalibrationMethod
     from campfire.models import Photometry, SpectrumData
     from campfire.typing import BandpassLike
 
@@ -83,12 +83,12 @@ class DataTreeAccessor(Listed):
         method: CalibrationMethod = "chebyshev",
         **options: Any,
     ) -> xr.DataTree:
-        """Calibrate every spectrum; see :func:`campfire.analysis.lazy_calibrate.calibrate_collection`.
+        """Calibrate every spectrum; see :func:`campfire.analysis.calibration.calibrate_collection`.
 
         ``photometry`` is object id -> photometry, or one for all; options are ``bands``, ``degree``,
         ``min_snr``, ``error_floor``.
         """
-        from campfire.analysis.lazy_calibrate import calibrate_collection
+        from campfire.analysis.calibration import calibrate_collection
 
         return self._each(calibrate_collection, photometry, method, **options)
 
@@ -123,8 +123,8 @@ class DataTreeAccessor(Listed):
         redshift_range: tuple[float | None, float | None] | None = None,
         redshift_quality: int | str | Iterable[int | str] | None = None,
     ) -> xr.DataTree:
-        """Keep spectra by their labels; see :func:`campfire.analysis.lazy.select_spectra`."""
-        from campfire.analysis.lazy import select_spectra
+        """Keep spectra by their labels; see :func:`campfire.analysis.contents.select_spectra`."""
+        from campfire.analysis.contents import select_spectra
 
         return self._each(
             select_spectra,
@@ -136,20 +136,20 @@ class DataTreeAccessor(Listed):
 
     def to_spectra(self) -> list[SpectrumData]:
         """Return all spectra as ``SpectrumData``, grating after grating; computes what is lazy."""
-        from campfire.analysis.lazy import collection_spectra
+        from campfire.analysis.contents import collection_spectra
 
         return [spectrum for ds in self._groups().values() for spectrum in collection_spectra(ds)]
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """Return what each grating holds; see :func:`campfire.analysis.lazy.summarise`."""
-        from campfire.analysis.lazy import summarise
+        """Return what each grating holds; see :func:`campfire.analysis.contents.summarise`."""
+        from campfire.analysis.contents import summarise
 
         return {path.rsplit("/", 1)[-1]: summarise(ds) for path, ds in self._groups().items()}
 
     def plot(
         self, *, axes: Mapping[str, Axes] | None = None, sort: str | None = "redshift"
     ) -> dict[str, Axes]:
-        """Draw every grating as an image; see :func:`campfire.analysis.lazy.plot_collection`.
+        """Draw every grating as an image; see :func:`campfire.analysis.contents.plot_collection`.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class DataTreeAccessor(Listed):
         dict
             Grating -> axes.
         """
-        from campfire.analysis.lazy import plot_collection
+        from campfire.analysis.contents import plot_collection
 
         chosen = axes or {}
         drawn = {}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import ArrayLike, NDArray
 
-    from campfire.analysis.calibrate import CalibrationMethod
+    from campfire.analysis.calibration import CalibrationMethod
     from campfire.models import Photometry
     from campfire.typing import BandpassLike
 
@@ -232,7 +232,7 @@ def calibrate(
     ValidationError
         If it is not one spectrum, or no band can calibrate it.
     """
-    from campfire.analysis.calibrate import calibrate_to_photometry
+    from campfire.analysis.calibration import calibrate_to_photometry
 
     _require_one(ds)
     if isinstance(photometry, Mapping):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from campfire.analysis.calibrate import CALIBRATED
+from campfire.analysis.calibration import CALIBRATED
 from campfire.analysis.frames import check_frames, frame_of, source_redshifts
 from campfire.analysis.inputs import as_grid, as_window, warn_apart, warn_left_out
 from campfire.analysis.lazy_combine import ROWS, clipped, combine_rows, to_errors

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from campfire.analysis.calibrate import CALIBRATED, CalibrationResult, calibrate_to_photometry
+from campfire.analysis.calibration import CALIBRATED, CalibrationResult, calibrate_to_photometry
 from campfire.analysis.frames import check_frames, source_redshifts
 from campfire.analysis.inputs import as_grid, as_lines, as_spectra, as_window, warn_apart, warn_left_out
 from campfire.analysis.matching import Power, good_range, lowest_power, match_terms, stack_power
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-    from campfire.analysis.calibrate import CalibrationMethod
+    from campfire.analysis.calibration import CalibrationMethod
     from campfire.analysis.inputs import SpectraLike
     from campfire.models import Photometry
     from campfire.typing import FloatArray, IntArray

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from astropy.table import Table
 
-    from campfire.analysis.calibrate import CalibrationResult
+    from campfire.analysis.calibration import CalibrationResult
     from campfire.analysis.stack import StackResult
     from campfire.client.report import DownloadReport
     from campfire.models import Spectrum, SpectrumCollection, SpectrumData

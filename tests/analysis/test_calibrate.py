@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from campfire.analysis.calibrate import CalibrationResult, calibrate_to_photometry, fit_photometry
+from campfire.analysis.calibration import CalibrationResult, calibrate_to_photometry
 from campfire.analysis.lines import measure_lines
 from campfire.analysis.photometry import band_photometry
+from campfire.analysis.photometry_fit import fit_photometry
 from campfire.analysis.resampling import resample_spectrum
 from campfire.analysis.stack import calibrate_and_stack, stack_spectra
 from campfire.errors import CampfireWarning, ValidationError

@@ -12,9 +12,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campfire.analysis.calibrate import calibrate_to_photometry
-from campfire.analysis.lazy import collection_spectra, plot_collection, select_spectra, summarise
-from campfire.analysis.lazy_calibrate import calibrate_collection
+from campfire.analysis.calibration import calibrate_collection, calibrate_to_photometry
+from campfire.analysis.contents import collection_spectra, plot_collection, select_spectra, summarise
 from campfire.analysis.lazy_stack import stack_collection
 from campfire.analysis.photometry import band_photometry, collection_photometry
 from campfire.analysis.resampling import resample_collection, resample_spectrum

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campfire.analysis.calibrate import calibrate_to_photometry
+from campfire.analysis.calibration import calibrate_to_photometry
 from campfire.analysis.photometry import band_photometry
 from campfire.analysis.resampling import resample_spectrum
 from campfire.analysis.stack import StackResult, calibrate_and_stack, stack_spectra

@@ -1,7 +1,4 @@
-"""The analysis of single spectra, lifted to collections: lazy in, lazy out, whatever the chunks.
-
-The numbers come from the kernels that single spectra use, block of rows by block of rows.
-"""
+"""What a collection holds: spectra chosen by their labels or taken out, a summary, a picture."""
 
 from __future__ import annotations
 

@@ -1,34 +1,27 @@
-"""Calibration of collections: every row against the photometry of its object."""
+"""Flux calibration against broadband photometry: of a spectrum, and of every row of a collection."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.analysis.calibrate import (
-    CALIBRATED,
-    CalibrationMethod,
-    check_options,
-    fit_photometry,
-    measurement_labels,
-    measurements,
-    own_covariance,
-)
+from campfire.analysis.calibration_modes import measured_bands, mode_slots
 from campfire.analysis.frames import check_frames
+from campfire.analysis.inputs import as_spectrum, with_history
 from campfire.analysis.photometry import resolve_bands
+from campfire.analysis.photometry_fit import CalibrationMethod, PhotometryFit, check_options, fit_photometry
 from campfire.collection.blocks import check_collection, is_lazy, over_rows
 from campfire.collection.correlation import correlations, fit_bands, row_matrices
 from campfire.collection.gridding import flam_variables
 from campfire.convert import append_history, banded
 from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
 from campfire.errors import CampfireWarning, ValidationError
-from campfire.formats.bandpasses import resolve_band
-from campfire.kernels.continuum import MAX_DEGREE
+from campfire.kernels.continuum import CurveFit
 from campfire.kernels.grids import good_pixels
 from campfire.models import Photometry, SpectrumData
 from campfire.schema import GRIDDED, PixelDQ, attrs_of
@@ -38,14 +31,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import xarray as xr
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from campfire.kernels.bandpass import Bandpass
-    from campfire.typing import BandpassLike, FloatArray
+    from campfire.analysis.inputs import SpectrumLike
+    from campfire.typing import BandpassLike, BoolArray, FloatArray
 
-__all__ = ["calibrate_collection"]
+__all__ = [
+    "CALIBRATED",
+    "CalibrationMethod",
+    "CalibrationResult",
+    "calibrate_collection",
+    "calibrate_to_photometry",
+]
 
-_RANGE = (0.5, 5.6)  # microns: pivots of bands that NIRSpec covers
+CALIBRATED = "calibrated to photometry"
+"""How the line begins that a calibration leaves in the HISTORY of a header."""
+
 _FLOAT = np.dtype(np.float64)
 _OUTPUTS: dict[str, np.dtype[Any]] = {
     "fnu": _FLOAT,
@@ -64,6 +66,210 @@ _A_PIXEL = {
     "multiplier": {"long_name": "calibration curve"},
     "multiplier_err": {"long_name": "1-sigma error of the calibration curve"},
 }
+
+
+@dataclass(eq=False, repr=False)
+class CalibrationResult:
+    """A calibrated spectrum, and the fit behind it; b bands, n pixels.
+
+    Attributes
+    ----------
+    spectrum, original
+        The spectrum after and before. Its error holds the error of the curve as well as its own, and its
+        ``covariance`` how they are correlated, with what other spectra share that are calibrated on the same
+        photometry (:class:`campfire.kernels.covariance.Covariance`).
+    multiplier, multiplier_err
+        The correction curve and its 1-sigma error, shape (n,).
+    method
+        ``chebyshev`` or ``flat``.
+    bands_used
+        Names of the bands of the fit.
+    observed_flux, observed_flux_err
+        Photometry of these bands, microjansky, shape (b,); the error includes the error floor.
+    synthetic_flux, synthetic_flux_err
+        The same of the uncalibrated spectrum.
+    band_wavelengths
+        Pivot wavelengths of their curves, microns.
+    chi2
+        Total, with b - 1 - degree degrees of freedom.
+    coverage
+        Of every band looked at: the fraction of its throughput on good pixels.
+    degree
+        Of the Chebyshev polynomial.
+    coefficients, coefficient_covariance
+        Of the polynomial, whose variable runs from -1 to 1 over the spectrum.
+    clipped
+        True for pixels whose curve was cut to the range 0.1 to 50, shape (n,).
+    provenance
+        Band, filter id and source of every curve.
+    """
+
+    spectrum: SpectrumData
+    original: SpectrumData
+    multiplier: FloatArray
+    method: str
+    bands_used: list[str]
+    observed_flux: FloatArray
+    observed_flux_err: FloatArray
+    synthetic_flux: FloatArray
+    synthetic_flux_err: FloatArray
+    band_wavelengths: FloatArray
+    multiplier_err: FloatArray
+    chi2: float
+    coverage: dict[str, float]
+    degree: int
+    coefficients: FloatArray
+    coefficient_covariance: FloatArray
+    clipped: BoolArray
+    provenance: list[str]
+    fit: CurveFit = field(repr=False)
+
+    def plot(self, axes: Sequence[Axes] | None = None) -> tuple[Axes, Axes]:
+        """Draw the spectrum before and after with the bands, and the curve below.
+
+        Parameters
+        ----------
+        axes
+            Two matplotlib axes; a new figure without them.
+
+        Returns
+        -------
+        tuple of matplotlib.axes.Axes
+            (spectrum, curve).
+        """
+        from campfire.plotting.diagnostics import draw_calibration
+        from campfire.plotting.labels import spectrum_title
+
+        return draw_calibration(
+            self.spectrum.wavelength,
+            self.original.fnu,
+            self.spectrum.fnu,
+            self.spectrum.fnu_err,
+            self.multiplier,
+            self.multiplier_err,
+            mask=self.spectrum.mask,
+            band_names=self.bands_used,
+            band_wavelength=self.band_wavelengths,
+            observed=self.observed_flux,
+            observed_err=self.observed_flux_err,
+            synthetic=self.synthetic_flux,
+            header=self.spectrum.header,
+            title=spectrum_title(self.original.spectrum_id, self.original.grating),
+            axes=axes,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"CalibrationResult({self.original.spectrum_id}, {self.method}, "
+            f"{len(self.bands_used)} bands, degree {self.degree}, χ²={self.chi2:.1f})"
+        )
+
+
+def calibrate_to_photometry(
+    spectrum: SpectrumLike,
+    photometry: Photometry,
+    method: CalibrationMethod = "chebyshev",
+    bands: Sequence[str | BandpassLike] | None = None,
+    degree: int | None = None,
+    min_snr: float = 0.5,
+    *,
+    error_floor: float = 0.0,
+) -> CalibrationResult:
+    """Fit a smooth curve that brings the spectrum's synthetic photometry onto the observed one.
+
+    The fit is done in flux, with the errors of photometry and spectrum, so bands of any sign and S/N are
+    used. The curve is a Chebyshev polynomial, constant outside the outermost pivots, and cut to the
+    range 0.1 to 50 with a warning.
+
+    Parameters
+    ----------
+    spectrum
+        A ``Spectrum``, ``SpectrumData``, or the Dataset of one spectrum.
+    photometry
+        Observed fluxes.
+    method
+        ``"chebyshev"``, or ``"flat"`` for one factor.
+    bands
+        Names of bands of ``photometry``, or curves with such a name. By default all bands that have a curve,
+        a measurement, at least 95 % of their throughput on good pixels, and ``min_snr``.
+    degree
+        Of the polynomial; by default the smaller of 3 and the number of bands less one, which is also the
+        most the bands can fix.
+    min_snr
+        Bands chosen by default must be able to measure the curve at this S/N: the flux that the spectrum, or
+        spectrum and photometry together, see in the band, over both errors, with the spectrum brought to
+        the level of the photometry by one ratio, the median of all bands, so that its flux scale does not
+        matter. Upper limits and negative fluxes count, and the choice does not prefer noise of one sign.
+    error_floor
+        Fraction of the photometric flux added to its error in quadrature.
+
+    Returns
+    -------
+    CalibrationResult
+        With the calibrated ``spectrum``, the ``multiplier`` and its error, and what the fit used.
+
+    Raises
+    ------
+    ValidationError
+        For a band that is not in the photometry or has no curve, if no band is left, for options out of
+        range, and for a spectrum that is in the rest frame or normalised.
+
+    Examples
+    --------
+    >>> wave = np.linspace(0.6, 5.3, 400)
+    >>> spec = SpectrumData(wave, np.full(400, 1.0), np.full(400, 0.1), {}, "PRISM", "demo")
+    >>> phot = Photometry(["f150w", "f277w", "f444w"], [2.0, 2.0, 2.0], [0.1, 0.1, 0.1], [1.5, 2.8, 4.4])
+    >>> result = calibrate_to_photometry(spec, phot)
+    >>> result
+    CalibrationResult(demo, chebyshev, 3 bands, degree 2, χ²=0.0)
+    >>> result.multiplier.round(6)[[0, 200, 399]]
+    array([2., 2., 2.])
+    """
+    check_options(method, degree, min_snr, error_floor, photometry)
+    data = as_spectrum(spectrum)
+    check_frames([data], "calibration")
+    found = fit_photometry(data, photometry, method, bands, degree, min_snr, error_floor)
+    fit, curves = found.fit, found.used.values()
+    return CalibrationResult(
+        spectrum=_spectrum(data, found, method, photometry.catalog),
+        original=data,
+        multiplier=fit.multiplier,
+        method=method,
+        bands_used=list(found.used),
+        observed_flux=found.observed,
+        observed_flux_err=found.observed_err,
+        synthetic_flux=fit.synthetic,
+        synthetic_flux_err=fit.synthetic_err,
+        band_wavelengths=np.array([curve.pivot for curve in curves]),
+        multiplier_err=fit.multiplier_err,
+        chi2=fit.chi2,
+        coverage=found.coverage,
+        degree=len(fit.coefficients) - 1,
+        coefficients=fit.coefficients,
+        coefficient_covariance=fit.covariance,
+        clipped=fit.clipped,
+        provenance=[curve.provenance for curve in curves],
+        fit=fit,
+    )
+
+
+def _spectrum(data: SpectrumData, found: PhotometryFit, method: str, catalog: str) -> SpectrumData:
+    """Return the calibrated spectrum with its header."""
+    fields = data.to_fields()
+    fields["fnu"], fields["fnu_err"], fields["covariance"] = found.fnu, found.fnu_err, found.covariance
+    if fields.get("flam") is not None:
+        fields["flam"] = data.flam * found.fit.multiplier
+    fields["flam_err"] = None
+    cards: dict[str, Any] = {
+        "CALMETH": method,
+        "CALDEG": len(found.fit.coefficients) - 1,
+        "CALBANDS": ",".join(found.used),
+        "CALCHI2": round(found.fit.chi2, 4),
+        "CALPHOT": catalog,
+    }
+    line = f"{CALIBRATED}, {method}: {'; '.join(curve.provenance for curve in found.used.values())}"
+    fields["header"] = with_history(data.header, line, **cards)
+    return SpectrumData(**fields)
 
 
 def calibrate_collection(
@@ -85,7 +291,7 @@ def calibrate_collection(
     photometry
         Object id -> photometry; or one for all spectra.
     method, bands, degree, min_snr, error_floor
-        As for :func:`campfire.analysis.calibrate.calibrate_to_photometry`, whose fit is used.
+        As for :func:`calibrate_to_photometry`, whose fit is used.
 
     Returns
     -------
@@ -110,8 +316,8 @@ def calibrate_collection(
         check_options(method, degree, min_snr, error_floor, entry)
     curves = None if bands is None else resolve_bands(bands)
     dims = ds["fnu"].dims
-    found = {id(p): _measured(p, curves, error_floor) for p in of_row if p is not None}
-    slots = _slots(ds, [found.get(id(p)) for p in of_row], method, degree)
+    found = {id(p): measured_bands(p, curves, error_floor) for p in of_row if p is not None}
+    slots = mode_slots(ds, [found.get(id(p)) for p in of_row], method, degree)
     function = partial(
         _calibrate_rows, method=method, bands=curves, degree=degree, min_snr=min_snr, error_floor=error_floor
     )
@@ -180,59 +386,6 @@ def _photometry_of(ds: xr.Dataset, photometry: object) -> NDArray[np.object_]:
     return of_row
 
 
-class _Slots(NamedTuple):
-    """Signs and labels of the modes of every row, shape (row, mode), known before anything is computed."""
-
-    signs: FloatArray
-    labels: NDArray[np.object_]
-
-
-def _slots(
-    ds: xr.Dataset,
-    measured: Sequence[Mapping[str, str] | None],
-    method: str,
-    degree: int | None,
-) -> _Slots:
-    """Return which modes a row may get, after those it has: some of the fit, and one a measurement."""
-    known = _known_slots(ds)
-    most = max((len(labels) for labels in measured if labels is not None), default=0)
-    k = 1 if method == "flat" else min((MAX_DEGREE if degree is None else int(degree)) + 1, max(most, 1))
-    labels = np.full((len(measured), 2 * k + most), "", dtype=object)
-    signs = np.zeros(labels.shape)
-    for row, own in enumerate(measured):
-        if own is not None:
-            signs[row, :k], signs[row, k : 2 * k] = 1.0, -1.0
-            new = [label for label in own if label not in known.labels[row].tolist()]
-            labels[row, 2 * k : 2 * k + len(new)], signs[row, 2 * k : 2 * k + len(new)] = new, 1.0
-    return _Slots(np.hstack([known.signs, signs]), np.hstack([known.labels, labels]))
-
-
-def _known_slots(ds: xr.Dataset) -> _Slots:
-    """Return signs and labels of the modes that rows have already."""
-    known = correlations(ds)
-    if len(known) > 1:
-        return _Slots(known[1], known[2])
-    return _Slots(np.zeros((ds.sizes["spectrum"], 0)), np.zeros((ds.sizes["spectrum"], 0), dtype=object))
-
-
-def _measured(photometry: Photometry, bands: Sequence[Bandpass] | None, error_floor: float) -> dict[str, str]:
-    """Return the measurements that may calibrate a spectrum: label -> provenance of the curve."""
-    curves = {} if bands is None else {band.name: band for band in bands}
-    for name in photometry.bands if bands is None else ():
-        with suppress(ValidationError):  # is said where rows are calibrated
-            curves[name] = resolve_band(name)
-            if not _RANGE[0] < curves[name].pivot < _RANGE[1]:
-                del curves[name]
-    names = []
-    for name in curves:
-        with suppress(ValidationError):
-            flux, error, _ = photometry[name]
-            if np.isfinite(flux) and np.isfinite(error) and error >= 0:
-                names.append(name)
-    labels = measurement_labels(names, *measurements(photometry, names, error_floor))
-    return dict(zip(labels, (curves[name].provenance for name in names), strict=True))
-
-
 def _calibrate_rows(
     wavelength: NDArray[Any],
     fnu: NDArray[Any],
@@ -270,12 +423,9 @@ def _calibrate_rows(
             found = fit_photometry(data, entry, **options)
         except ValidationError:
             continue  # n_bands says so
-        fit = found.fit
-        names = measurement_labels(found.used, found.observed, found.observed_err)
-        total = fit.calibrated(own_covariance(data), names)
-        error = np.sqrt(np.maximum(total.diagonal(), 0.0))
-        result["fnu"][row, inside] = data.fnu * fit.multiplier
-        result["fnu_err"][row, inside] = np.where(data.mask, np.nan, error)
+        fit, total = found.fit, found.covariance
+        result["fnu"][row, inside] = found.fnu
+        result["fnu_err"][row, inside] = found.fnu_err
         result["dq"][row] = dq[row]
         result["multiplier"][row, inside] = fit.multiplier
         result["multiplier_err"][row, inside] = fit.multiplier_err
