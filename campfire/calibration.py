@@ -5,7 +5,7 @@ from __future__ import annotations
 from campfire.analysis.calibration import CalibrationResult, calibrate_to_photometry
 from campfire.analysis.photometry import synthetic_photometry
 from campfire.analysis.resampling import resample_spectrum
-from campfire.analysis.stack import StackResult, calibrate_and_stack, stack_spectra
+from campfire.analysis.stacking import StackResult, calibrate_and_stack, stack_spectra
 
 __all__ = [
     "CalibrationResult",

@@ -124,8 +124,8 @@ class DatasetAccessor(Listed):
         rng: int | np.random.Generator | None = None,
         match_resolution: bool = False,
     ) -> xr.Dataset:
-        """Stack a collection into one; see :func:`campfire.analysis.lazy_stack.stack_collection`."""
-        from campfire.analysis.lazy_stack import stack_collection
+        """Stack a collection; see :func:`campfire.analysis.stacking_collections.stack_collection`."""
+        from campfire.analysis.stacking_collections import stack_collection
 
         options: dict[str, Any] = {"object_id": object_id, "rng": rng, "match_resolution": match_resolution}
         return stack_collection(self._ds, method, grid, redshift, normalize, sigma_clip, **options)

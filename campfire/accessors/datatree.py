@@ -103,12 +103,12 @@ class DataTreeAccessor(Listed):
         rng: int | np.random.Generator | None = None,
         match_resolution: bool = False,
     ) -> xr.DataTree:
-        """Stack every grating; see :func:`campfire.analysis.lazy_stack.stack_collection`.
+        """Stack every grating; see :func:`campfire.analysis.stacking_collections.stack_collection`.
 
         Gratings of no spectra are left out; ``redshift`` is the name of a coordinate, one value for all, or
         spectrum id -> value, or one value a spectrum where there is one grating.
         """
-        from campfire.analysis.lazy_stack import stack_collection
+        from campfire.analysis.stacking_collections import stack_collection
 
         options: dict[str, Any] = {"rng": rng, "match_resolution": match_resolution}
         return self._each(

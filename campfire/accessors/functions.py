@@ -186,7 +186,7 @@ def resample(ds: xr.Dataset, grid: ArrayLike, *, covariance: bool = False) -> xr
     --------
     campfire.resample_spectrum
     """
-    from campfire.analysis.inputs import as_spectrum
+    from campfire.analysis.given_spectra import as_spectrum
     from campfire.analysis.resampling import resample_one
 
     _require_one(ds)

@@ -12,7 +12,7 @@ import numpy as np
 
 from campfire.analysis.calibration_modes import measured_bands, mode_slots
 from campfire.analysis.frames import check_frames
-from campfire.analysis.inputs import as_spectrum, with_history
+from campfire.analysis.given_spectra import as_spectrum, with_history
 from campfire.analysis.photometry import resolve_bands
 from campfire.analysis.photometry_fit import CalibrationMethod, PhotometryFit, check_options, fit_photometry
 from campfire.collection.blocks import check_collection, is_lazy, over_rows
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from campfire.analysis.inputs import SpectrumLike
+    from campfire.analysis.given_spectra import SpectrumLike
     from campfire.typing import BandpassLike, BoolArray, FloatArray
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.analysis.inputs import as_spectra
+from campfire.analysis.given_spectra import as_spectra
 from campfire.analysis.resampling import resample_collection
 from campfire.collection.blocks import check_collection
 from campfire.convert import append_history

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.analysis.frames import check_frames, frame_of
-from campfire.analysis.inputs import good_covariance
+from campfire.analysis.given_spectra import good_covariance
 from campfire.analysis.resolution import instrumental_fwhm, resolved_spectra
 from campfire.errors import ValidationError
 from campfire.kernels.lines import REASONS, LineFluxes, line_fluxes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from campfire.analysis.inputs import SpectraLike
+    from campfire.analysis.given_spectra import SpectraLike
     from campfire.models import SpectrumData
     from campfire.typing import FloatArray, IntArray
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from campfire.analysis.frames import check_frames
-from campfire.analysis.inputs import as_spectrum, good_covariance
+from campfire.analysis.given_spectra import as_spectrum, good_covariance
 from campfire.collection.blocks import check_collection, over_rows, steady
 from campfire.collection.correlation import correlations, row_correlations, row_covariance, weighted_variance
 from campfire.convert import append_history
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from campfire.analysis.frames import Frame
-    from campfire.analysis.inputs import SpectrumLike
+    from campfire.analysis.given_spectra import SpectrumLike
     from campfire.typing import BandpassLike
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from campfire.analysis.inputs import good_covariance
+from campfire.analysis.given_spectra import good_covariance
 from campfire.bands import find_band
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band

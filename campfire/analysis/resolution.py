@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from campfire.analysis.frames import frame_of
-from campfire.analysis.inputs import as_spectra
+from campfire.analysis.given_spectra import as_spectra
 from campfire.errors import CampfireWarning
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import rising
@@ -19,7 +19,7 @@ from campfire.models import Spectrum
 if TYPE_CHECKING:
     import xarray as xr
 
-    from campfire.analysis.inputs import SpectraLike
+    from campfire.analysis.given_spectra import SpectraLike
     from campfire.models import SpectrumData
     from campfire.typing import FloatArray
 
@@ -36,7 +36,7 @@ class Resolved(NamedTuple):
 
 
 def resolved_spectra(spectra: SpectraLike) -> list[Resolved]:
-    """Return all spectra as :func:`campfire.analysis.inputs.as_spectra` does, with ``resolving_power``.
+    """Return all spectra, as ``as_spectra`` does, with ``resolving_power``.
 
     It is that of the coordinate of a Dataset, or of the spectrum itself.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from campfire.analysis.calibration import CalibrationResult
-    from campfire.analysis.stack import StackResult
+    from campfire.analysis.stacking import StackResult
     from campfire.client.report import DownloadReport
     from campfire.models import Spectrum, SpectrumCollection, SpectrumData
     from campfire.typing import PathInput, ProgressCallback, Row

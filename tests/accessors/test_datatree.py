@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 
 import campfire  # noqa: F401 - registers the accessors
-from campfire.analysis.lazy_stack import stack_collection
 from campfire.analysis.resampling import resample_collection
+from campfire.analysis.stacking_collections import stack_collection
 from campfire.collection.build import open_tree
 from campfire.collection.sources import FileSource
 from campfire.errors import ValidationError

@@ -20,7 +20,7 @@ from campfire.analysis.lines import measure_lines
 from campfire.analysis.photometry import band_photometry
 from campfire.analysis.photometry_fit import fit_photometry
 from campfire.analysis.resampling import resample_spectrum
-from campfire.analysis.stack import calibrate_and_stack, stack_spectra
+from campfire.analysis.stacking import calibrate_and_stack, stack_spectra
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import load_bandpass
 from campfire.kernels.bandpass import Bandpass, band_fluxes, band_weights

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from campfire.analysis.calibration import calibrate_collection
 from campfire.analysis.contents import collection_spectra
-from campfire.analysis.lazy_stack import stack_collection
 from campfire.analysis.lines import measure_lines
 from campfire.analysis.photometry import band_photometry, collection_photometry
 from campfire.analysis.resampling import resample_collection, resample_spectrum
-from campfire.analysis.stack import calibrate_and_stack
+from campfire.analysis.stacking import calibrate_and_stack
+from campfire.analysis.stacking_collections import stack_collection
 from campfire.collection.blocks import flam_of
 from campfire.convert import from_banded
 from campfire.convert.header import load_header

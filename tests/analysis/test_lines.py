@@ -15,7 +15,7 @@ from scipy.special import ndtr
 
 from campfire.analysis.lines import EMISSION_LINES, measure_lines
 from campfire.analysis.resampling import resample_spectrum
-from campfire.analysis.stack import stack_spectra
+from campfire.analysis.stacking import stack_spectra
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.grids import pixel_edges
 from campfire.kernels.lsf import FWHM_PER_SIGMA, resolving_power

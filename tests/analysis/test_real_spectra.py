@@ -13,7 +13,7 @@ import pytest
 
 from campfire.analysis.photometry import band_photometry
 from campfire.analysis.resampling import resample_spectrum
-from campfire.analysis.stack import stack_spectra
+from campfire.analysis.stacking import stack_spectra
 from campfire.models import SpectrumData
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from campfire.analysis.calibration import calibrate_to_photometry
 from campfire.analysis.photometry import band_photometry
 from campfire.analysis.resampling import resample_spectrum
-from campfire.analysis.stack import StackResult, calibrate_and_stack, stack_spectra
+from campfire.analysis.stacking import StackResult, calibrate_and_stack, stack_spectra
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import load_bandpass
 from campfire.kernels.bandpass import band_fluxes

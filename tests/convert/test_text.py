@@ -18,7 +18,7 @@ from astropy.table import Table
 
 import campfire.accessors  # noqa: F401  (registers Dataset.campfire)
 from campfire.analysis.lines import measure_lines
-from campfire.analysis.stack import stack_spectra
+from campfire.analysis.stacking import stack_spectra
 from campfire.collection.build import open_tree
 from campfire.collection.sources import FileSource
 from campfire.formats.fits import file_hash

@@ -10,11 +10,18 @@ import numpy as np
 
 from campfire.analysis.calibration import CALIBRATED, CalibrationResult, calibrate_to_photometry
 from campfire.analysis.frames import check_frames, source_redshifts
-from campfire.analysis.inputs import as_grid, as_lines, as_spectra, as_window, warn_apart, warn_left_out
-from campfire.analysis.matching import Power, good_range, lowest_power, match_terms, stack_power
-from campfire.analysis.provenance import StackOptions, stack_cards
-from campfire.analysis.stacked import Stacked, combine
-from campfire.analysis.terms import Terms
+from campfire.analysis.given_spectra import (
+    as_grid,
+    as_lines,
+    as_spectra,
+    as_window,
+    warn_apart,
+    warn_left_out,
+)
+from campfire.analysis.stack_arithmetic import Stacked, combine
+from campfire.analysis.stack_header import StackOptions, stack_cards
+from campfire.analysis.stack_inputs import Terms
+from campfire.analysis.stack_resolution import Power, good_range, lowest_power, match_terms, stack_power
 from campfire.errors import ValidationError
 from campfire.kernels.combine import check_rng, find_combiner
 from campfire.models import SpectrumData
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from campfire.analysis.calibration import CalibrationMethod
-    from campfire.analysis.inputs import SpectraLike
+    from campfire.analysis.given_spectra import SpectraLike
     from campfire.models import Photometry
     from campfire.typing import FloatArray, IntArray
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from campfire.analysis.stack_combining import clipped, combine_rows
 from campfire.convert.covariance import from_banded
-from campfire.kernels.combine import Combiner, bootstrap, sigma_clip
+from campfire.kernels.combine import Combiner
 from campfire.kernels.covariance import Covariance, compact, scaled_matrix, symmetric
 from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.resample import combined_lags, resample
@@ -15,7 +16,7 @@ from campfire.kernels.resample import combined_lags, resample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from campfire.analysis.terms import Terms
+    from campfire.analysis.stack_inputs import Terms
     from campfire.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["OnGrid", "Stacked", "combine", "resample_terms", "weighted_covariance"]
@@ -65,11 +66,10 @@ def combine(
         Seed or generator for bootstrap errors, or None.
     """
     found = resample_terms(terms, grid)
-    good = found.good if clip is None else sigma_clip(found.flux, found.error, found.good, clip)
-    flux, error, n_used = combiner(found.flux, found.error, good)
-    weights = combiner.weights(found.error, good)
-    if rng is not None:
-        error = np.fmax(error, bootstrap(found.flux, found.error, good, combiner, rng))
+    rows = {"flux": found.flux, "error": found.error, "good": found.good}
+    good = found.good if clip is None else clipped(rows, clip)
+    result = combine_rows(rows, good, combiner.name, rng)
+    error, weights = result["fnu_err"], combiner.weights(found.error, good)
     own, shared = weighted_covariance(terms, found, weights, grid)
     # For means the weights are exact. For the median, or bootstrap errors, the correlations of the weighted
     # sum are put on the errors found.
@@ -78,7 +78,7 @@ def combine(
     columns = np.stack(list(shared.values()), axis=1) if shared else np.zeros((len(grid), 0))
     covariance = own.scaled(factor).with_shared(list(shared), columns)
     total = np.sqrt(np.square(error) + np.square(columns).sum(axis=1))
-    return Stacked(flux, total, n_used, (found.good & ~good).sum(axis=0), covariance, weights)
+    return Stacked(result["fnu"], total, result["n_used"], result["rejected"], covariance, weights)
 
 
 def resample_terms(terms: Sequence[Terms], grid: FloatArray) -> OnGrid:

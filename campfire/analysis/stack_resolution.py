@@ -15,7 +15,7 @@ import numpy as np
 from campfire.kernels.lsf import GRATINGS, resolving_power, sigma_of_match, smoothing_matrix
 
 if TYPE_CHECKING:
-    from campfire.analysis.terms import Terms
+    from campfire.analysis.stack_inputs import Terms
     from campfire.models import SpectrumData
     from campfire.typing import FloatArray
 

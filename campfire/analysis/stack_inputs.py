@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.analysis.inputs import good_covariance
+from campfire.analysis.given_spectra import good_covariance
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import good_pixels, pixel_edges
 

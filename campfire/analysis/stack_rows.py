@@ -2,7 +2,7 @@
 
 There are two ways. Rows of independent pixels are done all at once. Rows whose pixels are correlated already,
 or that are smoothed to another resolving power, are taken one by one as
-:class:`campfire.analysis.terms.Terms`, which is how single spectra are stacked.
+:class:`campfire.analysis.stack_inputs.Terms`, which is how single spectra are stacked.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.analysis.matching import Lowest, Power, match_terms
-from campfire.analysis.stacked import resample_terms, weighted_covariance
-from campfire.analysis.terms import Terms
+from campfire.analysis.stack_arithmetic import resample_terms, weighted_covariance
+from campfire.analysis.stack_inputs import Terms
+from campfire.analysis.stack_resolution import Lowest, Power, match_terms
 from campfire.collection.blocks import steady
 from campfire.collection.correlation import fit_bands, row_covariance, row_matrices
 from campfire.convert.covariance import banded

@@ -10,12 +10,12 @@ import numpy as np
 
 from campfire.analysis.calibration import CALIBRATED
 from campfire.analysis.frames import check_frames, frame_of, source_redshifts
-from campfire.analysis.inputs import as_grid, as_window, warn_apart, warn_left_out
-from campfire.analysis.lazy_combine import ROWS, clipped, combine_rows, to_errors
-from campfire.analysis.lazy_power import power_of_stack
-from campfire.analysis.lazy_rows import Parts, PlainRows, TermRows, row_ranges
-from campfire.analysis.matching import Lowest, Power, lowest_power, matching_sigma
-from campfire.analysis.provenance import StackOptions, stack_cards
+from campfire.analysis.given_spectra import as_grid, as_window, warn_apart, warn_left_out
+from campfire.analysis.stack_combining import ROWS, clipped, combine_rows, to_errors
+from campfire.analysis.stack_header import StackOptions, stack_cards
+from campfire.analysis.stack_power import power_of_stack
+from campfire.analysis.stack_resolution import Lowest, Power, lowest_power, matching_sigma
+from campfire.analysis.stack_rows import Parts, PlainRows, TermRows, row_ranges
 from campfire.collection.blocks import check_collection, dask_array, flam_of, is_lazy, over_rows, sum_rows
 from campfire.collection.coords import gratings_of
 from campfire.collection.correlation import (
@@ -66,7 +66,7 @@ def stack_collection(
 ) -> xr.Dataset:
     """Stack the spectra of a collection into one; lazy if the collection is.
 
-    The numbers are those of :func:`campfire.analysis.stack.stack_spectra` on the same spectra, to rounding.
+    The numbers are those of :func:`campfire.stack_spectra` on the same spectra, to rounding.
     Means are made of small sums, so that a collection larger than memory can be stacked; the median, clipping
     and bootstrap errors bring whole columns together.
 

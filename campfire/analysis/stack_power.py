@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.analysis.lazy_rows import Rows
-from campfire.analysis.matching import root_of_ratio
+from campfire.analysis.stack_resolution import root_of_ratio
+from campfire.analysis.stack_rows import Rows
 from campfire.collection.blocks import sum_rows
 from campfire.kernels.combine import find_combiner
 from campfire.kernels.lsf import GRATINGS, resolving_power
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from campfire.analysis.matching import Lowest
+    from campfire.analysis.stack_resolution import Lowest
     from campfire.typing import FloatArray, IntArray
 
 __all__ = ["power_of_stack"]
@@ -34,7 +34,7 @@ def power_of_stack(
     code: IntArray,
     *more: Any,
 ) -> Any:
-    """Return what :func:`campfire.analysis.matching.stack_power` does, for the rows of a collection.
+    """Return what :func:`campfire.analysis.stack_resolution.stack_power` does, for the rows of a collection.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from campfire.kernels.pieces import scale_lags
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from campfire.analysis.lazy_rows import Parts
+    from campfire.analysis.stack_rows import Parts
     from campfire.typing import FloatArray
 
 __all__ = ["ROWS", "StackErrors", "clipped", "combine_rows", "to_errors"]
