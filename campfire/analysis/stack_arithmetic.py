@@ -152,16 +152,20 @@ def weighted_covariance(
         lags = combined_lags(wave, sigma, good, grid, weights[plain])
     near: Any = from_banded(lags)
     shared: dict[str, FloatArray] = {}
-    modes: FloatArray = np.zeros((m, 0))
-    signs: FloatArray = np.zeros(0)
+    modes: list[FloatArray] = [np.zeros((m, 0))]
+    signs: list[FloatArray] = [np.zeros(0)]
+    most = _MANY_MODES
     for k, covariance in found.special.items():
         scale = weights[k]
         near = near + scaled_matrix(covariance.near, scale)
         for label, mode in covariance.shared().items():
             shared[label] = shared.get(label, 0.0) + scale * mode
         more, more_signs = covariance.own()
-        modes, signs = np.hstack([modes, scale[:, None] * more]), np.concatenate([signs, more_signs])
-        if len(signs) > _MANY_MODES:
-            modes, signs = compact(modes, np.diag(signs))
-    modes, signs = compact(modes, np.diag(signs))
-    return Covariance(symmetric(near), modes, signs, ("",) * len(signs)), shared
+        modes.append(scale[:, None] * more)
+        signs.append(more_signs)
+        if sum(map(len, signs)) > most:
+            fewer, own_signs = compact(np.hstack(modes), np.diag(np.concatenate(signs)))
+            modes, signs = [fewer], [own_signs]
+            most = max(_MANY_MODES, 2 * len(own_signs))  # joining takes longer than adding
+    own_modes, own_signs = compact(np.hstack(modes), np.diag(np.concatenate(signs)))
+    return Covariance(symmetric(near), own_modes, own_signs, ("",) * len(own_signs)), shared
