@@ -50,6 +50,9 @@ def simulate_command(root: Path, objects: int, seed: int) -> int:
     return 0
 
 
+_SAID = {"ignored": "left out"}
+
+
 @click.command("index", epilog="Example: campfire index ./archive --photometry catalogue.ecsv --field cosmos")
 @click.argument("root", type=click.Path(path_type=Path))
 @click.option(
@@ -79,7 +82,7 @@ def index_command(
         counts = {
             key: len(value) if isinstance(value, list | dict) else value for key, value in report.items()
         }
-        success(", ".join(f"{count} {key}" for key, count in counts.items()))
+        success(", ".join(f"{count} {_SAID.get(key, key)}" for key, count in counts.items()))
     broken = report.get("broken") or []
     for entry in broken:
         warn(f"not indexed: {entry}")

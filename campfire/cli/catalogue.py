@@ -18,6 +18,7 @@ from campfire.cli.common import (
     success,
     warn,
 )
+from campfire.errors import CampfireError
 
 if TYPE_CHECKING:
     from campfire.client import Campfire
@@ -90,6 +91,7 @@ def status_command(as_json: bool, base_url: str | None, data_dir: str | None) ->
             "data_dir": str(cf.data_dir),
             "is_local": cf.is_local,
             "last_synced": cf.last_synced,
+            "problem": _problem(cf),
         }
         if cf.is_local:
             overview = local_overview(cf)
@@ -108,6 +110,15 @@ def status_command(as_json: bool, base_url: str | None, data_dir: str | None) ->
     return 0 if signed_in else 1
 
 
+def _problem(cf: Campfire) -> str | None:
+    """Return why a catalogue that is there is not used: damaged, or that of another service."""
+    try:
+        cf.stale_files()
+    except CampfireError as err:
+        return str(err)
+    return None
+
+
 def _print_status(status: dict[str, Any]) -> None:
     if status["signed_in"]:
         success(f"signed in to {status['base_url']}: {status['signed_in']}")
@@ -115,7 +126,7 @@ def _print_status(status: dict[str, Any]) -> None:
         warn(f"not signed in to {status['base_url']}: campfire login")
     click.echo(f"Data directory  {status['data_dir']}")
     if not status["is_local"]:
-        click.echo("Catalogue       none yet: campfire sync")
+        click.echo(f"Catalogue       {status['problem'] or 'none yet: campfire sync'}")
         return
     click.echo(f"Catalogue       {status['objects']} objects, {status['spectra']} spectra")
     click.echo(f"Last synced     {status['last_synced'] or 'never'}")

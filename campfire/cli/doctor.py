@@ -81,10 +81,11 @@ def _catalogue(base_url: str, paths: DataPaths) -> Iterator[Finding]:
         yield Finding("catalogue", False, "there is none yet", "campfire sync")
         return
     with Campfire(base_url, paths.root) as cf:
-        yield Finding(
-            "catalogue", cf.is_local, f"last synced {cf.last_synced or 'never'}", "campfire sync --full"
-        )
-        if cf.is_local:
+        cf.stale_files()  # says so if the catalogue is damaged, or that of another service
+        if not cf.is_local:
+            yield Finding("catalogue", False, "nothing is in it yet", "campfire sync")
+        else:
+            yield Finding("catalogue", True, f"last synced {cf.last_synced or 'never'}", "")
             files = cf.verify()
             broken = [path for key in ("missing", "changed", "truncated") for path in files[key]]
             found = f"{files['ok']} right, {len(broken)} wrong"

@@ -87,7 +87,7 @@ class Context:
         if service is not None and service != service_name(self.base_url):
             raise ValidationError(
                 f"{catalog.path} is the catalogue of {service}, not of {service_name(self.base_url)}",
-                hint="use another data_dir for this service; if the archive has moved, sync(adopt=True)",
+                hint="use another data_dir; if the archive has moved, `campfire sync --adopt`",
                 path=catalog.path,
             )
         return catalog

@@ -86,7 +86,7 @@ def parse_product_name(name: str | PathLike[str]) -> ProductName | None:
 _DISPERSER = "|".join(grating.lower() for grating in GRATINGS)
 _FOREIGN = (
     # DJA and msaexp: borg-v4_prism-clear_1747_732
-    re.compile(rf"(?P<observation>.+)_(?P<grating>{_DISPERSER})-[a-z0-9]+_(?:\d+_)?(?P<source>[^_]+)", re.I),
+    re.compile(rf"(?P<observation>.+)_(?P<grating>{_DISPERSER})-[a-z0-9]+_(?:\d+_)?(?P<source>.+)", re.I),
     # JWST pipeline: jw02736-o007_s06355_nirspec_f290lp-g395m, jw01433-o100_b000000123_nirspec_clear-prism
     re.compile(
         rf"(?P<observation>jw\d{{5}}-[a-z0-9]+)_[a-z]*(?P<source>\d+)_nirspec_(?:[a-z0-9]+-)*?"

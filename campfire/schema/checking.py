@@ -125,7 +125,8 @@ def check(data: Any) -> list[Issue]:
     >>> ds = xr.Dataset({"fnu": ("wavelength", [1.0]), "fnu_err": ("wavelength", [0.1], {"units": "Jy"})})
     >>> for issue in check(ds):
     ...     print(issue)
-    wavelength: is missing (found dq, fnu, fnu_err; expected a coordinate in um)
+    wavelength: is missing (found fnu, fnu_err; expected a coordinate in um)
+    dq: is missing (found fnu, fnu_err; expected a variable in uint8)
     """
     subtree = getattr(data, "subtree", None)
     if subtree is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from campfire.cli import main
 from campfire.client import Campfire
 from campfire.client.kept import server_folder
 from campfire.config import service_name
@@ -143,3 +144,14 @@ def test_spellings_of_one_address_are_one_service(one: str, two: str) -> None:
 def test_different_services_share_neither_name_nor_folder(one: str, two: str) -> None:
     assert service_name(one) != service_name(two)
     assert server_folder(Path(), one) != server_folder(Path(), two)
+
+
+def test_status_and_doctor_say_whose_catalogue_it_is(
+    cf: Campfire, elsewhere: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--base-url", elsewhere.url, "--data-dir", str(cf.data_dir)]
+    for verb in ("status", "doctor"):
+        main([verb, *where])
+        shown = "".join(capsys.readouterr())
+        assert f"is the catalogue of {service_name(cf.base_url)}" in shown
+        assert "campfire sync --adopt" in shown
