@@ -10,7 +10,7 @@ from campfire.analysis.given_spectra import as_grid, as_spectrum, good_covarianc
 from campfire.collection.gridding import common_grid, resample_dataset, resample_rows
 from campfire.convert.covariance import from_banded
 from campfire.models import SpectrumData
-from campfire.schema import pixel_dq
+from campfire.schema import PixelDQ
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -63,7 +63,8 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
     array([2., 6.])
     """
     data = as_spectrum(spectrum)
-    return resample_one(data, pixel_dq(data.fnu, data.fnu_err, data.mask), grid, covariance=covariance)[0]
+    bits = data.mask * np.uint8(PixelDQ.FLAGGED_IN_FILE)
+    return resample_one(data, bits, grid, covariance=covariance)[0]
 
 
 def resample_one(

@@ -114,23 +114,25 @@ def resample_rows(
         correlated = list(_again(wavelength, good, former, grid))
         spread = [matrix.diagonal() for matrix in correlated]
         error = np.where(result.mask, np.nan, np.sqrt(np.maximum(spread, 0.0)))
+    bits = np.zeros(result.mask.shape, dtype=np.uint8)
+    if result.mask.any():
+        bits = np.where(result.mask, _bits_under(wavelength, dq, grid), bits)
+    return RowsOnGrid(result.flux, error, bits, result.covariance, correlated)
+
+
+def _bits_under(wavelength: NDArray[Any], dq: NDArray[np.uint8], grid: FloatArray) -> NDArray[np.uint8]:
+    """Return the bits that pixels of the grid get where they have no result."""
     edges, grid_edges = np.atleast_2d(pixel_edges(wavelength)), pixel_edges(grid)
     low = np.maximum(grid_edges[None, :-1], edges[:, :1])
     high = np.minimum(grid_edges[None, 1:], edges[:, -1:])
     outside = high - low < 0.5 * np.diff(grid_edges)
+    outside = outside | np.all(dq & PixelDQ.OUTSIDE, axis=1, keepdims=True)
     bits = np.where(outside, np.uint8(PixelDQ.OUTSIDE), np.uint8(0))
-    if masked.any():
-        empty = np.all(dq & PixelDQ.OUTSIDE, axis=1, keepdims=True)
-        bits = np.where(empty, np.uint8(PixelDQ.OUTSIDE), bits)
-        bad = masked & (dq != PixelDQ.OUTSIDE)
-        bits = np.broadcast_to(bits, result.mask.shape).copy()
-        if bad.any():
-            pieces = cut(np.broadcast_to(edges, (len(fnu), edges.shape[1])), grid_edges, bad)
-            np.bitwise_or.at(bits.reshape(-1), pieces.row, dq.ravel()[pieces.column])
-    bits = bits | np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
-    return RowsOnGrid(
-        result.flux, error, np.where(result.mask, bits, np.uint8(0)), result.covariance, correlated
-    )
+    bad = (dq != 0) & (dq != PixelDQ.OUTSIDE)
+    if bad.any():
+        pieces = cut(np.broadcast_to(edges, (len(dq), edges.shape[1])), grid_edges, bad)
+        np.bitwise_or.at(bits.reshape(-1), pieces.row, dq.ravel()[pieces.column])
+    return bits | np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
 
 
 def _again(

@@ -219,19 +219,13 @@ def _shared(
     """Resample many spectra with one grid: sparse matrices times all of them."""
     matrix = overlap_matrix(edges, grid_edges)
     n_out, pixel = len(grid_edges) - 1, np.diff(grid_edges)[:, None]
-    out = Resampled(
-        np.empty((len(flux), n_out)),
-        np.empty((len(flux), n_out)),
-        np.empty((len(flux), n_out), dtype=bool),
-        np.empty((0, n_out)),
-        None,
-    )
+    out, outside = np.empty((2, len(flux), n_out)), np.empty((len(flux), n_out), dtype=bool)
     coverages = []
     full = bool(good.all())
     if full:  # all spectra have the same weights
         coverage, mask = covered_pixels(matrix @ np.ones((flux.shape[1], 1)), pixel)
         matrix = scaled_rows(matrix, mask[:, 0])
-        out.mask[:] = mask.T
+        outside[:] = mask.T
     products, n_lags = lag_products(matrix) if covariance else (matrix.power(2), 1)
     lags = np.zeros((len(flux), n_out, n_lags)) if covariance else None
     size = max(1, _BLOCK // flux.shape[1])
@@ -244,7 +238,7 @@ def _shared(
             values, sigma = np.where(used, values, 0.0), np.where(used, sigma, 0.0)
             width = matrix @ used
             coverage, mask = covered_pixels(width, pixel)
-            out.mask[rows] = mask.T
+            outside[rows] = mask.T
             coverages.append(coverage.T)
             scale = np.where(mask, 0.0, 1.0 / np.where(mask, 1.0, width))
         total = matrix @ values
@@ -253,15 +247,14 @@ def _shared(
             total *= scale
             for lag in range(n_lags):
                 square[lag, : n_out - lag] *= scale[: n_out - lag] * scale[lag:]
-        out.flux[rows] = total.T
-        np.sqrt(square[0].T, out=out.error[rows])
+        out[0, rows] = total.T
+        np.sqrt(square[0].T, out=out[1, rows])
         if lags is not None:
             lags[rows] = square.transpose(2, 1, 0)
-    if out.mask.any():
-        out.flux[out.mask] = np.nan
-        out.error[out.mask] = np.nan
-    of_each = np.broadcast_to(coverage.T, out.mask.shape) if full else np.concatenate(coverages)
-    return out._replace(coverage=of_each, covariance=lags)
+    if outside.any():
+        out[:, outside] = np.nan
+    of_each = np.broadcast_to(coverage.T, outside.shape) if full else np.concatenate(coverages)
+    return Resampled(out[0], out[1], outside, of_each, lags)
 
 
 def _columns(rows: FloatArray | BoolArray) -> FloatArray:
