@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
     Spectra: TypeAlias = SpectrumData | xr.Dataset
 
-__all__ = ["OPERATIONS", "Frame", "Takes", "check_frames", "frame_cards", "frame_of", "source_redshifts"]
+__all__ = [
+    "OPERATIONS",
+    "Frame",
+    "Takes",
+    "as_redshifts",
+    "check_frames",
+    "frame_cards",
+    "frame_of",
+    "source_redshifts",
+]
 
 
 class Frame(NamedTuple):
@@ -167,6 +176,37 @@ def _name(spectra: Spectra) -> str:
     if "spectrum" in spectra.sizes:
         return "the collection"
     return str(spectra["spectrum_id"].item() if "spectrum_id" in spectra.coords else "") or "the spectrum"
+
+
+def as_redshifts(redshift: Any, n: int) -> FloatArray | None:
+    """Return one redshift a spectrum, shape (n,), of one for all or one each; None of None.
+
+    Raises
+    ------
+    ValidationError
+        If they are not numbers above -1, or of another number than the spectra.
+
+    Examples
+    --------
+    >>> as_redshifts(2.0, 3)
+    array([2., 2., 2.])
+    """
+    if redshift is None:
+        return None
+    try:
+        values = np.asarray(redshift, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise ValidationError(f"redshift={redshift!r}", hint="pass one number a spectrum") from err
+    values = np.full(n, float(values)) if values.ndim == 0 else values
+    if values.shape != (n,):
+        raise ValidationError(f"{values.size} redshifts for {n} spectra", hint="pass one redshift a spectrum")
+    unknown = ~(np.isfinite(values) & (values > -1))
+    if unknown.any():
+        raise ValidationError(
+            f"{int(unknown.sum())} of {n} spectra have no redshift, or one that is not above -1",
+            hint="pass one redshift a spectrum; .campfire.select(redshift_range=(0, None)) leaves out others",
+        )
+    return values
 
 
 def source_redshifts(frames: Sequence[Frame], shifts: FloatArray | None) -> FloatArray | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from campfire.analysis.calibration import CALIBRATED, CalibrationResult, calibrate_to_photometry
-from campfire.analysis.frames import check_frames, source_redshifts
+from campfire.analysis.frames import as_redshifts, check_frames, source_redshifts
 from campfire.analysis.given_spectra import (
     as_grid,
     as_lines,
@@ -261,7 +261,7 @@ def calibrate_and_stack(
         ]
         inputs = [_Input(result.spectrum, Terms.of(result.spectrum)) for result in calibrations]
     options = {name: stacking.get(name) for name in _STACK_OPTIONS}
-    shifts = _redshifts(options["redshift"], len(inputs))
+    shifts = as_redshifts(options["redshift"], len(inputs))
     spectrum, stacked, terms = _stack(inputs, stacking_method, wavelength_grid, object_id, **options)
     return StackResult(
         spectrum,
@@ -310,7 +310,7 @@ def _stack(
             hint="stack each grating by itself, or pass wavelength_grid=",
         )
     terms, data = [entry.terms for entry in inputs], [entry.data for entry in inputs]
-    shifts = _redshifts(redshift, len(inputs))
+    shifts = as_redshifts(redshift, len(inputs))
     frames = check_frames(data, "stacking", shifts)
     sources = source_redshifts(frames, shifts)
     moved = np.zeros(len(inputs)) if shifts is None else shifts
@@ -355,23 +355,6 @@ def _stack(
         resolving_power=stack_power(powers, lowest, grid, stacked.weights),
     )
     return spectrum, stacked, terms
-
-
-def _redshifts(redshift: Any, n: int) -> FloatArray | None:
-    if redshift is None:
-        return None
-    try:
-        values = np.asarray(redshift, dtype=np.float64)
-    except (TypeError, ValueError) as err:
-        raise ValidationError(f"redshift={redshift!r}", hint="pass one number a spectrum") from err
-    if values.ndim == 0:
-        values = np.full(n, float(values))
-    if values.shape != (n,) or not np.all(np.isfinite(values) & (values > -1)):
-        raise ValidationError(
-            f"redshift has shape {values.shape} for {n} spectra, or values that are not above -1",
-            hint="pass one finite redshift a spectrum",
-        )
-    return values
 
 
 def _normalise(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from campfire.analysis.calibration import CALIBRATED
-from campfire.analysis.frames import check_frames, frame_of, source_redshifts
+from campfire.analysis.frames import as_redshifts, check_frames, frame_of, source_redshifts
 from campfire.analysis.given_spectra import as_grid, as_window, warn_apart, warn_left_out
 from campfire.analysis.stack_combining import ROWS, clipped, combine_rows, to_errors
 from campfire.analysis.stack_header import StackOptions, stack_cards
@@ -299,7 +299,6 @@ def _redshifts(ds: xr.Dataset, redshift: Any) -> FloatArray | None:
     """Return one redshift a row, or None."""
     if redshift is None:
         return None
-    n_rows = ds.sizes["spectrum"]
     if isinstance(redshift, str):
         if redshift not in ds.coords or ds[redshift].dims != ("spectrum",):
             raise ValidationError(
@@ -308,22 +307,7 @@ def _redshifts(ds: xr.Dataset, redshift: Any) -> FloatArray | None:
         redshift = ds[redshift].values
     elif isinstance(redshift, Mapping):
         redshift = [redshift.get(name, np.nan) for name in ds["spectrum_id"].values.tolist()]
-    try:
-        values = np.asarray(redshift, dtype=np.float64)
-    except (TypeError, ValueError) as err:
-        raise ValidationError(f"redshift={redshift!r}", hint="pass one number a spectrum") from err
-    values = np.full(n_rows, float(values)) if values.ndim == 0 else values
-    if values.shape != (n_rows,):
-        raise ValidationError(
-            f"{values.size} redshifts for {n_rows} spectra", hint="pass one redshift a spectrum"
-        )
-    unknown = ~(np.isfinite(values) & (values > -1))
-    if unknown.any():
-        raise ValidationError(
-            f"{int(unknown.sum())} of {n_rows} spectra have no redshift above -1",
-            hint="leave them out first: .campfire.select(redshift_range=(0, None))",
-        )
-    return values
+    return as_redshifts(redshift, ds.sizes["spectrum"])
 
 
 def _grid(
