@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.client.files import FileMethods
+from campfire.client.lockinputs import spectrum_names
 from campfire.columns import Columns
 from campfire.errors import NotFoundError, ValidationError
 from campfire.query import Query
@@ -50,8 +51,9 @@ class CollectionMethods(FileMethods):
         Parameters
         ----------
         spectra
-            A table from :meth:`query_spectra`, a ``SpectrumCollection``, or spectrum ids; rows come in that
-            order, and an id may repeat. Else give keywords of :meth:`query_spectra`.
+            A table from :meth:`query_spectra` (also as a DataFrame, or a row of it), a
+            ``SpectrumCollection``, an ``Object``, a ``Spectrum``, or spectrum ids; rows come in that order,
+            and an id may repeat. Else give keywords of :meth:`query_spectra`.
         grid
             None: as observed. Wavelengths in micron, ascending, or ``"common"`` (one grid a grating): every
             spectrum is resampled onto them.
@@ -198,13 +200,7 @@ class CollectionMethods(FileMethods):
 
 
 def _ids(spectra: Any) -> list[str]:
-    if isinstance(spectra, str):
-        return [spectra]
-    if hasattr(spectra, "colnames"):
-        if "spectrum_id" not in spectra.colnames:
-            raise ValidationError("the table has no column spectrum_id", hint="pass one of query_spectra")
-        return [str(name) for name in spectra["spectrum_id"]]
-    names = [str(getattr(item, "spectrum_id", item)) for item in spectra]
+    names = list(spectrum_names(spectra))
     if not names:
         raise ValidationError("a collection of no spectra", hint="pass at least one id")
     return names

@@ -1,4 +1,4 @@
-"""Which spectra something is of, or was made of."""
+"""Which spectra something is, is of, or was made of: wherever spectra are named, all of this will do."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def spectrum_names(spectra: Any) -> Iterator[str]:
     Parameters
     ----------
     spectra
-        An id, a table with a column ``spectrum_id``, a ``Spectrum`` or ``SpectrumData``, a collection (tree,
-        Dataset, ``SpectrumCollection``), a ``StackResult`` or the stack itself, a ``CalibrationResult``, or
-        any iterable of these.
+        An id, a table (astropy or pandas) with a column ``spectrum_id`` or a row of one, a ``Spectrum`` or
+        ``SpectrumData``, an ``Object``, a collection (tree, Dataset, ``SpectrumCollection``), a
+        ``StackResult`` or the stack itself, a ``CalibrationResult``, or any iterable of these.
 
     Raises
     ------
@@ -42,8 +42,10 @@ def spectrum_names(spectra: Any) -> Iterator[str]:
         yield spectra
     elif isinstance(spectra, SpectrumData):
         yield from _inputs(spectra.spectrum_id, spectra.header)
-    elif hasattr(spectra, "colnames"):
+    elif hasattr(spectra, "colnames") or hasattr(spectra, "iloc"):
         yield from _names_of_table(spectra)
+    elif hasattr(spectra, "spectra") and hasattr(spectra, "object_id"):  # an Object
+        yield from spectrum_names(spectra.spectra)
     elif hasattr(spectra, "input_spectra"):  # a StackResult
         for spectrum in spectra.input_spectra:
             yield from spectrum_names(spectrum)
@@ -55,6 +57,8 @@ def spectrum_names(spectra: Any) -> Iterator[str]:
                 yield from spectrum_names(node.to_dataset())
     elif hasattr(spectra, "data_vars"):  # a Dataset
         yield from _names_of_dataset(spectra)
+    elif isinstance(spectra, Mapping) and "spectrum_id" in spectra:  # a row of iter_spectra
+        yield from spectrum_names(spectra["spectrum_id"])
     elif isinstance(getattr(spectra, "spectrum_id", None), str):  # a Spectrum
         yield spectra.spectrum_id
     elif isinstance(spectra, Iterable) and not isinstance(spectra, bytes | Mapping):
@@ -68,9 +72,12 @@ def spectrum_names(spectra: Any) -> Iterator[str]:
 
 
 def _names_of_table(table: Any) -> Iterator[str]:
-    if "spectrum_id" not in table.colnames:
+    """Yield the ids of a table of astropy or pandas, or of one row of either."""
+    names = table.colnames if hasattr(table, "colnames") else table.keys()
+    if "spectrum_id" not in list(names):
         raise ValidationError("the table has no column spectrum_id", hint="pass one of query_spectra")
-    yield from (str(name) for name in table["spectrum_id"])
+    column = table["spectrum_id"]
+    yield from [str(column)] if isinstance(column, str) else (str(name) for name in column)
 
 
 def _names_of_dataset(ds: xr.Dataset) -> Iterator[str]:

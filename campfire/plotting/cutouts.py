@@ -6,6 +6,8 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from campfire.errors import NotFoundError, ValidationError
 from campfire.plotting.static import new_axes
 
@@ -68,9 +70,15 @@ def check_fov(fov: float) -> float:
         Outside 1 to 30 arcsec: the service would silently make another size, and the overlay be wrong.
     """
     low, high = FOV_LIMITS
-    if isinstance(fov, bool) or not isinstance(fov, int | float) or not low <= fov <= high:
+    unit = getattr(fov, "unit", None)  # of a Quantity
+    try:
+        plain: Any = fov if unit is None else fov.to_value("arcsec")  # type: ignore[attr-defined]
+        value = np.nan if isinstance(plain, bool | str) or np.ndim(plain) else float(plain)
+    except (TypeError, ValueError):  # no number; UnitConversionError is a ValueError too
+        value = np.nan
+    if not low <= value <= high:
         raise ValidationError(f"fov={fov!r}", hint=f"choose a field of view from {low:g} to {high:g} arcsec")
-    return float(fov)
+    return value
 
 
 def offsets_arcsec(ra: float, dec: float, center_ra: float, center_dec: float) -> tuple[float, float]:

@@ -29,6 +29,8 @@ __all__ = ["CredentialStore", "Credentials"]
 REFRESH_MARGIN = timedelta(minutes=5)
 _DATABASE_KEYS = ("supabase_token", "supabase_url", "supabase_anon_key")
 _FLAT_KEYS = ("type", "access_token", "refresh_token", "expires_at", "user_email", *_DATABASE_KEYS, "api_key")
+_LONGEST_TOKEN = 10_000
+_LONGEST_LIFE = 10 * 366 * 86400.0  # seconds
 _LOGIN = "log in again with `campfire login`"
 
 
@@ -72,10 +74,11 @@ class Credentials:
             If the answer holds no token.
         """
         access, refresh = payload.get("access_token"), payload.get("refresh_token")
-        if not (isinstance(access, str) and access and isinstance(refresh, str) and refresh):
+        if not (_usable(access) and _usable(refresh)):
             raise AuthenticationError("the service confirmed the login but sent no token", hint=_LOGIN)
-        seconds = payload.get("expires_in")
-        life = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else 3600.0
+        seconds, life = payload.get("expires_in"), 3600.0
+        if isinstance(seconds, int | float) and 0 < seconds <= _LONGEST_LIFE:
+            life = float(seconds)
         expires = datetime.now(UTC) + timedelta(seconds=life)
         return cls("oauth", access, refresh, expires, user_email)
 
@@ -126,6 +129,12 @@ def _parse_time(text: str | None) -> datetime | None:
     except ValueError:
         return datetime.fromtimestamp(0, UTC)  # unreadable: treated as expired, so it is renewed
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _usable(token: object) -> bool:
+    """Tell whether a text can be a token: it goes into a header as it is."""
+    plain = isinstance(token, str) and token.isascii() and token.isprintable() and " " not in token
+    return plain and 0 < len(str(token)) <= _LONGEST_TOKEN
 
 
 class CredentialStore:

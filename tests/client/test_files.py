@@ -617,3 +617,30 @@ def test_collections_keep_the_order_asked(cf: Campfire) -> None:
 def test_collections_of_nothing(cf: Campfire, args: Any, options: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         cf.open_collection(*args, **options)
+
+
+def test_spectra_are_named_by_whatever_holds_them(cf: Campfire) -> None:
+    table = cf.query_spectra(gratings=["PRISM"])
+    name = str(table["spectrum_id"][0])
+    obj = cf.get_object(str(table["object_id"][0]))
+    assert obj is not None
+    cf.download(spectrum_ids=[str(n) for n in (*table["spectrum_id"], *obj.spectra.spectrum_id)])
+    one = next(s for s in obj.spectra if s.spectrum_id == name)
+    frame = table.to_pandas()
+    wanted = {
+        "an id": name,
+        "a row": table[0],
+        "a spectrum": one,
+        "a dictionary": next(iter(cf.iter_spectra(gratings=["PRISM"]))),
+        "a row of a frame": frame.iloc[0],
+        "opened": cf.open_spectrum(name),
+    }
+    for what, given in wanted.items():
+        assert cf.open_collection(given)["PRISM"].spectrum_id.values.tolist() == [name], what
+    for many in (table, frame, list(table["spectrum_id"]), (str(n) for n in table["spectrum_id"])):
+        found = cf.open_collection(many)["PRISM"].spectrum_id.values.tolist()
+        assert found == [str(n) for n in table["spectrum_id"]]
+    assert sum(cf.open_collection(obj)[g].sizes["spectrum"] for g in obj.spectra.gratings) == len(obj.spectra)
+    for wrong in (3, [None], [3], 1.5, frame.drop(columns="spectrum_id"), {"a": 1}, []):
+        with pytest.raises(ValidationError):
+            cf.open_collection(wrong)

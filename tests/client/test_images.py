@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import astropy.units as u
+import numpy as np
 import pytest
 
 from campfire.client import Campfire
@@ -111,3 +113,16 @@ def test_unknown_objects(cf: Campfire, bad: str) -> None:
 def test_images_without_an_account(service: Service, tmp_path: Path) -> None:
     with pytest.raises(AuthenticationError, match="not logged in"):
         Campfire(service.url, tmp_path).get_cutout("J1")
+
+
+@pytest.mark.parametrize(
+    "fov", [3, 3.0, np.float32(3), np.int64(3), np.array(3.0), 3 * u.arcsec, 0.05 * u.arcmin]
+)
+def test_a_field_of_view_is_any_number_or_angle(fov: Any, cf: Campfire, name: str) -> None:
+    assert cf.get_cutout(name, fov=fov).name == f"{name}_fov3.png"
+
+
+@pytest.mark.parametrize("fov", [True, "3", None, [3], np.nan, np.inf, 0.5, 31, 3 * u.s, 3j])
+def test_what_is_no_field_of_view_is_refused(fov: Any, cf: Campfire, name: str) -> None:
+    with pytest.raises(ValidationError, match="fov="):
+        cf.get_cutout(name, fov=fov)

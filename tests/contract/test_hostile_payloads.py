@@ -17,8 +17,13 @@ import numpy as np
 import pytest
 
 from campfire.client import Campfire
+from campfire.config import origin
 from campfire.errors import APIError, CampfireError, CampfireWarning
 from campfire.transport import routes
+from campfire.transport.credentials import CredentialStore
+from campfire.transport.device import login_with_browser
+from campfire.transport.http import Http
+from campfire.transport.limits import RetryPolicy
 from campfire.transport.shapes import SHAPES
 from tests.contract.test_wire_payloads import (
     LIST,
@@ -458,3 +463,63 @@ def test_the_shapes_are_those_of_the_contract() -> None:
     for route, row in payloads.items():
         shape = SHAPES[route]
         assert set(row) - free <= set(shape.required) | set(shape.optional), route
+
+
+DEVICE: dict[str, Any] = {
+    "device_code": "ab" * 32,
+    "user_code": "BCDF-GHJK",
+    "verification_uri": "https://127.0.0.1/cli-auth",
+    "verification_uri_complete": "https://127.0.0.1/cli-auth?code=BCDF-GHJK",
+    "expires_in": 900,
+    "interval": 5,
+}
+TOKENS: dict[str, Any] = {
+    "access_token": "eyJhbGciOi.J9.x",
+    "token_type": "Bearer",
+    "expires_in": 3600,
+    "refresh_token": "rt_" + "0" * 64,
+    "supabase_token": None,
+}
+SIGN_IN = [
+    (route, path)
+    for route, body in (("/auth/device", DEVICE), ("/auth/device/token", TOKENS), ("/auth/whoami", WHO))
+    for path in _leaves(body)
+]
+
+
+def _keeps_secrets(err: CampfireError) -> None:
+    assert TOKENS["refresh_token"] not in str(err)
+    assert TOKENS["access_token"] not in str(err)
+
+
+@pytest.mark.parametrize(
+    ("route", "path"), SIGN_IN, ids=lambda v: "/".join(map(str, v)) if isinstance(v, tuple) else v
+)
+def test_a_sign_in_answered_with_anything_is_a_login_or_a_documented_error(
+    route: str, path: tuple[Any, ...], stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CAMPFIRE_API_KEY", raising=False)
+    http = Http(f"{stub.url}/api/v1", retry=RetryPolicy(attempts=1))
+    for number, token in enumerate(HOSTILE):
+        _service(stub)
+        stub.on("/api/v1/auth/device", Reply(200, DEVICE))
+        stub.on("/api/v1/auth/device/token", Reply(200, TOKENS))
+        body = {"/auth/device": DEVICE, "/auth/device/token": TOKENS, "/auth/whoami": WHO}[route]
+        reply = Reply(200, _json(_with(body, path, MARK), token), {"Content-Type": "application/json"})
+        stub.on(f"/api/v1{route}", reply)
+        store = CredentialStore(tmp_path / str(number) / "credentials")
+        shown: list[object] = []
+        try:
+            who = login_with_browser(
+                http, shown.append, open_browser=False, store=store, sleep=lambda _: None
+            )
+        except CampfireError as err:
+            _shown(err)
+            _keeps_secrets(err)
+        else:
+            assert isinstance(who, dict)
+            login = store.load(origin(http.base_url))
+            assert login is not None
+            assert isinstance(login.bearer, str)
+        for code in shown:
+            _shown(code)
