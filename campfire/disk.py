@@ -28,6 +28,7 @@ __all__ = [
     "disk_faults",
     "mark_tree",
     "marked",
+    "named",
     "remove_file",
     "remove_tree",
     "set_aside",
@@ -270,7 +271,7 @@ _ERRNO = {
     errno.EROFS: ("the file system is read-only", "choose a data_dir that can be written"),
     errno.EACCES: ("access is denied", "look at the permissions of the file and its folders"),
     errno.EPERM: ("the operation is not permitted", "look at the permissions of the file and its folders"),
-    errno.ENOENT: ("there is no such file or folder", "check the path"),
+    errno.ENOENT: ("there is no such file or folder", "check the path, and whether its disk is mounted"),
     errno.ENOTDIR: ("a file is in the place of a folder", "look at what is there, and move it away"),
     errno.EISDIR: ("a folder is in the place of a file", "look at what is there, and move it away"),
     errno.ELOOP: ("links lead in a circle", "look at the links on the way to it"),
@@ -330,10 +331,18 @@ def disk_error(err: Exception, what: str, path: str | os.PathLike[str]) -> Campf
         reason, hint = _SQLITE.get((code or 0) & 0xFF, (reason, None))
         if code in _NO_LOCKS:
             reason, hint = _ERRNO[errno.ENOLCK]
+        elif code == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for the index of its log
+            reason, hint = _ERRNO[errno.ENOSPC]
     elif isinstance(err, OSError):
         reason, hint = _ERRNO.get(err.errno or 0, (err.strerror or reason, None))
     where = os.fspath(path)
     return CampfireError(f"{what} {where}: {reason}", hint=hint, path=where)
+
+
+def named(err: Exception) -> str | None:
+    """Return the file that the system names with a fault; of two, the one that was to be made."""
+    found = getattr(err, "filename2", None) or getattr(err, "filename", None)
+    return found if isinstance(found, str) else None
 
 
 @contextmanager
@@ -342,4 +351,4 @@ def disk_faults(what: str, path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as err:
-        raise disk_error(err, what, path) from err
+        raise disk_error(err, what, named(err) or path) from err

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from campfire.client.context import Context
 from campfire.client.keeper import FileKeeper
 from campfire.config import DEFAULT_BASE_URL
+from campfire.disk import disk_error, named
 
 if TYPE_CHECKING:
     from campfire.transport.http import Sender
     from campfire.typing import PathInput, Row
 
-__all__ = ["ClientBase"]
+__all__ = ["ClientBase", "on_disk"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def on_disk(what: str) -> Callable[[F], F]:
+    """Make a method say what it could not do, and with which file, where the disk fails it.
+
+    Parameters
+    ----------
+    what
+        What could not be done: ``"cannot download:"``; the path follows.
+    """
+
+    def decorate(method: F) -> F:
+        @wraps(method)
+        def told(self: ClientBase, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(self, *args, **kwargs)
+            except OSError as err:
+                raise disk_error(err, what, named(err) or self.data_dir) from err
+
+        return cast(F, told)
+
+    return decorate
 
 
 class ClientBase:

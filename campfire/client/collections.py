@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.client.base import on_disk
 from campfire.client.files import FileMethods
 from campfire.client.lockinputs import spectrum_names
 from campfire.columns import Columns
@@ -35,6 +36,7 @@ _COORDINATES = (
 class CollectionMethods(FileMethods):
     """The methods of :class:`campfire.Campfire` that deal with collections."""
 
+    @on_disk("cannot collect:")
     def open_collection(
         self,
         spectra: Table | SpectrumCollection | Sequence[str] | None = None,
@@ -96,6 +98,7 @@ class CollectionMethods(FileMethods):
             attrs={"query": repr(filters)} if filters else None,
         )
 
+    @on_disk("cannot cache:")
     def build_cache(self, *, progress: ProgressCallback | None = None) -> int:
         """Read every spectrum on this disk into the pixel cache; returns how many there are."""
         catalog = self._context.needed_catalog("build_cache()")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campfire.client.planning import Planned, plan_files, record_for
 from campfire.client.report import DownloadReport, FileEntry, FileState
-from campfire.errors import CampfireWarning, DownloadError
+from campfire.client.telling import tell
+from campfire.errors import DownloadError
 from campfire.store.files import FileRecord, hash_file
 from campfire.store.records import put_records, records_of
 from campfire.transport.partial import leftovers, size_of, sweep
@@ -177,9 +177,7 @@ def _judge(report: DownloadReport) -> None:
         raise DownloadError(
             f"{len(failures)} of {len(report.files)} files failed, the first: {first}", report=report
         )
-    warnings.warn(
+    tell(
         f"{len(failures)} of {len(report.files)} files failed, the first: {first}. "
-        "The others are here; download again to try these again",
-        CampfireWarning,
-        stacklevel=4,
+        "The others are here; download again to try these again"
     )

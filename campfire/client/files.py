@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from campfire.client.base import ClientBase
+from campfire.client.base import ClientBase, on_disk
 from campfire.client.checking import Verification, verify_files
 from campfire.client.downloads import run_download
-from campfire.client.kept import server_folder, write_whole
+from campfire.client.kept import keep_json, kept_json, server_folder
 from campfire.client.report import DownloadReport
 from campfire.client.reproducing import reproduce
 from campfire.config import service_name
 from campfire.errors import NotFoundError, ValidationError
 from campfire.query import Query, QueryOptions, did_you_mean
+from campfire.typing import SpectrumPayload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
         Row,
         SpectrumFields,
         SpectrumOpener,
-        SpectrumPayload,
     )
 
 __all__ = ["FileMethods"]
@@ -60,6 +58,7 @@ class _Opener:
 class FileMethods(ClientBase):
     """The methods of :class:`campfire.Campfire` that deal with files."""
 
+    @on_disk("cannot synchronise:")
     def sync(
         self, *, full: bool = False, adopt: bool = False, progress: ProgressCallback | None = None
     ) -> dict[str, Any]:
@@ -110,6 +109,7 @@ class FileMethods(ClientBase):
             export_csv(catalog, self._context.paths.meta)
         return result
 
+    @on_disk("cannot download:")
     def download(
         self,
         observations: Sequence[str] | str | None = None,
@@ -248,6 +248,7 @@ class FileMethods(ClientBase):
 
         return SpectrumData(**self._fields(spectrum_id, extraction))
 
+    @on_disk("cannot open")
     def _fields(self, spectrum_id: str, extraction: Extraction = "optimal") -> SpectrumFields:
         from campfire.formats.fits import read_spectrum
 
@@ -266,6 +267,7 @@ class FileMethods(ClientBase):
     def _opener(self) -> SpectrumOpener:
         return _Opener(self)
 
+    @on_disk("cannot open")
     def get_spectrum_data(self, spectrum_id: str) -> SpectrumPayload:
         """Return a spectrum prepared for plotting, from the file on this disk, else from the service.
 
@@ -294,16 +296,15 @@ class FileMethods(ClientBase):
         digest = str(row.get("file_hash") or "").removeprefix("sha256:")
         folder = server_folder(self._context.paths.root / "previews", self.base_url)
         path = folder / f"{digest}.json" if _HEX.fullmatch(digest) else None
-        if path is not None and path.is_file():
-            with suppress(ValueError):
-                kept: SpectrumPayload = json.loads(path.read_bytes())
-                return kept
+        kept = None if path is None else kept_json(path, SpectrumPayload.__required_keys__)
+        if kept is not None:
+            return cast(SpectrumPayload, kept)
         payload = self._context.api().spectrum(str(row["fits_path"]))
         if path is not None:
-            with suppress(OSError):  # a folder that cannot be written costs the next call, not this one
-                write_whole(path, json.dumps(payload).encode())
+            keep_json(path, payload)
         return payload
 
+    @on_disk("cannot open")
     def get_redshift_fit_data(self, spectrum_id: str) -> RedshiftFit:
         """Return the automated redshift fit of a spectrum, from this disk, else from the service.
 
@@ -349,6 +350,7 @@ class FileMethods(ClientBase):
             0 if book is None else int(np.sum([r.size for r in book.local_files().values()], dtype=np.int64))
         )
 
+    @on_disk("cannot check")
     def verify(self, *, repair: bool = False) -> Verification:
         """Check the downloaded files: size and time first, the content where those differ.
 

@@ -14,13 +14,13 @@ anything else: your own reduction, or a changed file    opened, and announced to
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from campfire.client.telling import tell
 from campfire.disk import disk_faults
-from campfire.errors import CampfireError, CampfireWarning, ValidationError
+from campfire.errors import CampfireError, ValidationError
 from campfire.store.files import FileRecord
 from campfire.store.hashes import FileHashes
 from campfire.store.records import records_of
@@ -75,7 +75,7 @@ class Identity:
         if digest != row.get("file_hash"):
             problem = self._foreign(path, digest, row, record)
             if problem is not None and self._news(row, digest):
-                warnings.warn(f"{row['spectrum_id']}: {problem}", CampfireWarning, stacklevel=5)
+                tell(f"{row['spectrum_id']}: {problem}")
         return digest
 
     def settle_all(self, rows: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> dict[str, str]:
@@ -103,7 +103,7 @@ class Identity:
                 told.append(f"{row['spectrum_id']}: {problem}")
         if told:
             more = f" (and {len(told) - 1} more like this)" if len(told) > 1 else ""
-            warnings.warn(f"{told[0]}{more}", CampfireWarning, stacklevel=5)
+            tell(f"{told[0]}{more}")
         return {str(row["spectrum_id"]): digests[path] for row, path in zip(rows, paths, strict=True)}
 
     def _news(self, row: Mapping[str, Any], digest: str) -> bool:

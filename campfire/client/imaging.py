@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.about import missing_extra
-from campfire.client.base import ClientBase
-from campfire.client.kept import server_folder, write_whole
-from campfire.disk import remove_file
+from campfire.client.base import ClientBase, on_disk
+from campfire.client.kept import keep_json, kept_json, server_folder, whole_png, write_whole
 from campfire.errors import APIError, NotFoundError, ValidationError
 from campfire.query import did_you_mean
 
@@ -31,12 +29,14 @@ _FRESH = 7 * 86400.0
 """Seconds for which a kept image is not asked about; the service says so itself."""
 _SIZES = (16, 2048)
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,80}")
+_SHUTTERS = ("shutters", "meta")
 _WORDS = ("all", "target")
 
 
 class ImagingMethods(ClientBase):
     """The methods of :class:`campfire.Campfire` that deal with images."""
 
+    @on_disk("cannot keep the image")
     def get_cutout(self, object_id: str, fov: float = 5.0, size: int | None = None) -> Path:
         """Return the file of a colour image around an object, north up, east left.
 
@@ -73,12 +73,12 @@ class ImagingMethods(ClientBase):
         pixels = None if size is None else int(size)
         suffix = f"_fov{fov:g}" + ("" if pixels is None else f"_s{pixels}") + ".png"
         path = self._image_path(object_id, suffix)
-        if not _fresh(path):
+        if not (_fresh(path) and whole_png(path)):
             try:
                 name = str(self._object(object_id)["object_id"])
                 write_whole(path, self._context.api().cutout(name, fov, pixels))
             except APIError:
-                if not path.exists():
+                if not whole_png(path):
                     raise  # else the copy there is will do: mosaics hardly change
         return path
 
@@ -109,22 +109,21 @@ class ImagingMethods(ClientBase):
 
         fov = check_fov(fov)
         path = self._image_path(object_id, f"_fov{fov:g}_shutters.json")
-        if not _fresh(path):
+        kept = kept_json(path, _SHUTTERS)
+        if kept is None or not _fresh(path):
             try:
                 row = self._object(object_id)
                 found = self._context.api().shutters(str(row["object_id"]), fov)
-                found["meta"] |= {"member_target_ids": list(row["member_target_ids"])}
-                write_whole(path, json.dumps(found).encode())
             except APIError:
-                if not path.exists():
+                if kept is None:
                     raise
-        try:
-            kept: dict[str, Any] = json.loads(path.read_bytes())
-        except ValueError as err:
-            remove_file(path, root=self._context.paths.cutouts)
-            raise APIError(f"{path} was damaged and is removed", hint="try again", url=self.base_url) from err
+                return kept
+            found["meta"] |= {"member_target_ids": list(row["member_target_ids"])}
+            keep_json(path, found)
+            return found
         return kept
 
+    @on_disk("cannot write the regions")
     def get_shutters_region(self, object_id: str, fov: float = 5.0, output: PathInput | None = None) -> Path:
         """Write the shutters around an object as DS9 regions, its own ones marked, and return the file.
 
@@ -241,5 +240,5 @@ class ImagingMethods(ClientBase):
 def _fresh(path: Path) -> bool:
     try:
         return time.time() - path.stat().st_mtime < _FRESH
-    except FileNotFoundError:
+    except OSError:
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from campfire.client.identity import Identity
 from campfire.client.planning import record_for
-from campfire.errors import CampfireWarning, ValidationError
+from campfire.client.telling import tell
+from campfire.errors import ValidationError
 from campfire.store.files import FileRecord, check, expected_hash, expected_path, hash_file
 from campfire.store.records import put_records, records_of
 
@@ -164,6 +164,8 @@ class FileKeeper:
                 context.paths, spectrum_id, target, downloader.fetch(wanted).file_hash, ours=True
             )
         except Taken:  # somebody's own file, shorter than the one that was fetched before
+            if not target.is_file():  # a link that leads nowhere
+                raise
             record = record_for(context.paths, spectrum_id, target, hash_file(target), ours=False)
         book = context.record_book()
         if book is not None:
@@ -185,9 +187,7 @@ class FileKeeper:
         if (record.spectrum_id, server) in self._warned:
             return
         self._warned.add((record.spectrum_id, server))
-        warnings.warn(
+        tell(
             f"{record.spectrum_id}: the archive has a newer version of the file on this disk; "
-            "download(stale_only=True) fetches it",
-            CampfireWarning,
-            stacklevel=5,  # the caller of open_spectrum()
+            "download(stale_only=True) fetches it"
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from campfire.about import DISTRIBUTION, VERSION
+from campfire.disk import disk_error
 from campfire.errors import NotFoundError, ValidationError
 from campfire.store.export import replacing
 
@@ -195,7 +196,8 @@ class Lock:
             with replacing(target) as temporary:
                 temporary.write_text(self.to_json(), encoding="utf-8")
         except OSError as err:
-            raise ValidationError(f"cannot write {target}: {err}", path=target) from err
+            told = disk_error(err, "cannot write", target)
+            raise ValidationError(told.message, hint=told.hint, path=target) from err
 
     @classmethod
     def read(cls, path: PathInput) -> Lock:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from campfire.client.base import on_disk
 from campfire.client.collections import CollectionMethods
 from campfire.client.lockfile import FileVersion, Lock, LockedSpectrum
 from campfire.client.lockinputs import spectrum_names
@@ -34,6 +35,7 @@ __all__ = ["LockMethods"]
 class LockMethods(CollectionMethods):
     """The methods of :class:`campfire.Campfire` that make results reproducible."""
 
+    @on_disk("cannot lock")
     def lock(
         self,
         path: PathInput,
@@ -97,6 +99,7 @@ class LockMethods(CollectionMethods):
         lock.write(path, overwrite=overwrite)
         return lock
 
+    @on_disk("cannot check")
     def check_lock(self, path: PathInput) -> LockReport:
         """Compare a lock file with the files on this disk, the catalogue and the packages; works offline.
 
@@ -117,6 +120,7 @@ class LockMethods(CollectionMethods):
         """
         return compare(self._context, path, Lock.read(path))
 
+    @on_disk("cannot reproduce:")
     def reproduce(self, path: PathInput, *, progress: ProgressCallback | None = None) -> DownloadReport:
         """Bring exactly the files of a lock file to this disk.
 
@@ -146,6 +150,7 @@ class LockMethods(CollectionMethods):
         """
         return self.download(lock=path, progress=progress)
 
+    @on_disk("cannot compare")
     def changes(self) -> Table:
         """Say what a reprocessing changed: the files here of which the archive has another version.
 

@@ -127,7 +127,8 @@ def plan_files(
         return Planned(row, path, "update", decision.reason, known=known)
 
     def _final(row: Row, path: Path, action: str, reason: str, found: FileRecord | None) -> Planned:
-        return Planned(row, path, "replace" if action == "local" and replace_local else action, reason, found)
+        ours = action == "fetch" or action == "keep"
+        return Planned(row, path, "replace" if replace_local and not ours else action, reason, found)
 
     return in_threads(one, rows)
 

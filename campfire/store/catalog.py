@@ -39,7 +39,7 @@ from campfire.disk import disk_error
 from campfire.errors import CampfireError
 from campfire.query import Query, Vocabulary
 from campfire.store import migrate
-from campfire.store.connection import Connections, connect, use_safe_journal
+from campfire.store.connection import Connections, connect
 from campfire.store.derive import PHOTOMETRY_ORDER
 from campfire.store.files import FileRecord, is_below
 from campfire.store.reading import Reading
@@ -83,18 +83,50 @@ class Catalog:
         writable = (
             all(os.access(place, os.W_OK) for place in (self.path, self.path.parent)) if there else True
         )
-        self.read_only = read_only or not writable
-        self._connections = Connections(self.path, read_only=self.read_only)
-        self._reading = Reading(self.execute, self._connections.open, self.paths)
+        self._fault: CampfireError | None = None
         self._writing = threading.Lock()
         self._writer_thread: int | None = None
         self._vocabulary: tuple[str, Vocabulary] | None = None
-        try:
-            self._prepare()
-        except (OSError, sqlite3.Error) as err:
-            raise disk_error(err, "cannot use the catalogue", self.path) from err
+        self._open(read_only=read_only or not writable)
 
-    def _prepare(self) -> None:
+    def _open(self, *, read_only: bool) -> None:
+        """Open the file; where the disk does not let it be written (full, without locks), for reading."""
+        try:
+            self._prepare(read_only=read_only)
+            self._fault = None
+        except (OSError, sqlite3.Error) as err:
+            fault = disk_error(err, "cannot use the catalogue", self.path)
+            log = self.path.with_name(f"{self.path.name}-wal")
+            if read_only or (log.exists() and log.stat().st_size):
+                raise fault from err  # without its log, what is in the file need not be whole
+            try:
+                self._prepare(read_only=True)
+            except (OSError, sqlite3.Error, CampfireError):
+                raise fault from err
+            self._fault = fault
+
+    def demand_writable(self) -> None:
+        """Make sure that the catalogue can be written; where the disk did not let it, it is tried again.
+
+        Raises
+        ------
+        CampfireError
+            If it cannot.
+        """
+        if self._fault is not None:
+            self._connections.close()
+            self._open(read_only=False)
+        if self._fault is not None:
+            raise self._fault
+        if self.read_only:
+            raise CampfireError(
+                f"{self.path} is read-only", hint="use a data directory of your own", path=self.path
+            )
+
+    def _prepare(self, *, read_only: bool) -> None:
+        self.read_only = read_only
+        self._connections = Connections(self.path, read_only=read_only)
+        self._reading = Reading(self.execute, self._connections.open, self.paths)
         if self.read_only:
             kind = migrate.kind_of(self._connections.get())
             if kind != "current":
@@ -105,20 +137,7 @@ class Catalog:
                 )
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = connect(self.path, read_only=False)
-        try:
-            if migrate.kind_of(connection) == "official":
-                connection.close()
-                with FileLock(self.lock_path):
-                    connection = connect(self.path, read_only=False)
-                    if migrate.kind_of(connection) == "official":
-                        connection.close()
-                        migrate.import_official(self.path)
-                        connection = connect(self.path, read_only=False)
-            migrate.upgrade(connection, self.path)
-            use_safe_journal(connection, self.path)
-        finally:
-            connection.close()
+        migrate.bring_forward(self.path, FileLock(self.lock_path))
 
     @property
     def lock_path(self) -> Path:
@@ -323,10 +342,7 @@ class Catalog:
         CampfireError
             If the catalogue is read-only, another process keeps it locked, or this thread writes already.
         """
-        if self.read_only:
-            raise CampfireError(
-                f"{self.path} is read-only", hint="use a data directory of your own", path=self.path
-            )
+        self.demand_writable()
         if self._writer_thread == threading.get_ident():
             raise CampfireError("this thread is writing to the catalogue already", hint="use the open writer")
         with self._writing:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import tempfile
 import threading
 import weakref
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
-from campfire.disk import check_database, disk_error
+from campfire.disk import check_database, demand_locks, disk_error
 from campfire.errors import CampfireError
 
 __all__ = ["BUSY_SECONDS", "Connections", "connect", "on_network", "use_safe_journal"]
@@ -78,10 +81,15 @@ def connect(path: Path, *, read_only: bool) -> Connection:
     ValidationError
         If it is to be written, and SQLite would follow what lies beside it to another file.
     """
+    lockless = _lockless(os.fspath(path.absolute().parent))
     if not read_only:
+        if lockless:  # SQLite would wait for long, and then speak of another process
+            raise OSError(errno.ENOLCK, "the file system has no locks", str(path))
         check_database(
             Path(os.path.realpath(path)), write=False
         )  # a second name of a catalogue is a backup's
+    if lockless:
+        return _unchanging(path)
     mode = "ro" if read_only else "rwc"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -91,25 +99,43 @@ def connect(path: Path, *, read_only: bool) -> Connection:
         check_same_thread=False,
         factory=Connection,
     )
-    if not read_only:
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(f"PRAGMA cache_size=-{_WRITE_CACHE}")
-        return connection
     try:
+        if not read_only:
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA cache_size=-{_WRITE_CACHE}")
+            return connection
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.Error as err:
+        connection.close()  # else the file is kept open for as long as the error is looked at
+        if not read_only or not isinstance(err, sqlite3.OperationalError):
+            raise
         # A catalogue in WAL mode in a folder where its index cannot be made: nobody writes here, so the file
         # may be taken as it is. Should it be exchanged, Connections opens it anew.
-        connection.close()
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro&immutable=1",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            factory=Connection,
-        )
-        connection.stamp = _stamp(path)
+        return _unchanging(path)
     return connection
+
+
+def _unchanging(path: Path) -> Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro&immutable=1",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=Connection,
+    )
+    connection.stamp = _stamp(path)
+    return connection
+
+
+@lru_cache(maxsize=256)
+def _lockless(folder: str) -> bool:
+    """Tell whether a folder is known to lie on a file system without locks; asked once."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            demand_locks(file.fileno(), Path(folder))
+    except OSError as err:
+        return err.errno == errno.ENOLCK
+    return False
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -207,7 +207,10 @@ def _if_there(paths: DataPaths, observation: str, name: str) -> str | None:
         path = paths.product(observation, name)
     except ValidationError:
         return None  # a name that no file here can have
-    return str(path) if path.is_file() else None
+    try:
+        return str(path) if path.is_file() else None
+    except OSError:  # what cannot be looked at is not here; whoever wants it is told why
+        return None
 
 
 def _listing(paths: DataPaths, observation: str) -> dict[str, str]:
@@ -215,5 +218,5 @@ def _listing(paths: DataPaths, observation: str) -> dict[str, str]:
         folder = paths.product(observation, "x").parent
         with os.scandir(folder) as entries:
             return {entry.name: entry.path for entry in entries if entry.is_file()}
-    except (ValidationError, FileNotFoundError, NotADirectoryError):
+    except (ValidationError, OSError):  # as above
         return {}

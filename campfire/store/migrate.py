@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -13,9 +15,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
+
 from campfire.disk import disk_faults
 from campfire.errors import CampfireError
-from campfire.store.connection import connect
+from campfire.store.connection import connect, use_safe_journal
 from campfire.store.rows import split
 from campfire.store.writer import Writer
 from campfire.typing import Row
@@ -24,6 +28,7 @@ __all__ = [
     "APPLICATION_ID",
     "MIGRATIONS",
     "VERSION",
+    "bring_forward",
     "create",
     "import_official",
     "is_filled",
@@ -71,8 +76,14 @@ def is_filled(file: Path) -> bool:
         If what is in its place is damaged, something else, or not to be opened.
     """
     with disk_faults("cannot read the catalogue", file):
+        for folder in (file.parent.parent, file.parent):
+            # A link to a disk that is not mounted is not a folder without a catalogue.
+            if os.path.lexists(folder) and not stat.S_ISDIR(folder.stat().st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         if not os.path.lexists(file) or file.stat().st_size == 0:
             return False
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
         with closing(connect(file, read_only=True)) as connection:
             kind = kind_of(connection)
             if kind == "official":
@@ -119,6 +130,32 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def bring_forward(path: Path, lock: FileLock) -> None:
+    """Make a catalogue one of this version and of a safe journal mode; the official client's is imported.
+
+    Raises
+    ------
+    CampfireError
+        If the database is newer than this program, or not a catalogue.
+    OSError, sqlite3.Error
+        If it cannot be written.
+    """
+    connection = connect(path, read_only=False)
+    try:
+        if kind_of(connection) == "official":
+            connection.close()
+            with lock:
+                connection = connect(path, read_only=False)
+                if kind_of(connection) == "official":
+                    connection.close()
+                    import_official(path)
+                    connection = connect(path, read_only=False)
+        upgrade(connection, path)
+        use_safe_journal(connection, path)
+    finally:
+        connection.close()
 
 
 def _statements(script: str) -> Iterator[str]:

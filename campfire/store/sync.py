@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from campfire.errors import APIError, CampfireError
+from campfire.errors import APIError
 from campfire.store.catalog import Catalog
 from campfire.store.staging import Staging, Table, instant
 from campfire.store.writer import Writer
@@ -76,8 +76,7 @@ def synchronise(
     CampfireError
         If the catalogue cannot be written.
     """
-    if catalog.read_only:
-        raise CampfireError(f"{catalog.path} is read-only", hint="use another data_dir", path=catalog.path)
+    catalog.demand_writable()
     report = progress or (lambda _stage, _done, _total: None)
     started = datetime.now(UTC).isoformat()
     with FileLock(catalog.lock_path):

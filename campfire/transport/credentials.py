@@ -22,6 +22,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from campfire.config import DEFAULT_BASE_URL, credentials_path, origin
+from campfire.disk import disk_error, named
 from campfire.errors import AuthenticationError
 
 __all__ = ["CredentialStore", "Credentials"]
@@ -137,6 +138,22 @@ def _usable(token: object) -> bool:
     return plain and 0 < len(str(token)) <= _LONGEST_TOKEN
 
 
+@contextmanager
+def _faults(what: str, path: Path) -> Iterator[None]:
+    """Turn faults of the disk into errors that say how to do without it."""
+    try:
+        yield
+    except Timeout:  # an OSError, too
+        raise
+    except OSError as err:
+        told = disk_error(err, what, named(err) or path)
+        raise AuthenticationError(
+            told.message,
+            hint="set CAMPFIRE_API_KEY, or CAMPFIRE_CONFIG_DIR to a folder of your own",
+            path=told.path,
+        ) from err
+
+
 class CredentialStore:
     """Reads and writes the credentials files of one folder.
 
@@ -196,7 +213,17 @@ class CredentialStore:
         return None if data is None else Credentials.from_file(data, path)
 
     def save(self, where: str, credentials: Credentials) -> Path:
-        """Write the account at an origin; call it under :meth:`lock`. Returns the file written."""
+        """Write the account at an origin; call it under :meth:`lock`. Returns the file written.
+
+        Raises
+        ------
+        AuthenticationError
+            If it cannot be written.
+        """
+        with _faults("cannot write the credentials", self.path):
+            return self._save(where, credentials)
+
+    def _save(self, where: str, credentials: Credentials) -> Path:
         production = origin(DEFAULT_BASE_URL)
         try:
             data, owner = self._shared()
@@ -218,15 +245,22 @@ class CredentialStore:
         return self.path
 
     def delete(self, where: str) -> bool:
-        """Forget the account at an origin; tells whether there was one."""
+        """Forget the account at an origin; tells whether there was one.
+
+        Raises
+        ------
+        AuthenticationError
+            If its file cannot be removed.
+        """
         try:
             data, owner = self._shared()
         except AuthenticationError:
             data, owner = {}, origin(DEFAULT_BASE_URL)
         path = self.path if data is not None and owner == where else self._home(where)
-        existed = path.exists()
-        path.unlink(missing_ok=True)
-        return existed
+        with _faults("cannot remove the credentials", path):
+            existed = path.exists()
+            path.unlink(missing_ok=True)
+            return existed
 
     def origins(self) -> list[str]:
         """Return the origins that have an account here."""
@@ -265,20 +299,15 @@ class CredentialStore:
             If another process keeps the lock, or the folder cannot be written.
         """
         try:
-            self._folder(self.path.parent)
-            guard = FileLock(self.path.with_name(self.path.name + ".lock"), timeout=timeout, mode=0o600)
-            guard.acquire()
+            with _faults("cannot write in", self.path.parent):
+                self._folder(self.path.parent)
+                guard = FileLock(self.path.with_name(self.path.name + ".lock"), timeout=timeout, mode=0o600)
+                guard.acquire()
         except Timeout as err:
             raise AuthenticationError(
                 f"another process has held the lock on {self.path} for {timeout:.0f} s",
                 hint="end it, or set CAMPFIRE_API_KEY for this one",
                 path=self.path,
-            ) from err
-        except OSError as err:
-            raise AuthenticationError(
-                f"cannot write in {self.path.parent}: {err.strerror}",
-                hint="set CAMPFIRE_API_KEY, or CAMPFIRE_CONFIG_DIR to a folder of your own",
-                path=self.path.parent,
             ) from err
         try:
             yield

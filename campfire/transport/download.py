@@ -48,6 +48,7 @@ __all__ = ["CHUNK", "Downloader", "Outcome"]
 
 CHUNK = 1 << 17
 """Bytes between two writes: at most so much is lost when the process is killed."""
+State = Literal["downloaded", "failed", "present", "local"]
 _REFUSED = frozenset({400, 401, 403, 404, 410})
 _MOST_RENEWALS = 4
 _MOST_WRONG = 6
@@ -76,7 +77,7 @@ class Outcome:
     """
 
     wanted: Wanted
-    state: Literal["downloaded", "failed", "present", "local"]
+    state: State
     bytes: int = 0
     size: int = 0
     file_hash: str = ""
@@ -388,7 +389,10 @@ class Downloader:
                         else:
                             results.put(outcome)
                     except Taken as err:
-                        results.put(Outcome(state.wanted, "local", state.transferred, error=str(err)))
+                        # A link that leads nowhere, or a folder, is nobody's spectrum.
+                        theirs = state.wanted.target.is_file()
+                        became: State = "local" if theirs else "failed"
+                        results.put(Outcome(state.wanted, became, state.transferred, error=str(err)))
                     except CampfireError as err:
                         results.put(Outcome(state.wanted, "failed", state.transferred, error=str(err)))
 

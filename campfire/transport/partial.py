@@ -20,6 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from campfire.disk import disk_error
 from campfire.errors import DownloadError
 
 __all__ = [
@@ -133,7 +134,7 @@ def leftovers(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     try:
         names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # none in what cannot be listed: whoever writes there is told what is wrong with it
         return found
     for name in names:
         if match := _OURS.fullmatch(name):
@@ -252,12 +253,8 @@ class DiskErrors:
             for path in leftovers(target.parent).get(key_of(self._wanted), []):
                 if path.suffix == ".part":
                     path.unlink(missing_ok=True)  # a full disk needs every byte back
-            raise DownloadError(
-                f"no space left for {target}", hint="free some, or set data_dir to another disk", path=target
-            ) from err
-        raise DownloadError(
-            f"cannot write {target}: {err.strerror or err}", hint="may you write there?", path=target
-        ) from err
+        told = disk_error(err, "cannot write", target)
+        raise DownloadError(told.message, hint=told.hint, path=target) from err
 
 
 def _copy_link(source: Path, copy: Path) -> None:

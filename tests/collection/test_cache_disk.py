@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import xarray as xr
 from campfire.collection import cache
 from campfire.collection.build import open_tree
 from campfire.errors import CampfireError
+from tests.disks import fill
 
 FIELDS = ("wavelength", "fnu", "fnu_err", "flam", "flam_err", "dq")
 
@@ -27,35 +27,6 @@ FIELDS = ("wavelength", "fnu", "fnu_err", "flam", "flam_err", "dq")
 @pytest.fixture(scope="module")
 def few(maker: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return maker(tmp_path_factory.mktemp("few"), ["PRISM"] * 6 + ["G395M"] * 2)
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mount a file system in memory below the temporary folder, or change its options."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = False
-
-    def run(options: str) -> Path:
-        nonlocal mounted
-        options = f"remount,{options}" if mounted else options
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
-        if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("no file system can be mounted here")
-        mounted = True
-        return place
-
-    yield run
-    if mounted:
-        subprocess.run(["umount", str(place)], check=True)
-
-
-def _fill(place: Path, room: int) -> None:
-    """Take what is left of a file system, but for ``room`` bytes."""
-    with (place / "ballast").open("wb", buffering=0) as file:
-        with pytest.raises(OSError, match="No space left"):
-            file.writelines(b"x" * 4096 for _ in range(10_000))
-        file.truncate(file.tell() - room)
 
 
 def _open(folder: Path, archive: Any) -> xr.DataTree:
@@ -105,7 +76,7 @@ def test_a_full_disk(
     if STATES[held]:
         open_tree(*few.pick(STATES[held]), cache_dir=folder)
     before = cache.info(folder)["spectra"]
-    _fill(place, room)
+    fill(place, room)
     told = _check(call, folder, few, "the disk is full")
     if call == "open" and held != "all" and not room:
         assert "is not filled" in caplog.text
@@ -133,27 +104,6 @@ def test_a_read_only_file_system(call: str, held: str, few: Any, mount: Callable
     assert cache.info(folder) == before
 
 
-PRELOAD = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdlib.h>
-static int answer(const char *name, int fd, int command, void *argument) {
-    if (command == F_SETLK || command == F_SETLKW || command == F_GETLK) {
-        errno = atoi(getenv("NO_LOCKS"));
-        return -1;
-    }
-    int (*real)(int, int, ...) = (int (*)(int, int, ...))dlsym(RTLD_NEXT, name);
-    return real(fd, command, argument);
-}
-#define REPLACE(name) int name(int fd, int command, ...) { \\
-    va_list rest; va_start(rest, command); void *argument = va_arg(rest, void *); va_end(rest); \\
-    return answer(#name, fd, command, argument); }
-REPLACE(fcntl)
-REPLACE(fcntl64)
-"""
 WITHOUT_LOCKS = """
 import pickle, sys
 from pathlib import Path
@@ -178,19 +128,6 @@ try:
 except CampfireError as err:
     print("error:", err)
 """
-
-
-@pytest.fixture(scope="module")
-def no_locks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library that makes every request for a lock fail."""
-    compiler = shutil.which("cc") or pytest.skip("no C compiler")
-    source = tmp_path_factory.mktemp("preload") / "no_locks.c"
-    source.write_text(PRELOAD)
-    made = source.with_suffix(".so")
-    command = [compiler, "-shared", "-fPIC", "-o", str(made), str(source), "-ldl"]
-    if sys.platform != "linux" or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("only where a library can be put before others")
-    return made
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])

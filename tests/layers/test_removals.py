@@ -33,7 +33,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("store/export.py", "replacing"): _TEMPORARY,
     ("store/export.py", "_write"): _TEMPORARY,
     ("store/migrate.py", "import_official"): _TEMPORARY,
-    ("transport/credentials.py", "CredentialStore.save"): "the credentials file of one origin",
+    ("transport/credentials.py", "CredentialStore._save"): "the credentials file of one origin",
     ("transport/credentials.py", "CredentialStore.delete"): "the credentials file of one origin",
     ("transport/credentials.py", "CredentialStore._write"): _TEMPORARY,
     ("transport/download.py", "Downloader._resumable"): "a partial download of its own",

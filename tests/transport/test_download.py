@@ -602,7 +602,7 @@ def test_a_full_disk(storage: Storage, tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(download, "_write", full)
-    with pytest.raises(DownloadError, match="no space left"):
+    with pytest.raises(DownloadError, match="the disk is full"):
         downloader(storage).fetch(wanted(1, tmp_path))
     assert files_in(tmp_path) == []
 
