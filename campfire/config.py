@@ -15,10 +15,12 @@ from campfire.errors import ValidationError
 __all__ = [
     "DEFAULT_BASE_URL",
     "DataPaths",
+    "as_path",
     "check_url",
     "credentials_path",
     "is_loopback",
     "origin",
+    "plain_text",
     "resolve_base_url",
     "safe_component",
     "service_name",
@@ -85,7 +87,13 @@ def resolve_base_url(base_url: str | None = None) -> str:
         If it is not https (http is accepted on loopback).
     """
     url = base_url or os.environ.get("CAMPFIRE_API_URL") or DEFAULT_BASE_URL
-    return check_url(url.strip().rstrip("/"), "base URL")
+    checked = check_url(plain_text(url, "base URL").strip().rstrip("/"), "base URL")
+    parts = urlsplit(checked)
+    if parts.query or parts.fragment or any(c in checked for c in " ?#\\") or not checked.isprintable():
+        raise ValidationError(
+            f"base URL {checked!r} is not the address of a service", hint="write https://host/api/v1"
+        )
+    return checked
 
 
 def origin(url: str) -> str:
@@ -142,6 +150,53 @@ def safe_component(text: str, what: str) -> str:
     return text
 
 
+def as_path(value: object, what: str = "path") -> Path:
+    """Return a path that a user passed, ``~`` expanded.
+
+    Raises
+    ------
+    ValidationError
+        If it is neither text nor a path, empty, or holds what no file name can (a null character, half a
+        surrogate pair).
+
+    Examples
+    --------
+    >>> as_path("data/x.fits").as_posix()
+    'data/x.fits'
+    """
+    try:
+        text = os.fspath(value)  # type: ignore[call-overload]
+        if isinstance(text, str) and text and "\0" not in text:
+            os.fsencode(text)
+            return Path(text).expanduser()
+    except (TypeError, UnicodeEncodeError, RuntimeError):  # RuntimeError: there is no home for ~
+        pass
+    raise ValidationError(f"{what} {value!r} is not a path", hint="pass the path as text")
+
+
+def plain_text(value: object, what: str) -> str:
+    """Return text that can be asked for: not empty, and such as can be written down.
+
+    Raises
+    ------
+    ValidationError
+        For anything else.
+
+    Examples
+    --------
+    >>> plain_text("ember_uds_p4", "object id")
+    'ember_uds_p4'
+    """
+    if isinstance(value, str) and value.strip():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            pass
+        else:
+            return value
+    raise ValidationError(f"{what} {value!r} is not a text", hint="pass its text, as in the catalogue")
+
+
 @dataclass(frozen=True)
 class DataPaths:
     """The files below one data directory.
@@ -157,8 +212,9 @@ class DataPaths:
     @classmethod
     def resolve(cls, data_dir: str | os.PathLike[str] | None = None) -> DataPaths:
         """Return the paths of ``data_dir``, else of ``CAMPFIRE_ROOT``, else of ``~/campfire``."""
-        chosen = data_dir or os.environ.get("CAMPFIRE_ROOT") or Path.home() / "campfire"
-        return cls(Path(chosen).expanduser().absolute())
+        if data_dir is None or data_dir == "":
+            data_dir = os.environ.get("CAMPFIRE_ROOT") or Path.home() / "campfire"
+        return cls(as_path(data_dir, "data_dir").absolute())
 
     @property
     def meta(self) -> Path:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from campfire.config import as_path
 from campfire.errors import CampfireError, ValidationError
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "mark_tree",
     "marked",
     "named",
+    "new_file",
     "remove_file",
     "remove_tree",
     "set_aside",
@@ -262,6 +264,48 @@ def demand_locks(descriptor: int, folder: Path) -> None:
         if err.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
             raise OSError(errno.ENOLCK, "the file system has no locks", str(folder)) from err
         raise
+
+
+def new_file(path: object, *, overwrite: bool, ours: bytes = b"") -> Path:
+    """Return where a file that a user named is to be written: absolute, in a folder that is there.
+
+    Parameters
+    ----------
+    path
+        What the user passed.
+    overwrite
+        Whether a file that is there may be replaced.
+    ours
+        How a file begins that was written here before and may be replaced unasked.
+
+    Raises
+    ------
+    ValidationError
+        If it is no path, a folder, in no folder, or a file that may not be replaced.
+    CampfireError
+        If the disk refuses it.
+    """
+    target = as_path(path).absolute()
+    with disk_faults("cannot write", target):
+        if stat.S_ISDIR(_mode(target)):
+            raise ValidationError(f"{target} is a folder", hint="name a file", path=target)
+        if _mode(target) and not overwrite and not (ours and target.read_bytes()[: len(ours)] == ours):
+            raise ValidationError(
+                f"{target} exists already",
+                hint="pass overwrite=True (--overwrite) to replace it, or choose another name",
+                path=target,
+            )
+        if not stat.S_ISDIR(_mode(target.parent)):
+            raise ValidationError(f"no folder {target.parent}", hint="make it first", path=target)
+    return target
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of what is there, links followed; 0 where nothing is."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 # What is wrong, and what to do about it; nothing here may make a bad situation worse.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from campfire.config import DataPaths, resolve_base_url, service_name
+from campfire.config import DataPaths, plain_text, resolve_base_url, service_name
 from campfire.errors import CampfireError, NotFoundError, ValidationError
 
 if TYPE_CHECKING:
@@ -204,10 +204,12 @@ class Context:
 
     def object_row(self, name: str, *, remote: bool = False) -> Row | None:
         """Return the row of an object, given its id or that of one of its targets, or None."""
+        plain_text(name, "object id")
         return self._either(lambda c: c.object_row(name), lambda r: r.object_row(name), remote=remote)
 
     def spectrum_row(self, spectrum_id: str, *, remote: bool = False) -> Row | None:
         """Return the row of a spectrum, or None."""
+        plain_text(spectrum_id, "spectrum id")
         return self._either(
             lambda c: c.spectrum_row(spectrum_id), lambda r: r.spectrum_row(spectrum_id), remote=remote
         )

@@ -15,7 +15,7 @@ from campfire.client.downloads import run_download
 from campfire.client.kept import keep_json, kept_json, server_folder
 from campfire.client.report import DownloadReport
 from campfire.client.reproducing import reproduce
-from campfire.config import service_name
+from campfire.config import plain_text, service_name
 from campfire.errors import NotFoundError, ValidationError
 from campfire.query import Query, QueryOptions, did_you_mean
 from campfire.typing import SpectrumPayload
@@ -393,8 +393,7 @@ class FileMethods(ClientBase):
 
 
 def _check_id(spectrum_id: object) -> None:
-    if not isinstance(spectrum_id, str) or not spectrum_id.strip():
-        raise ValidationError(f"{spectrum_id!r} is not a spectrum id", hint="pass its text")
+    plain_text(spectrum_id, "spectrum id")
 
 
 def _fit_beside(path: Path) -> Path | None:

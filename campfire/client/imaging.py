@@ -13,6 +13,8 @@ import numpy as np
 from campfire.about import missing_extra
 from campfire.client.base import ClientBase, on_disk
 from campfire.client.kept import keep_json, kept_json, server_folder, whole_png, write_whole
+from campfire.config import plain_text
+from campfire.disk import new_file
 from campfire.errors import APIError, NotFoundError, ValidationError
 from campfire.query import did_you_mean
 
@@ -132,17 +134,21 @@ class ImagingMethods(ClientBase):
         object_id, fov
             As for :meth:`get_shutters`.
         output
-            Where to write; by default beside the kept images.
-        """
-        from campfire.plotting.cutouts import shutters_to_ds9_region
+            Where to write; by default beside the kept images. Only a file of DS9 regions is replaced there.
 
+        Raises
+        ------
+        ValidationError
+            If there is another file of that name.
+        """
+        from campfire.plotting.cutouts import REGION_HEADER, check_fov, shutters_to_ds9_region
+
+        fov = check_fov(fov)
+        chosen = output is not None
+        path = new_file(output, overwrite=False, ours=REGION_HEADER.encode()) if chosen else None
         found = self.get_shutters(object_id, fov)
         text = shutters_to_ds9_region(found["shutters"], found["meta"]["member_target_ids"])
-        path = (
-            self._image_path(object_id, f"_fov{fov:g}_shutters.reg")
-            if output is None
-            else Path(output).expanduser()
-        )
+        path = path or self._image_path(object_id, f"_fov{fov:g}_shutters.reg")
         write_whole(path, text.encode())
         return path
 
@@ -228,8 +234,7 @@ class ImagingMethods(ClientBase):
 
     def _image_path(self, name: str, suffix: str) -> Path:
         """Return where an image is kept: one folder a server, names that no object id can lead out of."""
-        if not isinstance(name, str) or not name.strip():
-            raise ValidationError(f"{name!r} is not an object id", hint="pass its text")
+        plain_text(name, "object id")
         catalog = self._context.catalog()
         row = None if catalog is None else catalog.object_row(name)
         text = name if row is None else str(row["object_id"])

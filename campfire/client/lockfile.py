@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from campfire.about import DISTRIBUTION, VERSION
-from campfire.disk import disk_error
+from campfire.config import as_path
+from campfire.disk import disk_error, new_file
 from campfire.errors import NotFoundError, ValidationError
 from campfire.store.export import replacing
 
@@ -183,15 +183,7 @@ class Lock:
             If there is a file already and ``overwrite`` is False (it may be what a result hangs on), or it
             cannot be written.
         """
-        target = Path(path).expanduser().absolute()
-        if target.is_dir():
-            raise ValidationError(f"{target} is a folder", hint="name a file, e.g. paper.lock")
-        if target.exists() and not overwrite:
-            raise ValidationError(
-                f"{target} exists already",
-                hint="pass overwrite=True (--overwrite), or choose another name",
-                path=target,
-            )
+        target = new_file(path, overwrite=overwrite)
         try:
             with replacing(target) as temporary:
                 temporary.write_text(self.to_json(), encoding="utf-8")
@@ -210,7 +202,7 @@ class Lock:
         ValidationError
             If it is not a lock file, broken, or of a later campfire.
         """
-        target = Path(path).expanduser().absolute()
+        target = as_path(path).absolute()
         try:
             found = json.loads(target.read_text(encoding="utf-8"))
         except FileNotFoundError as err:

@@ -13,7 +13,8 @@ from campfire.client.lockfile import FileVersion, Lock, LockedSpectrum
 from campfire.client.lockinputs import spectrum_names
 from campfire.client.lockreport import Change, LockReport, changes_table, file_version
 from campfire.client.reproducing import compare, contents_of, rows_now, version_in
-from campfire.config import origin
+from campfire.config import as_path, origin
+from campfire.disk import new_file
 from campfire.errors import ValidationError
 from campfire.query import Query
 from campfire.store.files import check
@@ -82,6 +83,7 @@ class LockMethods(CollectionMethods):
         NotFoundError
             For unknown spectra.
         """
+        new_file(path, overwrite=overwrite)  # said before anything is hashed
         columns = self._locked_columns(spectra, filters)
         rows = {str(row["spectrum_id"]): row for row in columns}
         if not rows:
@@ -148,7 +150,7 @@ class LockMethods(CollectionMethods):
         NotFoundError, ValidationError
             As :meth:`check_lock`; or without a local catalogue.
         """
-        return self.download(lock=path, progress=progress)
+        return self.download(lock=as_path(path), progress=progress)
 
     @on_disk("cannot compare")
     def changes(self) -> Table:

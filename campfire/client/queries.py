@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias, TypedDict
 
 from campfire.client.files import FileMethods
 from campfire.columns import Column, Columns, to_table
+from campfire.config import plain_text
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.flags import FlagQuery
 from campfire.query import Query, QueryOptions
@@ -267,7 +268,7 @@ class QueryMethods(FileMethods):
         """
         from campfire.models import Object
 
-        _check_id(object_id)
+        plain_text(object_id, "object id")
         row = self._context.object_row(object_id, remote=remote)
         if row is None:
             spectrum = self._context.spectrum_row(object_id, remote=remote)
@@ -290,7 +291,7 @@ class QueryMethods(FileMethods):
 
     def get_spectrum(self, spectrum_id: str, *, remote: bool = False) -> Row | None:
         """Return the catalogue row of a spectrum as a dictionary, or None if there is no such spectrum."""
-        _check_id(spectrum_id)
+        plain_text(spectrum_id, "spectrum id")
         return self._context.spectrum_row(spectrum_id, remote=remote)
 
     # --- metadata ----------------------------------------------------------------------------------------
@@ -377,11 +378,6 @@ def _photo_z(records: Sequence[Row]) -> Row:
     names = ("photo_z", "photo_z_err_lo", "photo_z_err_hi")
     known = next((record for record in records if record.get("photo_z") is not None), None)
     return {} if known is None else {name: known.get(name) for name in names}
-
-
-def _check_id(name: object) -> None:
-    if not isinstance(name, str) or not name.strip():
-        raise ValidationError(f"{name!r} is not an id", hint="pass its text, as in the catalogue")
 
 
 def _table(specs: tuple[Column, ...], rows: Sequence[Row]) -> Table:

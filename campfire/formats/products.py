@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from campfire.disk import new_file
 from campfire.errors import ValidationError
 from campfire.formats.cards import header_end, parse_header
 from campfire.formats.extras import covariance_hdus, extras_hdu, header_extras, power_hdu
 from campfire.formats.layouts import identify_header
 from campfire.formats.quantities import UNITS, apply_missing, unit_factor
-from campfire.formats.writing import fits_header, plain_value, refuse_existing, table_hdu, write_hdus
+from campfire.formats.writing import fits_header, plain_value, table_hdu, write_hdus
 from campfire.kernels.covariance import Covariance
 from campfire.units import RELATIVE, fnu_to_flam
 
@@ -172,7 +173,7 @@ def write_product(path: PathInput, product: SpecProduct, *, overwrite: bool = Fa
     from astropy.io import fits
 
     target = Path(path)
-    refuse_existing(target, overwrite)
+    new_file(target, overwrite=overwrite)
     given = {key: plain_value(key, value) for key, value in product["header"].items()}
     if missing := [key for key in ("CMPFRTIM", "CMPFRVER") if key not in given]:
         raise ValidationError(f"{' and '.join(missing)} missing in the header of {target.name}")
@@ -288,7 +289,7 @@ def write_spectrum(path: PathInput, fields: SpectrumFields, *, overwrite: bool =
     """
     from astropy.io import fits
 
-    refuse_existing(Path(path), overwrite)
+    new_file(path, overwrite=overwrite)
     spectrum_id, grating = fields["spectrum_id"], fields["grating"]
     given = {str(key): plain_value(str(key), value) for key, value in fields["header"].items()}
     header = dict(given)

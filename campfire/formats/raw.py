@@ -14,11 +14,11 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from campfire.config import as_path
 from campfire.errors import NotFoundError, ValidationError
 from campfire.formats.cards import BLOCK, CARD, first, header_end, parse_header
 from campfire.formats.table import TableLayout, decode_column, table_layout
@@ -71,10 +71,7 @@ class RawFits:
     """
 
     def __init__(self, path: PathInput) -> None:
-        try:
-            self.path = Path(path)
-        except TypeError as err:
-            raise ValidationError(f"{path!r} is not a path", hint="pass the path of a file") from err
+        self.path = as_path(path)
         self.hdus: tuple[Hdu, ...] = ()
         self._file: BinaryIO | None = None
         self._first = b""

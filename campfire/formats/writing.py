@@ -9,11 +9,11 @@ import re
 import secrets
 from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.disk import disk_error, new_file
 from campfire.errors import ValidationError
 from campfire.formats.cards import COMMENTARY
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from campfire.typing import PathInput
 
-__all__ = ["fits_header", "plain_value", "refuse_existing", "table_hdu", "write_hdus"]
+__all__ = ["fits_header", "plain_value", "table_hdu", "write_hdus"]
 
 _KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
 _HIERARCH = re.compile(r"[A-Za-z0-9_-]+(?: [A-Za-z0-9_-]+)*")
@@ -155,16 +155,6 @@ def table_hdu(
     return fits.BinTableHDU.from_columns(made, header=header, name=name)
 
 
-def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise a ValidationError if ``path`` is there and may not be replaced, or cannot be made."""
-    if path.is_dir():
-        raise ValidationError(f"{path} is a folder", hint="name a file", path=path)
-    if path.exists() and not overwrite:
-        raise ValidationError(f"{path} exists", hint="pass overwrite=True to replace it", path=path)
-    if not path.parent.is_dir():
-        raise ValidationError(f"no folder {path.parent}", hint="make it first", path=path)
-
-
 def write_hdus(path: PathInput, hdus: Sequence[Any], *, overwrite: bool) -> None:
     """Write HDUs to a file that appears at once, complete; the same HDUs give the same bytes.
 
@@ -177,8 +167,7 @@ def write_hdus(path: PathInput, hdus: Sequence[Any], *, overwrite: bool) -> None
     """
     from astropy.io import fits
 
-    target = Path(path)
-    refuse_existing(target, overwrite)
+    target = new_file(path, overwrite=overwrite)
     buffer = BytesIO()
     fits.HDUList(list(hdus)).writeto(buffer)
     content = buffer.getvalue()
@@ -192,6 +181,7 @@ def write_hdus(path: PathInput, hdus: Sequence[Any], *, overwrite: bool) -> None
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as err:
-        raise ValidationError(f"{target} cannot be written: {err}", path=target) from err
+        fault = disk_error(err, "cannot write", target)
+        raise ValidationError(fault.message, hint=fault.hint, path=target) from err
     finally:
         temporary.unlink(missing_ok=True)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 
+from campfire.disk import new_file
 from campfire.errors import ValidationError
 from campfire.formats.raw import RawFits
-from campfire.formats.writing import fits_header, refuse_existing, table_hdu, write_hdus
+from campfire.formats.writing import fits_header, table_hdu, write_hdus
 
 if TYPE_CHECKING:
     from campfire.typing import FloatArray, PathInput
@@ -79,11 +80,9 @@ def write_zfit(path: PathInput, zfit: ZFit, *, overwrite: bool = False) -> None:
     ValidationError
         If the file exists and ``overwrite`` is not set, or arrays do not fit each other.
     """
-    from pathlib import Path
-
     from astropy.io import fits
 
-    refuse_existing(Path(path), overwrite)
+    new_file(path, overwrite=overwrite)
     arrays = {
         key: np.asarray(cast("dict[str, Any]", zfit)[key], dtype=np.float64)
         for key in ("z", "chi2", "model_wave", "model_fnu")

@@ -299,7 +299,7 @@ def _draw_scalebar(ax: Axes, fov: float, length: float | None) -> None:
     )
 
 
-_REGION_HEADER = """# Region file format: DS9 version 4.1
+REGION_HEADER = """# Region file format: DS9 version 4.1
 global color=white dashlist=8 3 width=1 font="helvetica 10 normal roman" select=1 highlite=1 dash=0 fixed=0 \
 edit=1 move=1 delete=1 include=1 source=1
 fk5
@@ -354,4 +354,4 @@ def shutters_to_ds9_region(shutters: Iterable[Row], members: Collection[str] = (
                 f"box({float(row['center_ra']):.7f},{float(row['center_dec']):.7f},{size},{angle:.4f})"
                 f" # color={color} text={{{text}}}"
             )
-    return _REGION_HEADER + "\n".join(lines) + "\n"
+    return REGION_HEADER + "\n".join(lines) + "\n"

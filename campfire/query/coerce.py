@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from campfire.config import plain_text
 from campfire.errors import ValidationError
 from campfire.flags import FlagQuery, parse_flags, parse_quality
 from campfire.query.masks import canonical
@@ -85,7 +86,7 @@ def text(name: str, value: Any) -> str:
     """Return a text that is not empty."""
     if not isinstance(value, str) or not value:
         raise ValidationError(f"{name}={value!r} is not a text", hint=f"leave {name} out to ask for all")
-    return value
+    return plain_text(value, name)
 
 
 def flags(_name: str, value: Any) -> FlagQuery:
@@ -96,10 +97,32 @@ def flags(_name: str, value: Any) -> FlagQuery:
     return canonical(query)
 
 
+def _plain_angle(name: str, value: Any, unit: str) -> Any:
+    """Return an angle in a unit, without it; a number as it is."""
+    if getattr(value, "unit", None) is None:
+        return value
+    try:
+        return float(value.to_value(unit))
+    except (TypeError, ValueError) as err:  # UnitConversionError is a ValueError too
+        raise ValidationError(f"{name} holds {value!r}", hint=f"pass an angle, or {unit}") from err
+
+
 def cone(name: str, value: Any) -> tuple[float, float, float]:
-    """Return (ra, dec, radius): degrees with 0 <= ra < 360, degrees, arcseconds."""
+    """Return (ra, dec, radius): degrees with 0 <= ra < 360, degrees, arcseconds.
+
+    Also of (SkyCoord, radius), and of angles with units.
+    """
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        value = list(value)
+        if len(value) == 2 and hasattr(value[0], "icrs") and np.ndim(value[0].icrs.ra) == 0:
+            value = [value[0].icrs.ra, value[0].icrs.dec, value[1]]
+        units = ("deg", "deg", "arcsec")
+        if len(value) == 3:
+            value = [_plain_angle(name, part, unit) for part, unit in zip(value, units, strict=True)]
     if isinstance(value, str) or not isinstance(value, Iterable) or len(parts := list(value)) != 3:
-        raise ValidationError(f"{name}={value!r} is not a cone", hint="pass (ra, dec, radius_arcsec)")
+        raise ValidationError(
+            f"{name}={value!r} is not a cone", hint="pass (ra, dec, radius_arcsec), or (SkyCoord, radius)"
+        )
     ra, dec, radius = (_number(name, part) for part in parts)
     if not (math.isfinite(ra) and -90 <= dec <= 90):
         raise ValidationError(

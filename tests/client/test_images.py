@@ -61,11 +61,18 @@ def test_shutters_and_regions(cf: Campfire, service: Service, name: str, tmp_pat
     assert text.startswith("# Region file format: DS9")
     assert text.count("box(") == len(found["shutters"])
     assert "color=green" in text
-    # An existing file of that name is written anew, not taken for a kept one.
+    # Regions are written anew, not taken for kept ones; a file of the user's own is not touched.
     output = tmp_path / "mine.reg"
+    for _ in range(2):
+        assert cf.get_shutters_region(name, fov=4.0, output=output) == output
+        assert output.read_text() == text
+        output.write_text(text[:-5])
     output.write_text("something else")
-    assert cf.get_shutters_region(name, fov=4.0, output=output) == output
-    assert output.read_text() == text
+    with pytest.raises(ValidationError, match="exists already"):
+        cf.get_shutters_region(name, fov=4.0, output=output)
+    assert output.read_text() == "something else"
+    with pytest.raises(ValidationError, match="no folder"):
+        cf.get_shutters_region(name, fov=4.0, output=tmp_path / "nowhere" / "a.reg")
 
 
 def test_plot_cutout(cf: Campfire, name: str) -> None:
