@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from campfire.config import as_path
@@ -24,6 +24,7 @@ __all__ = [
     "MARKER",
     "check_database",
     "check_tree",
+    "create_file",
     "demand_locks",
     "disk_error",
     "disk_faults",
@@ -242,6 +243,21 @@ def check_database(path: Path, *, write: bool) -> None:
                 journal.seek(-len(_SUPER_JOURNAL), os.SEEK_END)
                 if journal.read() == _SUPER_JOURNAL:
                     raise ValidationError(f"{file} names another file to remove", hint=hint, path=file)
+
+
+def create_file(path: Path) -> None:
+    """Create an empty file with the permissions of the user's umask, if it is not there.
+
+    SQLite makes a database that a group cannot write, whatever the umask; files that it makes beside one take
+    over the permissions of the database.
+
+    Raises
+    ------
+    OSError
+        If it cannot be created.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
 
 
 def demand_locks(descriptor: int, folder: Path) -> None:

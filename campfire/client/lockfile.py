@@ -115,6 +115,7 @@ class LockedSpectrum:
         return FileVersion(self.file_hash, self.file_size, self.reduction_version, self.signal_to_noise)
 
 
+_LONGEST = 1000  # characters of a text in a lock file
 _KINDS: dict[str, tuple[type, ...]] = {
     "object_id": (str, type(None)),
     "file_size": (int, type(None)),
@@ -224,13 +225,27 @@ class Lock:
         if len({entry.spectrum_id for entry in spectra}) != len(spectra):
             raise ValidationError(f"{target} names a spectrum twice", path=target)
         last_synced = found.get("last_synced")
+
+        def plain(key: str, value: object) -> str:
+            return _plain(str(value), f"{target}, {key}")
+
         return cls(
             tuple(sorted(spectra, key=lambda entry: entry.spectrum_id)),
-            str(found.get("archive", "")),
-            None if last_synced is None else str(last_synced),
-            str(found.get("created", "")),
-            {str(name): None if value is None else str(value) for name, value in versions.items()},
+            plain("archive", found.get("archive", "")),
+            None if last_synced is None else plain("last_synced", last_synced),
+            plain("created", found.get("created", "")),
+            {
+                plain("versions", name): None if value is None else plain("versions", value)
+                for name, value in versions.items()
+            },
         )
+
+
+def _plain(text: str, where: str) -> str:
+    """Return text that may be printed: a lock file comes from anybody, and its texts reach a terminal."""
+    if len(text) > _LONGEST or not text.isprintable():
+        raise ValidationError(f"{where}: {text[:80]!a} is not plain text", hint="do not trust the file")
+    return text
 
 
 def _entry(found: Any, where: str) -> LockedSpectrum:
@@ -239,7 +254,9 @@ def _entry(found: Any, where: str) -> LockedSpectrum:
     values: dict[str, Any] = {field.name: found.get(field.name) for field in fields(LockedSpectrum)}
     for name, value in values.items():
         if type(value) not in _KINDS.get(name, (str,)):
-            raise ValidationError(f"{where}: {name} is {value!r}")
+            raise ValidationError(f"{where}: {name} is {ascii(value)[:200]}")
+        if isinstance(value, str):
+            _plain(value, f"{where}, {name}")
     if not _HASH.fullmatch(values["file_hash"]):
-        raise ValidationError(f"{where}: {values['file_hash']!r} is not a hash", hint="sha256:<hex>")
+        raise ValidationError(f"{where}: {values['file_hash'][:80]!r} is not a hash", hint="sha256:<hex>")
     return LockedSpectrum(**values)

@@ -24,7 +24,7 @@ import numpy as np
 
 from campfire.collection.pixels import store_name, valid_width
 from campfire.config import safe_component
-from campfire.disk import check_database, demand_locks
+from campfire.disk import check_database, create_file, demand_locks
 from campfire.errors import ValidationError
 
 __all__ = ["CacheIndex", "IndexWriter", "Key", "Place", "StoreRow"]
@@ -199,6 +199,7 @@ class CacheIndex:
         check_database(self.path, write=write)
         self._demand_locks(write=write)
         if write:
+            create_file(self.path)
             return sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
         # Neither mode makes a file; rw where possible, since only that can clear up after a killed writer.
         writable = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from campfire.disk import check_database, demand_locks, disk_error
+from campfire.disk import check_database, create_file, demand_locks, disk_error
 from campfire.errors import CampfireError
 
 __all__ = ["BUSY_SECONDS", "Connections", "connect", "on_network", "use_safe_journal"]
@@ -88,6 +88,7 @@ def connect(path: Path, *, read_only: bool) -> Connection:
         check_database(
             Path(os.path.realpath(path)), write=False
         )  # a second name of a catalogue is a backup's
+        create_file(path)
     if lockless:
         return _unchanging(path)
     mode = "ro" if read_only else "rwc"

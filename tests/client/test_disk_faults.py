@@ -406,6 +406,22 @@ def test_a_file_system_without_locks_is_said_to_be_one(
     assert _make("query", root, mirror)[0] == right["query"]
 
 
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_everything_on_the_disk_follows_the_umask(umask: int, mirror: Mirror, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        with Campfire(mirror.service.url, tmp_path / "m", token="any") as cf:
+            cf.sync()
+            cf.open_collection(mirror.names[:1], download=True)
+            cf.get_shutters_region(mirror.object_id)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "m").rglob("*") if path.is_file()}
+    assert {"campfire.db", "index.db"} <= modes.keys()
+    private = ".campfire.db.lock"  # made by the library of the locks
+    assert {name for name, mode in modes.items() if mode != 0o666 & ~umask} <= {private}
+
+
 # --- credentials --------------------------------------------------------------------------------------------
 
 ORIGIN = "https://archive.example.org:443"

@@ -26,7 +26,7 @@ from campfire.server.index import index_root
 from campfire.store.files import hash_file
 from tests.client.conftest import Service, serving
 
-TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=12)
 ENTRY = st.builds(
     LockedSpectrum,
     spectrum_id=TEXT,
@@ -98,6 +98,24 @@ def test_what_is_no_lock_file_is_refused(content: Any) -> None:
         else:
             with pytest.raises(ValidationError, match=r"a\.lock"):
                 Lock.read(path)
+
+
+@given(ENTRY, st.data(), st.sampled_from(["\x1b[31m", "\n", "\u202e", "\ud800", "x" * 1001]))
+def test_no_text_of_a_lock_file_is_more_than_plain(
+    entry: LockedSpectrum, data: st.DataObject, wrong: str
+) -> None:
+    document = json.loads(Lock.of([entry], "https://example.org:443", "2026").to_json())
+    texts = [(document, key) for key in ("archive", "last_synced", "created")]
+    texts += [(document["versions"], "numpy"), (document["versions"], wrong)]
+    texts += [(document["spectra"][0], key) for key in ("spectrum_id", "object_id", "reduction_version")]
+    place, key = data.draw(st.sampled_from(texts))
+    place[key] = wrong
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.lock")
+        path.write_text(json.dumps(document))
+        with pytest.raises(ValidationError, match="is not plain text") as caught:
+            Lock.read(path)
+    assert str(caught.value).isprintable()
 
 
 @given(ENTRY, st.data())
