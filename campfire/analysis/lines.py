@@ -219,13 +219,16 @@ def _measure(
     covariance = []
     for k, entry in enumerate(data):
         n = len(entry)
-        flam[k, :n], flam_err[k, :n], mask[k, :n] = entry.flam, entry.flam_err, entry.mask
+        # fnu is what everything is computed from: f_lambda of a file does not follow a correction of it
+        wavelength = np.asarray(entry.wavelength, dtype=np.float64)
+        flam[k, :n] = fnu_to_flam(np.asarray(entry.fnu, dtype=np.float64), wavelength)
+        flam_err[k, :n] = fnu_to_flam(np.asarray(entry.fnu_err, dtype=np.float64), wavelength)
+        mask[k, :n] = entry.mask
         if wave.ndim == 2:
             wave[k, :n] = entry.wavelength
         matrix = good_covariance(entry)
         if matrix is not None:
-            to_flam = fnu_to_flam(np.ones(n), np.asarray(entry.wavelength, dtype=np.float64))
-            matrix = matrix.scaled(to_flam)
+            matrix = matrix.scaled(fnu_to_flam(np.ones(n), wavelength))
         covariance.append(matrix)
     correlated = covariance if any(matrix is not None for matrix in covariance) else None
     return line_fluxes(wave, flam, flam_err, centre, fwhm, wanted, mask=mask, covariance=correlated)

@@ -136,7 +136,17 @@ def _redshift(ds: xr.Dataset) -> float | None:
     value = ds.attrs.get("redshift")
     if value is None and "redshift" in ds.coords and ds["redshift"].ndim == 0:
         value = ds["redshift"].item()  # a row taken out of a collection
-    return None if value is None or not np.isfinite(value) else float(value)
+    if value is None:
+        return None
+    try:
+        number = np.nan if isinstance(value, str | bytes | bool) else float(value)
+    except (TypeError, ValueError):
+        number = None  # several values, or nothing like a number
+    if number is None or (np.isnan(number) and not isinstance(value, float | np.floating)):
+        raise ValidationError(
+            f"the redshift of the Dataset is {value!r}"[:200], hint="set one number, or remove it"
+        )
+    return number if np.isfinite(number) else None
 
 
 def _bands(ds: xr.Dataset) -> Any:

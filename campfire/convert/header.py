@@ -160,7 +160,7 @@ def load_header(text: str) -> dict[str, Any]:
     """
     try:
         header = json.loads(text, object_hook=_decode)
-    except (ValueError, TypeError) as err:
+    except (ValueError, TypeError, OverflowError, RecursionError) as err:
         raise ValidationError(f"fits_header is not JSON: {str(text)[:60]!r}") from err
     if not isinstance(header, dict):
         raise ValidationError(f"fits_header holds a {type(header).__name__}", hint="expected a dictionary")

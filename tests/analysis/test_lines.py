@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 from typing import Any
@@ -326,3 +327,21 @@ def test_bad_line_input(spectra: Any, lines: Any, redshift: Any, match: str) -> 
 def test_a_redshift_is_needed() -> None:
     with pytest.raises(ValidationError, match="redshifts missing"):
         measure_lines(SpectrumData(np.arange(1.0, 9.0), np.ones(8), np.ones(8), {}, "PRISM", "x"), ["Hα"])
+
+
+def test_lines_follow_a_correction_of_the_flux_alone() -> None:
+    """A slit loss undone in fnu, with the f_lambda of the file left behind."""
+    wave = np.linspace(2.5, 4.0, 900)
+    flam = 1e-20 + 1e-18 * np.exp(-0.5 * ((wave - 0.656461 * 5) / 0.004) ** 2)
+    fnu = flam * wave**2 / 2.99792458e-19
+    spec = SpectrumData(
+        wave, fnu, 0.01 * fnu, {}, "G395M", "a", flam=flam, flam_err=0.01 * flam, redshift=4.0
+    )
+    twice = dataclasses.replace(spec, fnu=2 * spec.fnu, fnu_err=2 * spec.fnu_err)
+    ds = spec.to_xarray()
+    scaled = ds.assign(fnu=ds.fnu.copy(data=2 * fnu), fnu_err=ds.fnu_err.copy(data=0.02 * fnu))
+    one = measure_lines(spec, [0.656461])
+    for other in (twice, scaled.campfire.to_spectrum()):
+        many = measure_lines(other, [0.656461])
+        assert many.flux.item() == pytest.approx(2 * one.flux.item(), rel=1e-9)
+        assert many.flux_err.item() == pytest.approx(2 * one.flux_err.item(), rel=1e-9)

@@ -244,3 +244,17 @@ def test_covariance_of_a_cut_spectrum_ends_with_it() -> None:
     cut = ds.isel(wavelength=slice(0, 2)).campfire.to_spectrum().covariance
     np.testing.assert_array_equal(cut.toarray(), matrix[:2, :2])
     np.testing.assert_array_equal(from_banded(np.ones((2, 2))).toarray(), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("value", ["2.5", "", {}, b"x", [1.0, 2.0], np.arange(3), True])
+def test_a_redshift_that_is_no_number_is_named(value: object) -> None:
+    ds = SpectrumData([1.0, 2.0], [3.0, 4.0], [0.1, 0.1], {}, "PRISM", "demo_1").to_xarray()
+    with pytest.raises(ValidationError, match="the redshift of the Dataset is"):
+        ds.assign_attrs(redshift=value).campfire.to_spectrum()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "3", '{"a": {"__float__": "x"}}'])
+def test_a_header_that_is_none_is_named(text: str) -> None:
+    ds = SpectrumData([1.0, 2.0], [3.0, 4.0], [0.1, 0.1], {}, "PRISM", "demo_1").to_xarray()
+    with pytest.raises(ValidationError, match="fits_header"):
+        ds.assign_attrs(fits_header=text).campfire.to_spectrum()
