@@ -101,19 +101,24 @@ def _photometry(value: Any) -> bool:
         return False
     bands = value.get("bands", {})
     return len(bands) <= _MOST_NAMES and all(
-        _name(band) and type(item) is dict and all(v is None or _FINITE(v) for v in item.values())
+        _name(band) and type(item) is dict and all(_measured(item.get(name)) for name in _MEASURED)
         for band, item in bands.items()
     )
+
+
+def _measured(value: Any) -> bool:
+    return value is None or _FINITE(value) or (type(value) is float and math.isnan(value))
 
 
 def _pagination(value: Any) -> bool:
     return type(value) is dict and (value.get("total") is None or _count(value["total"]))
 
 
+_MEASURED = ("flux", "flux_err", "wav", "wav_min", "wav_max")
 _FINITE = _number()
 _POSITIVE = _number(0)
 _RA, _DEC = _number(0, 360), _number(-90, 90)
-_REDSHIFT = _number(-1, 1e4)
+_REDSHIFT = _number(-1e4, 1e4)  # some write -1 or -99 for none
 _QUALITY: Test = lambda value: type(value) is int and 0 <= value <= 4  # noqa: E731
 
 
@@ -248,7 +253,7 @@ SHAPES: dict[str, Shape] = {
             "field": _name,
             "catalog_name": _name,
             "catalog_id": _name,
-            "match_distance_arcsec": _POSITIVE,
+            "match_distance_arcsec": _FINITE,
             "has_pz": _flag,
             **_PHOTO_Z,
             **_TIMES,
