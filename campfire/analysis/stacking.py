@@ -23,6 +23,7 @@ from campfire.analysis.stack_header import StackOptions, stack_cards
 from campfire.analysis.stack_inputs import Terms
 from campfire.analysis.stack_resolution import Power, good_range, lowest_power, match_terms, stack_power
 from campfire.errors import ValidationError
+from campfire.formats.exposure import exposure_time
 from campfire.kernels.combine import check_rng, find_combiner
 from campfire.models import SpectrumData
 from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE
@@ -384,6 +385,10 @@ def _agreed(values: Sequence[Any]) -> Any:
     return first if all(type(v) is type(first) and v == first for v in values) else None
 
 
+# Exposures of one input: not those of the stack, even where all inputs agree.
+_OF_ONE = ("EFFEXPTM", "EXPTIME", "TEXPTIME", "NCOMBINE")
+
+
 def _header(
     data: Sequence[SpectrumData], options: StackOptions, sources: FloatArray | None
 ) -> dict[str, Any]:
@@ -394,9 +399,11 @@ def _header(
         for key, value in first.items()
         if key != "HISTORY" and all(entry.header.get(key) == value for entry in data[1:])
     }
-    times = [entry.header.get("EFFEXPTM") for entry in data]
-    if all(isinstance(t, int | float) for t in times):
-        shared["EFFEXPTM"] = float(sum(t for t in times if t is not None))
+    for key in _OF_ONE:
+        shared.pop(key, None)
+    known = [seconds for entry in data if (seconds := exposure_time(entry.header)) is not None]
+    if len(known) == len(data):
+        shared["EFFEXPTM"] = sum(known)
     of_each = [
         [line for line in as_lines(entry.header.get("HISTORY")) if line.startswith(CALIBRATED)]
         for entry in data

@@ -79,17 +79,22 @@ def make_client(base_url: str | None, data_dir: str | None = None) -> Campfire:
 
 def success(text: str) -> None:
     """Say on stderr that something worked."""
-    click.secho(f"✓ {text}", fg="green", err=True)
+    click.secho(f"✓ {_printable(text)}", fg="green", err=True)
 
 
 def warn(text: str) -> None:
     """Say on stderr that something needs attention."""
-    click.secho(f"⚠ {text}", fg="yellow", err=True)
+    click.secho(f"⚠ {_printable(text)}", fg="yellow", err=True)
 
 
 def note(text: str) -> None:
     """Say something on stderr; stdout is for data."""
-    click.echo(text, err=True)
+    click.echo(_printable(text), err=True)
+
+
+def _printable(text: str) -> str:
+    """Return text in which what a terminal would obey is written out: names of files hold anything."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def format_size(size: float | None) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import re
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from campfire.errors import NotFoundError, ValidationError
+from campfire.formats.exposure import exposure_time, finite_number
 from campfire.formats.extras import restore_fields
 from campfire.formats.layouts import (
     find_table,
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 _HASH_CHUNK = 1024 * 1024
+_PROGRAM = re.compile(r"(\d{1,6})(?:\.0)?")
 
 
 class PixelArrays(TypedDict):
@@ -181,23 +183,18 @@ def read_header(path: PathInput) -> dict[str, Any]:
         return fits.header(0)
 
 
-def _number(value: object) -> float | None:
-    """A finite number as float; None for everything else a header may hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if np.isfinite(value) else None
-
-
 def _position(fits: RawFits) -> tuple[float, float] | None:
-    hdus = [fits.find(name) for name in ("SCI", "SPEC1D", "EXTRACT1D", "COMBINE1D")]
+    hdus = [fits.find(name) for name in ("SCI", "SPEC1D", "EXTRACT1D", "COMBINE1D", "EXTRACT5PIX1D")]
     headers = [fits.header(hdu) for hdu in hdus if hdu is not None] + [fits.header(0)]
     keys = [("SRCRA", "SRCDEC"), ("RA", "DEC"), ("RA_TARG", "DEC_TARG")]
     if fits.header(0).get("EXP_TYPE") == "NRS_FIXEDSLIT":  # in the micro-shutters TARG_RA is the pointing
         keys.append(("TARG_RA", "TARG_DEC"))
     for of_ra, of_dec in keys:
         for header in headers:
-            ra, dec = _number(header.get(of_ra)), _number(header.get(of_dec))
-            if ra is not None and dec is not None and abs(dec) <= 90:
+            ra, dec = finite_number(header.get(of_ra)), finite_number(header.get(of_dec))
+            if ra is None or dec is None or (ra, dec) == (0.0, 0.0):  # the pipeline's "unknown"
+                continue
+            if -180 <= ra <= 360 and abs(dec) <= 90:
                 return ra % 360.0, dec
     return None
 
@@ -206,7 +203,8 @@ def read_position(path: PathInput) -> tuple[float, float] | None:
     """Return right ascension and declination of the source, degrees; None where the file does not say.
 
     They are SRCRA and SRCDEC of the SCI header in a CAMPFIRE file (of the table in the other layouts), else
-    RA and DEC or RA_TARG and DEC_TARG; of a fixed slit also TARG_RA and TARG_DEC.
+    RA and DEC or RA_TARG and DEC_TARG; of a fixed slit also TARG_RA and TARG_DEC. A pair that is no position
+    (-999, text) or exactly 0, 0, which stands for unknown, says nothing.
 
     Raises
     ------
@@ -239,41 +237,6 @@ def file_hash(path: PathInput) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def exposure_time(header: Mapping[str, Any], layout: str) -> float | None:
-    """Return the total exposure time on the source in seconds, or None where a file does not say it.
-
-    In products of CAMPFIRE and of the JWST pipeline it is EFFEXPTM (TEXPTIME in older ones), which sums over
-    everything that was combined. msaexp copies the header of the first exposure, so that there EFFEXPTM is
-    that of one exposure; EXPTIME is the sum (since msaexp 0.9), and else NCOMBINE says of how many.
-
-    Parameters
-    ----------
-    header
-        The merged header.
-    layout
-        ``campfire``, ``msaexp`` or ``x1d``.
-
-    Examples
-    --------
-    >>> exposure_time({"EXPTIME": 2626.0, "EFFEXPTM": 525.2, "NCOMBINE": 5}, "msaexp")
-    2626.0
-    >>> exposure_time({"EFFEXPTM": 8753.3, "NCOMBINE": 3}, "x1d")
-    8753.3
-    """
-    total, one = _seconds(header.get("EXPTIME")), _seconds(header.get("EFFEXPTM"))
-    if layout != "msaexp":
-        return one if one is not None else _seconds(header.get("TEXPTIME"))
-    if total is not None:
-        return total
-    combined = header.get("NCOMBINE")
-    return one * combined if one is not None and type(combined) is int and combined > 0 else one
-
-
-def _seconds(value: object) -> float | None:
-    seconds = _number(value)
-    return seconds if seconds is not None and seconds > 0 else None
-
-
 def _text(value: object) -> str | None:
     text = "" if value is None or isinstance(value, list) else str(value).strip()
     return text or None
@@ -283,9 +246,10 @@ def product_facts(path: PathInput) -> ProductFacts:
     """Return what a catalogue row needs to know of one spectrum file.
 
     ``signal_to_noise`` is the maximum of flux over error in the good pixels, ``exposure_time`` that of
-    :func:`exposure_time`, ``reduction_version`` CMPFRVER (VERSION of msaexp, CAL_VER of the JWST pipeline),
-    the position in degrees. Observation and source come from the name of the spectrum where it is that of a
-    CAMPFIRE product; else from the folder of the file and from SOURCEID.
+    :func:`~campfire.formats.exposure.exposure_time`, ``reduction_version`` CMPFRVER (VERSION of msaexp,
+    CAL_VER of the JWST pipeline), ``program`` a number (PROGRAM, else PROPOSID), the position in degrees.
+    Observation and source come from the name of the spectrum where it is that of a CAMPFIRE product; else
+    from the folder of the file and from SOURCEID.
 
     Raises
     ------
@@ -300,7 +264,9 @@ def product_facts(path: PathInput) -> ProductFacts:
         position = _position(fits)
         place = fits.path
     good = ~pixels.mask
-    ratio = pixels.fnu[good].astype(np.float64) / pixels.fnu_err[good]
+    with np.errstate(over="ignore"):  # of an error of next to nothing
+        ratio = pixels.fnu[good].astype(np.float64) / pixels.fnu_err[good]
+    ratio = ratio[np.isfinite(ratio)]
     name = parse_product_name(f"{spectrum_id}_spec.fits")
     observation, source_id = _origin(place, header)
     if name is not None:
@@ -318,7 +284,7 @@ def product_facts(path: PathInput) -> ProductFacts:
         "signal_to_noise": float(ratio.max()) if ratio.size else None,
         "exposure_time": exposure_time(header, table.layout),
         "reduction_version": _text(version),
-        "program": _text(header.get("PROGRAM")),
+        "program": _program(header),
         "file_hash": file_hash(place),
         "file_size": place.stat().st_size,
     }
@@ -327,4 +293,14 @@ def product_facts(path: PathInput) -> ProductFacts:
 def _origin(path: Path, header: dict[str, Any]) -> tuple[str, int | None]:
     """Observation and source of a file whose name is not that of a product."""
     source = header.get("SOURCEID")
-    return path.absolute().parent.name, source if type(source) is int else None
+    storable = type(source) is int and abs(source) < 2**63
+    return path.absolute().parent.name, source if storable else None
+
+
+def _program(header: dict[str, Any]) -> str | None:
+    """Number of the JWST program: PROGRAM, else PROPOSID; None where neither is a number."""
+    for key in ("PROGRAM", "PROPOSID"):
+        match = _PROGRAM.fullmatch(_text(header.get(key)) or "")
+        if match is not None and match[1].strip("0"):
+            return match[1]
+    return None

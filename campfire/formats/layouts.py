@@ -5,14 +5,16 @@ layout   table and columns                     where its facts are
 ======== ===================================== ========================================================
 campfire SPEC1D: wave, fnu, fnu_err, flam, ... primary header
 msaexp   SPEC1D: wave, flux, err               header of SPEC1D (the primary header is empty)
-x1d      EXTRACT1D (c1d: COMBINE1D):           primary header, and the table's for the source
-         WAVELENGTH, FLUX, FLUX_ERROR, DQ
+x1d      EXTRACT1D (c1d: COMBINE1D, JADES also primary header, and the table's for the source
+         EXTRACT5PIX1D): WAVELENGTH, FLUX,
+         FLUX_ERROR, DQ
 ======== ===================================== ========================================================
 
 Columns are found by name only. Units are those of TUNIT: the BUNIT of msaexp 0.6 (mJy) contradicts it and is
 wrong. A CAMPFIRE or msaexp table without TUNIT (older writers) is in um, uJy and erg s-1 cm-2 angstrom-1, as
-its layout defines; a JWST table must say. A flux per wavelength (JADES) is converted. For an extended source
-the JWST pipeline also gives the surface brightness; the flux column is the one read, whatever SRCTYPE says.
+its layout defines; a JWST table must say. An error without a unit is in that of its flux. A flux per
+wavelength (JADES) is converted. For an extended source the JWST pipeline also gives the surface brightness;
+the flux column is the one read, whatever SRCTYPE says.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ EXTRACTIONS: tuple[str, ...] = get_args(Extraction)
 _WAVE = ("wave", "wavelength")
 _FLUX = ("fnu", "flux")
 _ERROR = ("fnu_err", "flux_err", "err", "flux_error", "error")
-_PIPELINE = ("EXTRACT1D", "COMBINE1D")
+_PIPELINE = ("EXTRACT1D", "COMBINE1D", "EXTRACT5PIX1D")  # the last: JADES, beside EXTRACT3PIX1D
 _DO_NOT_USE = 1  # bit 0 of the JWST DQ array (jwst-pipeline.readthedocs.io, "Data quality flags")
 # What describes the table itself and not the observation. BUNIT is among them: it is wrong in msaexp 0.6.
 _STRUCTURE = re.compile(
@@ -135,28 +137,33 @@ def find_table(fits: RawFits) -> Table1D:
     return Table1D(hdu, layout, wave, extractions)
 
 
-def _quantity(fits: RawFits, table: Table1D, name: str, kind: str, rows: int | None = None) -> FloatArray:
-    """One column as floats of its own dtype, converted by its TUNIT."""
+def _quantity(
+    fits: RawFits, table: Table1D, name: str, kind: str, rows: int | None = None, unit: str | None = None
+) -> FloatArray:
+    """One column as floats of its own dtype, converted by its TUNIT, else from ``unit``."""
     column = fits.layout(table.hdu).columns[name]
-    if column.unit is None and table.layout == "x1d":
+    unit = column.unit or unit
+    if unit is None and table.layout == "x1d":
         raise fits.error(f"column {column.name} has no unit (TUNIT)", "the file has to say it")
     values = fits.numbers(table.hdu, name)[:rows]
     if values.dtype.kind != "f":
         values = values.astype(np.float64)
     try:
-        factor = unit_factor(kind, column.unit or UNITS[kind])
+        factor = unit_factor(kind, unit or UNITS[kind])
     except ValidationError as err:
         raise fits.error(f"column {column.name}: {err.message}", err.hint) from err
     # python floats do not widen float32
     return values if factor == 1.0 else values * factor
 
 
-def _flux(fits: RawFits, table: Table1D, name: str, wave: FloatArray, rows: int | None) -> FloatArray:
+def _flux(
+    fits: RawFits, table: Table1D, name: str, wave: FloatArray, rows: int | None, unit: str | None = None
+) -> FloatArray:
     """A column of flux or error in microjansky, also where the file has it per wavelength."""
-    unit = fits.layout(table.hdu).columns[name].unit
+    unit = fits.layout(table.hdu).columns[name].unit or unit
     if table.layout != "campfire" and unit is not None and is_flam(unit):  # a column fnu is what it says
-        return flam_to_fnu(_quantity(fits, table, name, "flam", rows), wave)
-    return _quantity(fits, table, name, "fnu", rows)
+        return flam_to_fnu(_quantity(fits, table, name, "flam", rows, unit), wave)
+    return _quantity(fits, table, name, "fnu", rows, unit)
 
 
 def read_wavelength(fits: RawFits, table: Table1D) -> FloatArray:
@@ -213,7 +220,8 @@ def read_columns(
         raise fits.error(message, f"it holds {there}")
     wave = read_wavelength(fits, table)[:rows]
     fnu = _flux(fits, table, roles["fnu"], wave, rows)
-    fnu_err = _flux(fits, table, roles["fnu_err"], wave, rows)
+    flux_unit = fits.layout(table.hdu).columns[roles["fnu"]].unit
+    fnu_err = _flux(fits, table, roles["fnu_err"], wave, rows, flux_unit)
     header = fits.layout(table.hdu).header
     exact = header.get("CMPFRRAW") is True
     unusable = unusable_pixels(fnu, fnu_err) if exact else apply_missing(fnu, fnu_err)

@@ -86,10 +86,10 @@ def parse_product_name(name: str | PathLike[str]) -> ProductName | None:
 _DISPERSER = "|".join(grating.lower() for grating in GRATINGS)
 _FOREIGN = (
     # DJA and msaexp: borg-v4_prism-clear_1747_732
-    re.compile(rf"(?P<observation>.+)_(?P<grating>{_DISPERSER})-[a-z0-9]+_(?:\d+_)?(?P<source>.+)", re.I),
+    re.compile(rf"(?P<observation>.+)_(?P<grating>{_DISPERSER})-[a-z0-9]+_(?P<source>.+)", re.I),
     # JWST pipeline: jw02736-o007_s06355_nirspec_f290lp-g395m, jw01433-o100_b000000123_nirspec_clear-prism
     re.compile(
-        rf"(?P<observation>jw\d{{5}}-[a-z0-9]+)_[a-z]*(?P<source>\d+)_nirspec_(?:[a-z0-9]+-)*?"
+        rf"(?P<observation>jw\d{{5}}-[a-z0-9]+)_(?P<source>[a-z]*\d+)_nirspec_(?:[a-z0-9]+-)*?"
         rf"(?P<grating>{_DISPERSER})(?:[-_].*)?",
         re.I,
     ),
@@ -102,9 +102,17 @@ _FOREIGN = (
 )
 
 
+# s06355 and 001027 are sources 6355 and 1027; another letter is another kind (background, virtual, target)
+_NUMBERED = re.compile(r"s?(?P<kind>[a-z]*)0*(?P<number>\d+)", re.I)
+
+
 @dataclass(frozen=True, slots=True)
 class ForeignName:
-    """What the name of a 1-D spectrum says that is not a product of CAMPFIRE; None is unknown."""
+    """What the name of a 1-D spectrum says that is not a product of CAMPFIRE; None is unknown.
+
+    ``source`` is all that the name says of it, for numbers are unique within a program and a kind only:
+    ``1747_732`` of program 1747, ``b7`` a background slit of the pipeline, ``t2`` a fixed-slit target.
+    """
 
     observation: str | None = None
     grating: str | None = None
@@ -117,7 +125,7 @@ def parse_foreign_name(name: str) -> ForeignName:
     Examples
     --------
     >>> parse_foreign_name("borg-v4_prism-clear_1747_732.spec.fits")
-    ForeignName(observation='borg-v4', grating='PRISM', source='732')
+    ForeignName(observation='borg-v4', grating='PRISM', source='1747_732')
     >>> parse_foreign_name("hlsp_ceers_jwst_nirspec_nirspec10-001027_prism_v0.7_x1d.fits")
     ForeignName(observation='ceers_nirspec10', grating='PRISM', source='1027')
     >>> parse_foreign_name("star.fits")
@@ -130,7 +138,8 @@ def parse_foreign_name(name: str) -> ForeignName:
             found = match.groupdict()
             observation = "_".join(filter(None, (found.get("team"), found["observation"]))).lower()
             grating = found["grating"].upper()
-            source = found["source"].lstrip("0") or "0" if found["source"].isdecimal() else found["source"]
+            numbered = _NUMBERED.fullmatch(found["source"])
+            source = numbered["kind"].lower() + numbered["number"] if numbered else found["source"]
             return ForeignName(observation, grating if grating in GRATINGS else None, source)
     return ForeignName()
 

@@ -36,6 +36,7 @@ _NAMES = {"wavelength": "a wavelength", "fnu": "a flux density per frequency", "
 
 
 # What people write, as whole words, for what astropy reads otherwise or not at all: "A" is an ampere there.
+# "MJY" is not among them: it may be mJy or MJy, a factor of a billion.
 _WORDS = {
     "A": "Angstrom",
     "AA": "Angstrom",
@@ -51,7 +52,6 @@ _WORDS = {
     "micrometers": "um",
     "ergs": "erg",
     "UJY": "uJy",
-    "MJY": "mJy",
     "JY": "Jy",
 }
 _WORD = re.compile(r"[A-Za-z]+")

@@ -157,7 +157,9 @@ class _Plan:
         unreadable = {Path(path).name for path in scanned.broken}
         for name, row in known.spectra.items():
             placed = known.targets.get(row["target_id"], {}).get("ra") is not None
-            if name not in self.spectra and placed and row["fits_path"].rpartition("/")[2] in unreadable:
+            hidden = not {".", row["observation"]}.isdisjoint(scanned.broken)  # its folder cannot be read
+            hidden = hidden or row["fits_path"].rpartition("/")[2] in unreadable
+            if name not in self.spectra and placed and hidden:
                 self.spectra[name] = row
         self._one_per_grating()
         self.removed = set(known.spectra) - set(self.spectra)
@@ -172,7 +174,7 @@ class _Plan:
             row |= {
                 "target_id": found.name.target_id,
                 "grating": found.facts["grating"],
-                "fits_path": row.get("fits_path") or f"spectra/{found.name.observation}/{found.path.name}",
+                "fits_path": self._fits_path(found, former),
                 "file_hash": found.facts["file_hash"],
                 "file_size": found.facts["file_size"],
                 "signal_to_noise": found.facts["signal_to_noise"],
@@ -186,6 +188,15 @@ class _Plan:
             (self.added if former is None else self.updated).add(name)
             row["updated_at"] = self.now
         self.spectra[name] = row
+
+    def _fits_path(self, found: Found, former: Row | None) -> str:
+        """Return the name in the archive: the one it had, as long as the file is called that."""
+        observation, name = found.name.observation, found.path.name
+        if former is not None and former["observation"] == observation:
+            path = str(former["fits_path"] or "")
+            if path.rpartition("/")[2] == name:
+                return path
+        return f"spectra/{observation}/{name}"
 
     def _program(self, found: Found) -> str:
         """Return the slug of a file's program: the one with its JWST number, which is made where unknown."""

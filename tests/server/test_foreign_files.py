@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,78 +15,13 @@ from astropy.io import fits
 from campfire import SpectrumData
 from campfire.cli import main
 from campfire.client import Campfire
-from campfire.formats.fits import exposure_time, product_facts
+from campfire.formats.exposure import exposure_time
+from campfire.formats.fits import product_facts
 from campfire.server.index import index_root
 from campfire.testing import served
+from tests.foreign_files import ERR, FNU, WAVE, dja, jades, x1d
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "spectra"
-WAVE = np.linspace(1.0, 5.0, 60)
-FNU = 2.0 + np.sin(WAVE)
-ERR = np.full(60, 0.1)
-FLAM = FNU * 2.99792458e-19 / WAVE**2
-PLACE = {"SRCRA": 150.1, "SRCDEC": 2.2}
-
-
-def _write(
-    path: Path,
-    name: str,
-    columns: Sequence[tuple[str, Any, str]],
-    primary: dict[str, Any],
-    table: dict[str, Any],
-) -> None:
-    """Written by astropy, with no code of the package."""
-    hdu = fits.BinTableHDU.from_columns(
-        [
-            fits.Column(c, "D" if np.asarray(v).dtype.kind == "f" else "J", unit=u or None, array=v)
-            for c, v, u in columns
-        ],
-        name=name,
-    )
-    hdu.header.update(table)
-    first = fits.PrimaryHDU()
-    first.header.update(primary)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = path.with_name("content.tmp")
-    fits.HDUList([first, hdu]).writeto(content)
-    data = content.read_bytes()
-    content.unlink()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
-
-
-def dja(path: Path, source: int = 732, grating: str = "PRISM", **cards: Any) -> None:
-    columns = [("wave", WAVE, "um"), ("flux", FNU, "uJy"), ("err", ERR, "uJy")]
-    _write(
-        path,
-        "SPEC1D",
-        columns,
-        {},
-        {"GRATING": grating, "FILTER": "CLEAR", "SOURCEID": source, "PROGRAM": "01747"} | PLACE | cards,
-    )
-
-
-def x1d(
-    path: Path, source: int = 6355, *, hdu: str = "EXTRACT1D", error: str = "FLUX_ERROR", **cards: Any
-) -> None:
-    columns = [
-        ("WAVELENGTH", WAVE, "um"),
-        ("FLUX", FNU * 1e-6, "Jy"),
-        (error, ERR * 1e-6, "Jy"),
-        ("DQ", np.zeros(60, np.int32), ""),
-    ]
-    _write(
-        path,
-        hdu,
-        columns,
-        {"GRATING": "G395M", "FILTER": "F290LP", "EFFEXPTM": 8753.3, "PROGRAM": "02736"} | cards,
-        {"SOURCEID": source} | PLACE,
-    )
-
-
-def jades(path: Path, unit: str = "erg/s/cm2/A") -> None:
-    columns = [("WAVELENGTH", WAVE * 1e-6, "m"), ("FLUX", FLAM, unit), ("FLUX_ERR", FLAM * ERR / FNU, unit)]
-    _write(path, "EXTRACT1D", columns, {"RA": 53.1, "DEC": -27.8}, {})
-
-
 LAYOUTS: dict[str, Callable[[Path], None]] = {
     "borg-v4_prism-clear_1747_732.spec.fits": dja,
     "rubies-uds31-v4_prism-clear_4233_154183.spec.fits.gz": lambda path: dja(path, 154183),
@@ -182,6 +116,7 @@ def test_for_each_file_left_out_it_is_said_why(tmp_path: Path, capsys: pytest.Ca
         "link_x1d.fits": "a link that leads out of the root",
         "loop_x1d.fits": "",
         "two_x1d.fits": "several spectra",
+        "loop": "a link to a folder that is searched anyway",
     }.items():
         assert why in told.pop(name), name
     assert told == {}
@@ -223,6 +158,13 @@ EXPOSURES: list[tuple[str, dict[str, Any], float | None]] = [
     ("msaexp", {"EFFEXPTM": -1.0, "NCOMBINE": 5}, None),
     ("msaexp", {"EFFEXPTM": [1.0, 2.0]}, None),
     ("msaexp", {}, None),
+    ("msaexp", {"EFFEXPTM": 10**400}, None),
+    ("msaexp", {"EXPTIME": 10**40}, 1e40),
+    ("", {"EXPTIME": 2626.0, "EFFEXPTM": 525.2, "NCOMBINE": 5}, 2626.0),
+    ("", {"EFFEXPTM": 525.2, "NCOMBINE": 5}, 2626.0),
+    ("", {"CMPFRVER": "0.5.2", "EFFEXPTM": 875.3, "NCOMBINE": 3}, 875.3),
+    ("", {"NSTACK": 2, "EFFEXPTM": 875.3, "NCOMBINE": 3}, 875.3),
+    ("", {"EFFEXPTM": 8753.3, "NEXPOSUR": 12}, 8753.3),
     ("x1d", {"EFFEXPTM": 8753.3, "NEXPOSUR": 12, "NDRIZ": 3, "EFFINTTM": 1458.9}, 8753.3),
     ("x1d", {"TEXPTIME": 8753.3}, 8753.3),
     ("x1d", {"EFFEXPTM": None, "TEXPTIME": None}, None),
