@@ -28,6 +28,7 @@ __all__ = [
     "WAVE_UNIT",
     "check_unit",
     "convert_flux_units",
+    "filled",
     "flam_to_fnu",
     "fnu_to_flam",
     "to_flam",
@@ -160,9 +161,28 @@ def _is_quantity(value: object) -> bool:
 
 
 def _opened(value: Any) -> Any:
-    """Return the Quantity of an astropy table column that has a unit; anything else as it is."""
+    """Return the Quantity of an astropy table column that has a unit; anything else as it is, unmasked."""
+    value = filled(value)
     has_unit = hasattr(value, "quantity") and getattr(value, "unit", None) is not None
     return value.quantity if has_unit else value
+
+
+def filled(values: Any) -> Any:
+    """Turn masked values into NaN; anything else is as it was.
+
+    What is below a mask is not known, whatever stands there.
+
+    Examples
+    --------
+    >>> filled(np.ma.MaskedArray([1.0, 99.0], mask=[False, True])), filled([1.0, 2.0])
+    (array([ 1., nan]), [1.0, 2.0])
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        values = values if values.dtype.kind == "f" else values.astype(np.float64)
+        return values.filled(np.nan)
+    # Masked of astropy, which a Column is not, though it can be filled
+    masked = hasattr(values, "filled") and (hasattr(values, "unit") or hasattr(values, "unmasked"))
+    return values.filled(np.nan) if masked else values
 
 
 def to_micron(value: Any) -> FloatArray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from campfire import schema
-from campfire.analysis.frames import check_frames
+from campfire.analysis.frames import check_frames, redshift_numbers
 from campfire.convert import append_history, to_dataset
 from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.convert.header import dump_header, load_header
@@ -139,10 +139,8 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
     (array([1., 2.]), array([1.5, 2. ]))
     """
     _require_one(ds)
-    try:
-        stretch = np.nan if np.ndim(z) else 1.0 + float(z)
-    except (TypeError, ValueError):  # text, several numbers, a Quantity with a unit
-        stretch = np.nan
+    number = redshift_numbers(z, "z")
+    stretch = np.nan if number.ndim else 1.0 + float(number)
     if not (np.isfinite(stretch) and stretch > 0):
         raise ValidationError(f"z={z!r}", hint="pass one number above -1")
     (frame,) = check_frames([ds], "to_restframe", stretch - 1.0)

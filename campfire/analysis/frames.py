@@ -17,7 +17,7 @@ from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.errors import ValidationError
 from campfire.models import SpectrumData
 from campfire.schema import in_rest_frame
-from campfire.units import RELATIVE
+from campfire.units import RELATIVE, filled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,6 +178,36 @@ def _name(spectra: Spectra) -> str:
     return str(spectra["spectrum_id"].item() if "spectrum_id" in spectra.coords else "") or "the spectrum"
 
 
+def redshift_numbers(redshift: Any, name: str = "redshift") -> FloatArray:
+    """Return redshifts as plain numbers, NaN where they are masked, None or missing; shape () or (n,).
+
+    Raises
+    ------
+    ValidationError
+        For text, truth values, or anything else that is no number.
+
+    Examples
+    --------
+    >>> redshift_numbers([1, None, np.ma.masked]), redshift_numbers(np.ma.masked)
+    (array([ 1., nan, nan]), array(nan))
+    """
+    try:
+        given = filled(redshift)
+        values = np.empty(0, dtype=object) if given is None else np.asarray(_unmasked(given), dtype=object)
+        if any(isinstance(item, str | bytes | bool | np.bool_) for item in values.ravel().tolist()):
+            raise TypeError("text or a truth value")
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise ValidationError(f"{name}={redshift!r}"[:200], hint="pass one number a spectrum") from err
+
+
+def _unmasked(given: Any) -> Any:
+    if not isinstance(given, list | tuple):
+        return given
+    missing = (item is None or item is np.ma.masked or type(item).__name__ == "NAType" for item in given)
+    return [np.nan if gone else item for gone, item in zip(missing, given, strict=True)]
+
+
 def as_redshifts(redshift: Any, n: int) -> FloatArray | None:
     """Return one redshift a spectrum, shape (n,), of one for all or one each; None of None.
 
@@ -193,10 +223,7 @@ def as_redshifts(redshift: Any, n: int) -> FloatArray | None:
     """
     if redshift is None:
         return None
-    try:
-        values = np.asarray(redshift, dtype=np.float64)
-    except (TypeError, ValueError) as err:
-        raise ValidationError(f"redshift={redshift!r}", hint="pass one number a spectrum") from err
+    values = redshift_numbers(redshift)
     values = np.full(n, float(values)) if values.ndim == 0 else values
     if values.shape != (n,):
         raise ValidationError(f"{values.size} redshifts for {n} spectra", hint="pass one redshift a spectrum")

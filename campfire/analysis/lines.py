@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.analysis.frames import check_frames, frame_of
+from campfire.analysis.frames import check_frames, frame_of, redshift_numbers
 from campfire.analysis.given_spectra import good_covariance
 from campfire.analysis.resolution import instrumental_fwhm, resolved_spectra
 from campfire.errors import ValidationError
@@ -158,8 +158,7 @@ def measure_lines(
 def _redshifts(redshift: Any, data: Sequence[SpectrumData]) -> FloatArray:
     own = [0.0 if frame_of(entry).rest else entry.redshift for entry in data]
     values = own if redshift is None else redshift
-    shifts = np.array([np.nan if z is None else z for z in np.atleast_1d(np.asarray(values, dtype=object))])
-    shifts = shifts.astype(np.float64)
+    shifts = np.atleast_1d(redshift_numbers(values))
     if len(shifts) == 1:
         shifts = np.repeat(shifts, len(data))
     bad = ~(np.isfinite(shifts) & (shifts > -1))

@@ -19,7 +19,7 @@ from campfire.kernels.bandpass import MIN_COVERAGE, Bandpass, band_fluxes, band_
 from campfire.kernels.grids import check_grid, good_pixels, rising
 from campfire.schema import pixel_dq
 from campfire.text import text_variable
-from campfire.units import FNU_UNIT, RELATIVE, WAVE_UNIT, to_microjansky, to_micron
+from campfire.units import FNU_UNIT, RELATIVE, WAVE_UNIT, filled, to_microjansky, to_micron
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ def synthetic_photometry(
     order = rising(wave)
     wave = check_grid(wave[order])
     flux = to_microjansky(fnu, wavelength)
-    noiseless = fnu_err is None or not np.any(np.asarray(fnu_err))
+    noiseless = fnu_err is None or not np.any(np.asarray(filled(fnu_err)))
     error = np.ones_like(flux) if fnu_err is None or noiseless else to_microjansky(fnu_err, wavelength)
     if np.shape(flux) != wave.shape or np.shape(error) != wave.shape:
         raise ValidationError(
@@ -106,7 +106,7 @@ def synthetic_photometry(
             stacklevel=2,
         )
     elif noiseless:
-        return mean, 0.0
+        return mean, np.nan if fnu_err is None else 0.0  # not given is not known
     return mean, sigma
 
 

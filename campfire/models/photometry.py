@@ -12,8 +12,7 @@ import numpy as np
 
 from campfire.bands import find_band
 from campfire.errors import NotFoundError, ValidationError
-from campfire.models.spectrum import filled
-from campfire.units import FNU_UNIT, to_microjansky, to_micron
+from campfire.units import FNU_UNIT, filled, to_microjansky, to_micron
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     QuantityLike: TypeAlias = ArrayLike | Quantity
 
-__all__ = ["SpectrumData", "filled"]
+__all__ = ["SpectrumData"]
 
 FluxUnit: TypeAlias = Literal["fnu", "flam", "flambda"]
 
@@ -151,9 +151,9 @@ class SpectrumData:
             ("flam_units", flam_units, FLAM_UNIT),
         ):
             check_unit(name, str(text), unit)
-        self.wavelength = _vector("wavelength", to_micron(filled(wavelength)))
-        self.fnu = self._pixels("fnu", to_microjansky(filled(fnu), wavelength))
-        self.fnu_err = self._pixels("fnu_err", to_microjansky(filled(fnu_err), wavelength))
+        self.wavelength = _vector("wavelength", to_micron(wavelength))
+        self.fnu = self._pixels("fnu", to_microjansky(fnu, wavelength))
+        self.fnu_err = self._pixels("fnu_err", to_microjansky(fnu_err, wavelength))
         self.header = plain_header(header)
         self.grating = str(grating)
         self.spectrum_id = str(spectrum_id)
@@ -184,7 +184,7 @@ class SpectrumData:
     def _density(self, name: str, given: Any, source: FloatArray) -> FloatArray:
         if given is None:
             return fnu_to_flam(source, self.wavelength)
-        return self._pixels(name, to_flam(filled(given), self.wavelength))
+        return self._pixels(name, to_flam(given, self.wavelength))
 
     @classmethod
     def from_fits(
@@ -419,15 +419,6 @@ def _redshift(value: Any) -> float | None:
     except (TypeError, ValueError) as err:
         raise ValidationError(f"redshift is {value!r}", hint="pass one number, or None") from err
     return None if np.isnan(number) else number
-
-
-def filled(values: Any) -> Any:
-    """Turn masked values into NaN; anything else is as it was."""
-    if isinstance(values, np.ma.MaskedArray):
-        values = values if values.dtype.kind == "f" else values.astype(np.float64)
-        return values.filled(np.nan)
-    masked = hasattr(values, "filled") and hasattr(values, "unit")  # of astropy
-    return values.filled(np.nan) if masked else values
 
 
 def _vector(name: str, values: FloatArray) -> FloatArray:
