@@ -193,6 +193,8 @@ def redshift_numbers(redshift: Any, name: str = "redshift") -> FloatArray:
     """
     try:
         given = filled(redshift)
+        if getattr(given, "unit", None) is not None:  # a UnitConversionError is a TypeError
+            given = given.to_value("")
         values = np.empty(0, dtype=object) if given is None else np.asarray(_unmasked(given), dtype=object)
         if any(isinstance(item, str | bytes | bool | np.bool_) for item in values.ravel().tolist()):
             raise TypeError("text or a truth value")

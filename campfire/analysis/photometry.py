@@ -106,7 +106,7 @@ def synthetic_photometry(
             stacklevel=2,
         )
     elif noiseless:
-        return mean, np.nan if fnu_err is None else 0.0  # not given is not known
+        return mean, 0.0
     return mean, sigma
 
 

@@ -40,6 +40,7 @@ UNKNOWN: dict[str, Callable[[], Any]] = {
     "text": lambda: "2",
     "list of text": lambda: ["2"],
     "truth value": lambda: True,
+    "a length": lambda: 1 * u.um,
 }
 TAKERS: dict[str, Callable[[Any], Any]] = {
     "measure_lines": lambda z: measure_lines(SPEC, ["Ha"], redshift=z),
@@ -95,9 +96,3 @@ def test_a_masked_error_leaves_the_pixel_out() -> None:
 def test_a_masked_wavelength_makes_no_grid() -> None:
     with pytest.raises(ValidationError):
         resample_spectrum(SPEC, np.ma.MaskedArray([2.0, 2.1, 2.2], mask=[False, True, False]))
-
-
-def test_without_errors_the_error_is_unknown() -> None:
-    flux, err = synthetic_photometry(WAVE, FNU, None, "f277w")
-    assert np.isfinite(flux)
-    assert np.isnan(err)
