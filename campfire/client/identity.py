@@ -117,6 +117,23 @@ class Identity:
         self, path: Path, digest: str, row: Mapping[str, Any], record: FileRecord | None
     ) -> str | None:
         """Return what is to be said of a file that is not the archive's present one, or None."""
+        self.refuse_another(path, digest, row)
+        if record is not None and record.origin == "download":
+            if digest == record.hash:
+                return None  # an older version, which is announced where it is opened
+            return f"{path} was changed since it was downloaded; it is opened as it is"
+        if row.get("file_hash"):
+            return f"{path} is not the archive's file, but one of your own; it is opened as it is"
+        return f"{path} is opened by its name: nothing here says what the archive's file is"
+
+    def refuse_another(self, path: Path, digest: str, row: Mapping[str, Any]) -> None:
+        """Refuse a file that is not the archive's present one of a spectrum, if it is that of another.
+
+        Raises
+        ------
+        ValidationError
+            If it is.
+        """
         spectrum_id = str(row["spectrum_id"])
         other = self._owner(digest, spectrum_id) or _header_says(path, row)
         if other is not None:
@@ -125,13 +142,6 @@ class Identity:
                 hint="move it away; opening the spectrum again then fetches its own file",
                 path=path,
             )
-        if record is not None and record.origin == "download":
-            if digest == record.hash:
-                return None  # an older version, which is announced where it is opened
-            return f"{path} was changed since it was downloaded; it is opened as it is"
-        if row.get("file_hash"):
-            return f"{path} is not the archive's file, but one of your own; it is opened as it is"
-        return f"{path} is opened by its name: nothing here says what the archive's file is"
 
     def _owner(self, digest: str, spectrum_id: str) -> str | None:
         """Return whose file this content is, if the archive or a download has it for another spectrum."""

@@ -46,7 +46,7 @@ def server_folder(base: Path, base_url: str) -> Path:
 def kept_json(path: Path, keys: Iterable[str]) -> dict[str, Any] | None:
     """Return a kept answer; None where there is none, or what is there is not one with these keys."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes()) if path.is_file() else None  # a pipe would be waited for
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and found.keys() >= set(keys) else None
@@ -63,6 +63,8 @@ def keep_json(path: Path, answer: object) -> None:
 def whole_png(path: Path) -> bool:
     """Tell whether a file is a PNG image from its beginning to its end."""
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as stream:
             begins = stream.read(len(_PNG)) == _PNG
             stream.seek(-len(_PNG_END), os.SEEK_END)

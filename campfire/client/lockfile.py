@@ -205,6 +205,8 @@ class Lock:
         """
         target = as_path(path).absolute()
         try:
+            if target.exists() and not target.is_file():
+                raise ValueError("it is no plain file")
             found = json.loads(target.read_text(encoding="utf-8"))
         except FileNotFoundError as err:
             raise NotFoundError(f"no lock file {target}", hint="lock(path) makes one", path=target) from err

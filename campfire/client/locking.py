@@ -78,8 +78,8 @@ class LockMethods(CollectionMethods):
         Raises
         ------
         ValidationError
-            If there is nothing to lock, a stack does not name its inputs, a hash is not known, or the file is
-            there already.
+            If there is nothing to lock, a stack does not name its inputs, a hash is not known, the file is
+            there already, or the file of a spectrum is that of another one.
         NotFoundError
             For unknown spectra.
         """
@@ -97,6 +97,9 @@ class LockMethods(CollectionMethods):
                 hint="download them first",
             )
         entries = [_locked(row, hashes.get(name)) for name, row in rows.items()]
+        for name, digest in hashes.items():
+            if digest != rows[name]["file_hash"]:
+                self._keeper.identity.refuse_another(Path(rows[name]["local_path"]), digest, rows[name])
         lock = Lock.of(entries, origin(self.base_url), self.last_synced)
         lock.write(path, overwrite=overwrite)
         return lock

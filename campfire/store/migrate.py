@@ -18,7 +18,7 @@ from typing import Literal
 from filelock import FileLock
 
 from campfire.disk import disk_faults
-from campfire.errors import CampfireError
+from campfire.errors import CampfireError, ValidationError
 from campfire.store.connection import connect, use_safe_journal
 from campfire.store.rows import split
 from campfire.store.writer import Writer
@@ -80,10 +80,13 @@ def is_filled(file: Path) -> bool:
             # A link to a disk that is not mounted is not a folder without a catalogue.
             if os.path.lexists(folder) and not stat.S_ISDIR(folder.stat().st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        for place in (file, *(Path(f"{file}-{suffix}") for suffix in ("wal", "shm", "journal"))):
+            if place.exists() and not place.is_file():  # SQLite would wait for what comes through a pipe
+                raise ValidationError(
+                    f"{place} is no plain file", hint="look at what is there, and move it away", path=place
+                )
         if not os.path.lexists(file) or file.stat().st_size == 0:
             return False
-        if file.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
         with closing(connect(file, read_only=True)) as connection:
             kind = kind_of(connection)
             if kind == "official":

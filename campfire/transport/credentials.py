@@ -174,6 +174,8 @@ class CredentialStore:
         try:
             if os.name == "posix" and path.stat().st_mode & 0o077:
                 path.chmod(0o600)  # somebody copied it about: closed again before it is used
+            if path.exists() and not path.is_file():
+                raise ValueError("a pipe would be waited for")
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None

@@ -184,7 +184,8 @@ class Downloader:
         wanted = state.wanted
         state.part = self._resumable(wanted)
         # Somebody else may have fetched it while the lock was waited for.
-        if wanted.file_hash and wanted.target.exists() and hash_file(wanted.target) == wanted.file_hash:
+        # A pipe in its place is not opened: that would wait for ever.
+        if wanted.file_hash and wanted.target.is_file() and hash_file(wanted.target) == wanted.file_hash:
             self._discard(state)
             size = wanted.target.stat().st_size
             return Outcome(wanted, "present", size=size, file_hash=wanted.file_hash)

@@ -169,6 +169,8 @@ def publish(part: Path, wanted: Wanted) -> None:
     """
     target = wanted.target
     if (wanted.overwrite or wanted.aside is not None) and target.exists():
+        if not target.is_file():
+            raise _taken(target)
         if wanted.aside is not None:
             _copy_link(target, wanted.aside)
         elif not (_is_known(target, wanted.known) or _begins_with(part, target)):
@@ -222,6 +224,8 @@ def size_of(path: Path) -> int:
 
 def sync_folder(folder: Path) -> None:
     """Make new names in a folder survive a power cut; some systems have no such call."""
+    if not folder.is_dir():  # a pipe would be waited for
+        return
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

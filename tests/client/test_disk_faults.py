@@ -159,6 +159,11 @@ def _loop(path: Path) -> None:
     path.symlink_to(path.name)
 
 
+def _pipe(path: Path) -> None:
+    _gone(path)
+    os.mkfifo(path)
+
+
 FAULTS: dict[str, Callable[[Path], None]] = {
     "missing": _gone,
     "empty": _empty,
@@ -167,6 +172,7 @@ FAULTS: dict[str, Callable[[Path], None]] = {
     "folder": _folder,
     "dangling link": _dangling,
     "looping link": _loop,
+    "pipe": _pipe,
 }
 FILES = (
     *("meta", "campfire.db", "wal", "shm", "journal", ".campfire.db.lock", "objects.csv"),

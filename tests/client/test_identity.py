@@ -164,6 +164,14 @@ def test_another_spectrums_pixels_are_never_given_silently(swap: str, before: bo
         assert right or any(w.category is CampfireWarning for w in told), (swap, name)
 
 
+def test_another_spectrums_file_is_not_locked_and_no_lock_file_is_made(cf: Campfire) -> None:
+    pair = Pair(cf)
+    pair.in_place(pair.source.read_bytes())
+    with pytest.raises(ValidationError, match=f"is not the file of {pair.name}: its content is that of"):
+        cf.lock(cf.data_dir / "a.lock", [pair.name])
+    assert not (cf.data_dir / "a.lock").exists()
+
+
 def test_the_refusal_says_what_is_there_and_what_to_do(cf: Campfire) -> None:
     pair = Pair(cf)
     shutil.copy2(pair.source, pair.path)
