@@ -691,6 +691,7 @@ def test_ctrl_c_leaves_no_half_files(tmp_path: Path) -> None:
     with stub_server() as stub:
         storage = Storage(stub)
         items = [wanted(n, tmp_path, storage) for n in range(40)]
+        storage.faults = ["stall"] * len(items)  # so that it cannot be done before it is interrupted
         process = _start(storage, items)
         while len(stub.asked) < 5:
             time.sleep(0.002)
@@ -701,5 +702,6 @@ def test_ctrl_c_leaves_no_half_files(tmp_path: Path) -> None:
         assert process.returncode not in (0, None)
         for item in items:
             assert not item.target.exists() or digest(item.target.read_bytes()) == item.file_hash
+        storage.faults.clear()
         fetch_all(storage, [i for i in items if not i.target.exists()])
     assert files_in(tmp_path) == sorted(i.target.name for i in items)
