@@ -627,9 +627,10 @@ def test_leaving_an_iterator_early_asks_for_no_more(both: tuple[Service, Campfir
     service.asked.clear()
     walk = cf.iter_objects if table == "objects" else cf.iter_spectra
     next(iter(walk(remote=True, limit=3)))
-    asked = [path for path, _ in service.asked if path in ("/objects", "/spectra/list")]
+    # names may be asked for before, where what is known of them is old
+    asked = [query for path, query in service.asked if path in ("/objects", "/spectra/list")]
     assert len(asked) == (1 if table == "objects" else 2)
-    assert service.asked[0][1]["limit"] == "3"
+    assert asked[0]["limit"] == "3"
 
 
 def test_remote_answers_follow_the_service(tmp_path: Path) -> None:

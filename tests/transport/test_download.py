@@ -624,7 +624,8 @@ def test_entity_tags_survive_in_names(text: str) -> None:
 # --- interrupted -------------------------------------------------------------------------------------------
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
 from pathlib import Path
 from campfire.transport.download import Downloader
 from campfire.transport.http import Http
