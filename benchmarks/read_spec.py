@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from campfire.archive.simulate.archive import make_archive
 from campfire.formats.fits import read_spectrum
-from campfire.simulate.archive import make_archive
 
 FILES = 300
 ROUNDS = 5

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import requests
 
-from campfire.simulate.archive import make_archive
+from campfire.archive.simulate.archive import make_archive
 
 HEADERS = {"Authorization": "Bearer benchmark"}
 KINDS = ("objects", "spectra", "sync", "manifest", "file", "range")

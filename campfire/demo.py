@@ -72,8 +72,8 @@ def run_demo(root: Path, *, objects: int = 60, seed: int = 0, keep_serving: bool
     """
     root = Path(root).expanduser().absolute()
     _prepare(root)
-    from campfire.server.accounts import Accounts
-    from campfire.simulate.archive import make_archive
+    from campfire.archive.server.accounts import Accounts
+    from campfire.archive.simulate.archive import make_archive
     from campfire.testing import served
 
     archive, pictures = root / "archive", root / "pictures"

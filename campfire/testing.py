@@ -29,7 +29,7 @@ def served(
     root
         Data root with a catalogue, such as ``campfire simulate`` or ``campfire index`` makes.
     open_access
-        Any bearer token reads everything; else :class:`campfire.server.accounts.Accounts` are needed.
+        Any bearer token reads everything; else :class:`campfire.archive.server.accounts.Accounts` are needed.
     fixed
         Answer correctly where the deployed service does not.
     port
@@ -60,8 +60,8 @@ def served(
     True
     """
     try:
-        from campfire.server.app import create_app
-        from campfire.server.runner import running
+        from campfire.archive.server.app import create_app
+        from campfire.archive.server.runner import running
     except ImportError as err:
         raise missing_extra("serving needs FastAPI and uvicorn", "server") from err
     app = create_app(Path(root), open_access=open_access, fixed=fixed)

@@ -66,7 +66,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the root of a simulated archive of 24 objects, made once and not to be changed by any test."""
     from filelock import FileLock
 
-    from campfire.simulate.archive import make_archive
+    from campfire.archive.simulate.archive import make_archive
 
     # Workers of pytest-xdist have folders of their own below one that they share.
     shared = tmp_path_factory.getbasetemp()

@@ -42,7 +42,7 @@ def demo_command(root: Path, objects: int, seed: int, keep_serving: bool) -> int
 )
 def simulate_command(root: Path, objects: int, seed: int) -> int:
     """Make a simulated archive with known truth in ROOT: catalogue, FITS files, mosaics, shutters."""
-    from campfire.simulate.archive import make_archive
+    from campfire.archive.simulate.archive import make_archive
 
     with progress_bar() as progress:
         make_archive(root, objects=objects, seed=seed, progress=progress)
@@ -70,7 +70,7 @@ def index_command(
     is listed with the reason. Spectra within the match radius are one object. Tags and inspections are kept.
     A broken file is named and the rest indexed; the exit code is then 1.
     """
-    from campfire.server.index import index_root
+    from campfire.archive.indexing.index import index_root
 
     with progress_bar() as progress:
         report = index_root(
@@ -113,7 +113,7 @@ def serve_command(
     Without --open, accounts made with `campfire user add` are needed.
     """
     try:
-        from campfire.server.runner import serve
+        from campfire.archive.server.runner import serve
     except ImportError as err:
         raise missing_extra("serving needs", "server") from err
 
@@ -173,7 +173,7 @@ def _program_of(root: Path, slug: str) -> str:
 @click.option("--name", default=None, help="Full name.")
 def user_add(email: str, root: Path, password_stdin: bool, name: str | None) -> int:
     """Add an account; asks for a password."""
-    from campfire.server.accounts import Accounts
+    from campfire.archive.server.accounts import Accounts
 
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
@@ -190,7 +190,7 @@ def user_add(email: str, root: Path, password_stdin: bool, name: str | None) -> 
 @_root
 def user_key(email: str, root: Path) -> int:
     """Print a new API key of an account; it is shown this once."""
-    from campfire.server.accounts import Accounts
+    from campfire.archive.server.accounts import Accounts
 
     with Accounts(root) as accounts:
         click.echo(accounts.add_key(email))
@@ -204,7 +204,7 @@ def user_key(email: str, root: Path) -> int:
 @_root
 def user_grant(email: str, program: str, root: Path) -> int:
     """Give an account access to a program that is not public."""
-    from campfire.server.accounts import Accounts
+    from campfire.archive.server.accounts import Accounts
 
     with Accounts(root) as accounts:
         accounts.user(email)
@@ -219,7 +219,7 @@ def user_grant(email: str, program: str, root: Path) -> int:
 @json_option
 def user_list(root: Path, as_json: bool) -> int:
     """List the accounts."""
-    from campfire.server.accounts import Accounts
+    from campfire.archive.server.accounts import Accounts
 
     with Accounts(root) as accounts:
         rows = [user.as_row() for user in accounts.users()]

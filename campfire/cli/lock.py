@@ -24,7 +24,7 @@ from campfire.errors import DownloadError
 
 if TYPE_CHECKING:
     from campfire.client import Campfire
-    from campfire.client.lockreport import LockReport
+    from campfire.mirror.lock_report import LockReport
 
 __all__ = ["lock_command"]
 
@@ -88,7 +88,7 @@ def lock_command(
 
 
 def _reproduce(cf: Campfire, file: str, as_json: bool) -> int:
-    from campfire.client.lockreport import LockReport
+    from campfire.mirror.lock_report import LockReport
 
     sync_first(cf)
     try:

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from campfire.client.context import Context
-from campfire.client.keeper import FileKeeper
+from campfire.access.context import Context
 from campfire.config import DEFAULT_BASE_URL
 from campfire.disk import disk_error, named
+from campfire.mirror.keeper import FileKeeper
 
 if TYPE_CHECKING:
     from campfire.transport.http import Sender

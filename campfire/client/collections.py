@@ -9,9 +9,9 @@ import numpy as np
 
 from campfire.client.base import on_disk
 from campfire.client.files import FileMethods
-from campfire.client.lockinputs import spectrum_names
 from campfire.columns import Columns
 from campfire.errors import NotFoundError, ValidationError
+from campfire.mirror.lock_inputs import spectrum_names
 from campfire.query import Query
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from campfire.client.base import ClientBase, on_disk
-from campfire.client.checking import Verification, verify_files
-from campfire.client.downloads import run_download
 from campfire.client.kept import keep_json, kept_json, server_folder
-from campfire.client.report import DownloadReport
-from campfire.client.reproducing import reproduce
 from campfire.config import plain_text, service_name
 from campfire.errors import NotFoundError, ValidationError
+from campfire.mirror.checking import Verification, verify_files
+from campfire.mirror.downloads import run_download
+from campfire.mirror.report import DownloadReport
+from campfire.mirror.reproducing import reproduce
 from campfire.query import Query, QueryOptions, did_you_mean
 from campfire.typing import SpectrumPayload
 

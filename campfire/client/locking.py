@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from campfire.client.base import on_disk
 from campfire.client.collections import CollectionMethods
-from campfire.client.lockfile import FileVersion, Lock, LockedSpectrum
-from campfire.client.lockinputs import spectrum_names
-from campfire.client.lockreport import Change, LockReport, changes_table, file_version
-from campfire.client.reproducing import compare, contents_of, rows_now, version_in
 from campfire.config import as_path, origin
 from campfire.disk import new_file
 from campfire.errors import ValidationError
+from campfire.mirror.lock_inputs import spectrum_names
+from campfire.mirror.lock_report import Change, LockReport, changes_table, file_version
+from campfire.mirror.lockfile import FileVersion, Lock, LockedSpectrum
+from campfire.mirror.reproducing import compare, contents_of, rows_now, version_in
 from campfire.query import Query
 from campfire.store.files import check
 from campfire.store.records import records_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from campfire.analysis.calibration import CalibrationResult
     from campfire.analysis.stacking import StackResult
-    from campfire.client.report import DownloadReport
+    from campfire.mirror.report import DownloadReport
     from campfire.models import Spectrum, SpectrumCollection, SpectrumData
     from campfire.typing import PathInput, ProgressCallback, Row
 

@@ -165,8 +165,8 @@ def test_accounts_are_those_of_the_folder_one_is_in(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Statement: --root, CAMPFIRE_ROOT, this folder, in that order; grants are for programs there are."""
+    from campfire.archive.server.accounts import Accounts
     from campfire.cli import main
-    from campfire.server.accounts import Accounts
 
     root, email = tmp_path / "archive", "me@example.org"
     shutil.copytree(archive / "meta", root / "meta")

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from campfire.archive.simulate.archive import make_archive
 from campfire.client import Campfire
-from campfire.simulate.archive import make_archive
 from campfire.store.catalog import Catalog
 from campfire.store.files import hash_file
 from campfire.testing import served

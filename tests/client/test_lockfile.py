@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campfire import calibrate_and_stack
+from campfire.archive.indexing.index import index_root
 from campfire.client import Campfire
-from campfire.client.lockfile import Lock, LockedSpectrum, package_versions
-from campfire.client.lockinputs import spectrum_names
-from campfire.client.lockreport import LockReport
 from campfire.errors import CampfireError, DownloadError, NotFoundError, ValidationError
-from campfire.server.index import index_root
+from campfire.mirror.lock_inputs import spectrum_names
+from campfire.mirror.lock_report import LockReport
+from campfire.mirror.lockfile import Lock, LockedSpectrum, package_versions
 from campfire.store.files import hash_file
 from tests.client.conftest import Service, serving
 

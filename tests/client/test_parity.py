@@ -17,12 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from campfire.access.remote import RemoteCatalogue
+from campfire.archive.simulate.catalog import make_catalogue
 from campfire.client import Campfire
-from campfire.client.remote import RemoteCatalogue
 from campfire.errors import CampfireWarning, NotFoundError, ValidationError
 from campfire.flags import DQFlags, FlagQuery
 from campfire.query import SORTS
-from campfire.simulate.catalog import make_catalogue
 from campfire.testing import served
 
 NOT_SENT = {"reduction_version", "photo_z_err_lo", "photo_z_err_hi", "updated_at"}

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from campfire.archive.simulate.archive import make_archive
 from campfire.cli import main
 from campfire.client import Campfire
 from campfire.client.kept import server_folder
 from campfire.config import service_name
 from campfire.errors import ValidationError
-from campfire.simulate.archive import make_archive
 from campfire.store.catalog import Catalog
 from tests.client.conftest import Service, serving
 

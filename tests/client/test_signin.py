@@ -11,10 +11,10 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
+from campfire.archive.server.accounts import Accounts
+from campfire.archive.simulate.catalog import make_catalogue
 from campfire.client import Campfire
 from campfire.errors import AuthenticationError, ValidationError
-from campfire.server.accounts import Accounts
-from campfire.simulate.catalog import make_catalogue
 from campfire.testing import served
 from campfire.transport.auth import login_with_key, logout
 from campfire.transport.credentials import CredentialStore

@@ -1,0 +1,1 @@
+"""The files on this disk: planned, fetched, checked, recorded, locked."""

@@ -1,0 +1,70 @@
+"""Whether the files on this disk still are what they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypedDict
+
+from campfire.config import DataPaths
+from campfire.mirror.planning import in_threads
+from campfire.store.catalog import Catalog
+from campfire.store.files import FileRecord, State, check, hash_file
+
+__all__ = ["Verification", "verify_files"]
+
+
+class Verification(TypedDict):
+    """What :meth:`campfire.Campfire.verify` returns; lists hold absolute paths below ``products/``."""
+
+    ok: int
+    missing: list[str]
+    changed: list[str]
+    truncated: list[str]
+    untracked: list[str]
+
+
+def verify_files(paths: DataPaths, book: Catalog | None) -> tuple[Verification, dict[str, State]]:
+    """Check every recorded file, size and time first, and find those without a record.
+
+    Returns
+    -------
+    verification
+        Counts and paths.
+    states
+        State by spectrum, of the recorded ones.
+    """
+    known = {} if book is None else book.local_files()
+    # What was here before is somebody else's, who may change it.
+    records = {name: record for name, record in known.items() if record.origin == "download"}
+    places = {name: paths.products / record.path for name, record in records.items()}
+
+    def state(record: FileRecord) -> State:
+        place = places[record.spectrum_id]
+        found = check(place, record)
+        if found == "changed" and book is not None:
+            # A download that was killed may have published a newer version without noting it down.
+            row = book.spectrum_row(record.spectrum_id)
+            if row is not None and row["file_hash"] and hash_file(place) == row["file_hash"]:
+                return "touched"
+        return found
+
+    states = dict(zip(records, in_threads(state, list(records.values())), strict=True))
+    by_state: dict[str, list[str]] = {"missing": [], "changed": [], "truncated": []}
+    for name, found in states.items():
+        if found in by_state:
+            by_state[found].append(str(places[name]))
+    ours = set(places.values())
+    untracked = [str(path) for path in _products(paths.products) if path not in ours]
+    verification = Verification(
+        ok=sum(found in ("same", "touched") for found in states.values()),
+        missing=sorted(by_state["missing"]),
+        changed=sorted(by_state["changed"]),
+        truncated=sorted(by_state["truncated"]),
+        untracked=untracked,
+    )
+    return verification, states
+
+
+def _products(folder: Path) -> list[Path]:
+    """Spectra one level down: a pipeline keeps much more below ``products/`` that is none of our business."""
+    return sorted(folder.glob("*/*_spec.fits")) if folder.is_dir() else []

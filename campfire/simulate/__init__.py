@@ -1,7 +1,0 @@
-"""A simulated archive with known truth.
-
-:func:`campfire.simulate.archive.make_archive` writes FITS products, redshift fits, mosaics and the catalogue;
-:func:`campfire.simulate.catalog.make_catalogue` only the catalogue, as large as wanted. Wavelengths are in
-micron (vacuum), f_nu is in microjansky. Nothing here knows of the classes a user sees: it uses the layers of
-files and catalogue only.
-"""
