@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from campfire.text import one_line
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,7 +26,8 @@ class CampfireError(Exception):
     Parameters
     ----------
     message
-        What happened, and what was passed.
+        What happened, and what was passed. It becomes one line of printable text, and is shortened in the
+        middle where something long was passed.
     hint
         What would have worked, or what to type next.
     status
@@ -50,9 +53,9 @@ class CampfireError(Exception):
         url: str | None = None,
         path: str | Path | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = one_line(str(message))
+        super().__init__(self.message)
+        self.hint = None if hint is None else one_line(str(hint))
         self.status = status
         self.url = url
         self.path = path

@@ -25,7 +25,7 @@ from campfire.kernels.continuum import CurveFit
 from campfire.kernels.grids import good_pixels
 from campfire.models import Photometry, SpectrumData
 from campfire.schema import GRIDDED, PixelDQ, attrs_of
-from campfire.text import text_variable
+from campfire.text import printed, text_variable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,7 +159,7 @@ class CalibrationResult:
         )
 
     def __repr__(self) -> str:
-        return (
+        return printed(
             f"CalibrationResult({self.original.spectrum_id}, {self.method}, "
             f"{len(self.bands_used)} bands, degree {self.degree}, χ²={self.chi2:.1f})"
         )

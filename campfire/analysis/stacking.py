@@ -26,6 +26,7 @@ from campfire.errors import ValidationError
 from campfire.formats.exposure import exposure_time
 from campfire.kernels.combine import check_rng, find_combiner
 from campfire.models import SpectrumData
+from campfire.text import printed
 from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class StackResult:
 
     def __repr__(self) -> str:
         calibrated = "calibrated, " if self.calibrations else ""
-        return (
+        return printed(
             f"StackResult({self.spectrum.spectrum_id}, {len(self.input_spectra)} spectra, "
             f"{calibrated}{self.stacking_method})"
         )

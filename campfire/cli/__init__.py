@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any, NamedTuple
 
 import click
@@ -113,6 +114,7 @@ def main(args: list[str] | None = None) -> int:
     """
     # https://no-color.org: present and not empty; click does not look for it.
     color = False if os.environ.get("NO_COLOR") else None
+    _print_anything()
     try:
         with _warnings_in_one_line(color):
             result: Any = cli.main(args=args, prog_name="campfire", standalone_mode=False, color=color)
@@ -136,6 +138,13 @@ def main(args: list[str] | None = None) -> int:
         _forget_stdout()
         return _failed(err, color)
     return result if isinstance(result, int) else 0
+
+
+def _print_anything() -> None:
+    """Let both streams escape what their encoding does not have: names, and the marks before our messages."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

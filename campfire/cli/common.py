@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from campfire.text import printable
+
 if TYPE_CHECKING:
     from campfire.client import Campfire
     from campfire.typing import ProgressCallback
@@ -93,8 +95,8 @@ def note(text: str) -> None:
 
 
 def _printable(text: str) -> str:
-    """Return text in which what a terminal would obey is written out: names of files hold anything."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    """Return text in which what a terminal would obey is written out, line by line."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def format_size(size: float | None) -> str:

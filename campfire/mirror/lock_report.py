@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from campfire.columns import Column
 from campfire.errors import CampfireError
 from campfire.mirror.lockfile import FileVersion, Lock, LockedSpectrum
+from campfire.text import printed
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -150,7 +151,7 @@ class LockReport:
         lines += [f"  {check.state:<7} {check.locked.spectrum_id}: {check}" for check in differing[:_SHOWN]]
         if len(differing) > _SHOWN:
             lines.append(f"  ... and {len(differing) - _SHOWN} more: see .differences")
-        return "\n".join(lines + [f"  {note}" for note in self.notes()])
+        return printed("\n".join(lines + [f"  {note}" for note in self.notes()]))
 
 
 class Change(NamedTuple):

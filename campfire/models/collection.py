@@ -9,6 +9,7 @@ import numpy as np
 
 from campfire.errors import NotFoundError, ValidationError
 from campfire.models.record import Spectrum
+from campfire.text import printed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -238,7 +239,7 @@ class SpectrumCollection:
             lines.append(f"  {s.spectrum_id:<{width}}  {s.grating:<6}  S/N {snr:>7}  downloaded {mark}")
         if len(self) > _SHOWN:
             lines.append(f"  ... {len(self) - _SHOWN} more")
-        return "\n".join(lines)
+        return printed("\n".join(lines))
 
     def _repr_html_(self) -> str:
         from campfire.models.html import collection_card

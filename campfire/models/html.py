@@ -14,6 +14,7 @@ import numpy as np
 from campfire.errors import CampfireError
 from campfire.models.spectrum import SpectrumData
 from campfire.schema import in_rest_frame
+from campfire.text import printable
 
 if TYPE_CHECKING:
     from campfire.models.collection import SpectrumCollection
@@ -36,7 +37,7 @@ _CELL = "text-align:left;padding:0 10px 0 0;background:none"
 
 
 def _text(value: Any) -> str:
-    text = str(value)
+    text = printable(str(value))
     return escape(text if len(text) <= _TEXT else text[: _TEXT - 1] + "…", quote=True)
 
 

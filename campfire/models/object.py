@@ -11,6 +11,7 @@ from campfire.errors import ValidationError
 from campfire.models.collection import SpectrumCollection, plural
 from campfire.models.photometry import Photometry
 from campfire.models.record import Spectrum, plain_value
+from campfire.text import printed
 
 if TYPE_CHECKING:
     from campfire.typing import Row, SpectrumOpener
@@ -165,7 +166,7 @@ class Object:
             lines.append(f"  tags: {', '.join(self.tags)}")
         if self.photometry is not None:
             lines.append(f"  {self.photometry!r}")
-        return "\n".join(lines)
+        return printed("\n".join(lines))
 
     def _repr_html_(self) -> str:
         from campfire.models.html import object_card

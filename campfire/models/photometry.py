@@ -12,6 +12,7 @@ import numpy as np
 
 from campfire.bands import find_band
 from campfire.errors import NotFoundError, ValidationError
+from campfire.text import printed
 from campfire.units import FNU_UNIT, filled, to_microjansky, to_micron
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ class Photometry:
             parts.append(self.catalog)
         if self.photo_z is not None:
             parts.append(f"photo_z={self.photo_z:.2f}")
-        return f"Photometry({', '.join(parts)})"
+        return printed(f"Photometry({', '.join(parts)})")
 
     def _repr_html_(self) -> str:
         from campfire.models.html import photometry_card

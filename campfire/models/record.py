@@ -12,6 +12,7 @@ import numpy as np
 
 from campfire.errors import CampfireError, ValidationError
 from campfire.models.spectrum import SpectrumData
+from campfire.text import printed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,7 +177,7 @@ class Spectrum:
 
     def __repr__(self) -> str:
         snr = "-" if self.signal_to_noise is None else f"{self.signal_to_noise:.1f}"
-        return f"Spectrum({self.spectrum_id}, {self.grating}, S/N={snr})"
+        return printed(f"Spectrum({self.spectrum_id}, {self.grating}, S/N={snr})")
 
 
 _COLUMNS = tuple(item.name for item in fields(Spectrum) if item.name != "opener")

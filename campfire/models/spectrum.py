@@ -12,6 +12,7 @@ from campfire.convert.covariance import as_covariance, as_sparse
 from campfire.convert.header import dump_header, plain_header
 from campfire.errors import ValidationError
 from campfire.schema import normalise_mask
+from campfire.text import printed
 from campfire.units import (
     FLAM_UNIT,
     FNU_UNIT,
@@ -405,7 +406,7 @@ class SpectrumData:
         finite = self.wavelength[np.isfinite(self.wavelength)]
         if finite.size:
             parts.append(f"{finite.min():.2f}-{finite.max():.2f} μm")
-        return f"SpectrumData({', '.join(parts)})"
+        return printed(f"SpectrumData({', '.join(parts)})")
 
     def _repr_html_(self) -> str:
         from campfire.models.html import spectrum_card

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from campfire import arguments
 from campfire.config import plain_text
 from campfire.errors import ValidationError
 from campfire.flags import FlagQuery, parse_flags, parse_quality
@@ -77,9 +78,7 @@ def interval(name: str, value: Any) -> tuple[float | None, float | None]:
 
 def truth(name: str, value: Any) -> bool:
     """Return a bool."""
-    if not isinstance(value, bool | np.bool_):
-        raise ValidationError(f"{name}={value!r} is not a truth value", hint="pass True or False")
-    return bool(value)
+    return arguments.truth(value, name)
 
 
 def text(name: str, value: Any) -> str:

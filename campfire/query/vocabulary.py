@@ -4,29 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
+from campfire.arguments import did_you_mean
 from campfire.errors import ValidationError
 
 __all__ = ["Vocabulary", "did_you_mean"]
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the names near to ``name``, or with all of them where none is near.
-
-    Examples
-    --------
-    >>> did_you_mean("PRSM", ["PRISM", "G395M"])
-    "did you mean 'PRISM'?"
-    """
-    folded = {item.casefold(): item for item in known}
-    near = [folded[item] for item in get_close_matches(name.casefold(), folded, n=3)]
-    if near:
-        return "did you mean " + " or ".join(map(repr, near)) + "?"
-    if not folded:
-        return "there are none here"
-    shown = ", ".join(list(folded.values())[:20])
-    return f"known: {shown}" + (", ..." if len(folded) > 20 else "")
 
 
 @dataclass(frozen=True, slots=True)
