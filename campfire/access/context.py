@@ -99,6 +99,11 @@ class Context:
         except CampfireError:
             return False
 
+    def last_synced(self) -> str | None:
+        """Return when a synchronisation last completed, ISO 8601 in UTC, or None."""
+        catalog = self.catalog() if self.is_local() else None
+        return None if catalog is None else catalog.last_synced
+
     def needed_catalog(self, what: str) -> Catalog:
         """Return the local catalogue.
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from campfire.about import missing_extra
-from campfire.cli.common import echo_json, echo_rows, json_option, note, progress_bar, success, warn
+from campfire.cli.common import echo_json, echo_rows, json_option, note, success, warn
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
+from campfire.progress import progress_bars
 
 __all__ = ["demo_command", "index_command", "serve_command", "simulate_command", "user_command"]
 
@@ -44,7 +45,7 @@ def simulate_command(root: Path, objects: int, seed: int) -> int:
     """Make a simulated archive with known truth in ROOT: catalogue, FITS files, mosaics, shutters."""
     from campfire.archive.simulate.archive import make_archive
 
-    with progress_bar() as progress:
+    with progress_bars() as progress:
         make_archive(root, objects=objects, seed=seed, progress=progress)
     success(f"{objects} objects in {root}; serve them with `campfire serve {root} --open`")
     return 0
@@ -72,7 +73,7 @@ def index_command(
     """
     from campfire.archive.indexing.index import index_root
 
-    with progress_bar() as progress:
+    with progress_bars() as progress:
         report = index_root(
             root, photometry=photometry, field=field, match_radius=match_radius, progress=progress
         )

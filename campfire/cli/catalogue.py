@@ -14,7 +14,6 @@ from campfire.cli.common import (
     json_option,
     make_client,
     note,
-    progress_bar,
     success,
     warn,
 )
@@ -35,8 +34,8 @@ __all__ = ["local_overview", "status_command", "sync_command"]
 @client_options
 def sync_command(full: bool, adopt: bool, as_json: bool, base_url: str | None, data_dir: str | None) -> int:
     """Update the local catalogue from the service: metadata only, no FITS files."""
-    with make_client(base_url, data_dir) as cf, progress_bar() as progress:
-        result = cf.sync(full=full, adopt=adopt, progress=progress)
+    with make_client(base_url, data_dir) as cf:
+        result = cf.sync(full=full, adopt=adopt)
     if as_json:
         echo_json(result)
         return 0

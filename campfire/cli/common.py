@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,7 +13,6 @@ from campfire.text import printable
 
 if TYPE_CHECKING:
     from campfire.client import Campfire
-    from campfire.typing import ProgressCallback
 
 __all__ = [
     "ListOption",
@@ -25,7 +23,6 @@ __all__ = [
     "json_option",
     "make_client",
     "note",
-    "progress_bar",
     "success",
     "warn",
 ]
@@ -206,31 +203,3 @@ def echo_rows(
         click.echo(line(dict(enumerate(texts))))
     if left_out:
         note(f"no room for {', '.join(left_out)}: make the terminal wider")
-
-
-@contextmanager
-def progress_bar() -> Iterator[ProgressCallback | None]:
-    """Give a progress callback that draws bars on stderr, or None where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bars = Progress(
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    tasks: dict[str, Any] = {}
-    with bars:
-
-        def report(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield report

@@ -17,7 +17,6 @@ from campfire.cli.common import (
     json_option,
     make_client,
     note,
-    progress_bar,
     success,
     warn,
 )
@@ -106,22 +105,20 @@ def download_command(
         if not yes and not click.confirm("Proceed?", default=True, err=True):
             note("nothing downloaded")
             return 1
-        with progress_bar() as progress:
-            try:
-                report: Any = cf.download(**options, progress=progress)
-            except DownloadError as err:
-                if err.report is None:
-                    raise
-                # of a lock file, the report compares; what there is to say of each file is in a new plan
-                report = err.report if lock is None else cf.download(**options, dry_run=True)
+        try:
+            report: Any = cf.download(**options)
+        except DownloadError as err:
+            if err.report is None:
+                raise
+            # of a lock file, the report compares; what there is to say of each file is in a new plan
+            report = err.report if lock is None else cf.download(**options, dry_run=True)
         return _report(report, as_json, dry_run=False)
 
 
 def sync_first(cf: Campfire) -> None:
     """Synchronise; where that fails and there is a catalogue already, say so and go on with it."""
     try:
-        with progress_bar() as progress:
-            cf.sync(progress=progress)
+        cf.sync()
     except CampfireError as err:
         if not cf.is_local:
             raise

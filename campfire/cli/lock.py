@@ -15,7 +15,6 @@ from campfire.cli.common import (
     json_option,
     make_client,
     note,
-    progress_bar,
     success,
     warn,
 )
@@ -92,8 +91,7 @@ def _reproduce(cf: Campfire, file: str, as_json: bool) -> int:
 
     sync_first(cf)
     try:
-        with progress_bar() as progress:
-            done = cf.reproduce(file, progress=progress)
+        done = cf.reproduce(file)
     except DownloadError as err:
         if not isinstance(err.report, LockReport):
             raise

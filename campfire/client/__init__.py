@@ -1,6 +1,6 @@
 """The client: ``Campfire``, the report of its downloads, and lock files."""
 
-from campfire.client.core import Campfire
+from campfire.client.campfire import Campfire
 from campfire.mirror.lock_report import LockReport
 from campfire.mirror.lockfile import Lock
 from campfire.mirror.report import DownloadReport, FileEntry

@@ -1,93 +1,76 @@
-"""Many spectra as one lazy tree."""
+"""Many spectra as one lazy tree: which they are, where their files are, what is known of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.client.base import on_disk
-from campfire.client.files import FileMethods
+from campfire.access.telling import tell
 from campfire.columns import Columns
 from campfire.errors import NotFoundError, ValidationError
-from campfire.mirror.lock_inputs import spectrum_names
+from campfire.mirror.downloads import run_download, wanted_rows
+from campfire.models.ids import spectrum_names
 from campfire.query import Query
 
 if TYPE_CHECKING:
     import xarray as xr
-    from astropy.table import Table
     from numpy.typing import ArrayLike
 
+    from campfire.access.context import Context
+    from campfire.access.queries import Queries
     from campfire.collection.build import Chunks
     from campfire.collection.sources import FileSource
-    from campfire.models import SpectrumCollection
-    from campfire.typing import Extraction, ProgressCallback
+    from campfire.mirror.keeper import FileKeeper
+    from campfire.typing import Extraction, ProgressCallback, Row
 
-__all__ = ["CollectionMethods"]
+__all__ = ["Collections"]
 
 _COORDINATES = (
     *("spectrum_id", "grating", "object_id", "target_id", "program_slug", "observation", "field"),
     *("redshift", "redshift_quality", "redshift_auto", "signal_to_noise", "exposure_time", "dq_flags"),
     *("ra", "dec", "reduction_version"),
 )
+_FEW = 200  # spectra that are looked up one by one
 
 
-class CollectionMethods(FileMethods):
-    """The methods of :class:`campfire.Campfire` that deal with collections."""
+class Collections:
+    """Opens collections, and keeps their pixels.
 
-    @on_disk("cannot collect:")
-    def open_collection(
+    Parameters
+    ----------
+    context, queries, keeper
+        Of the client.
+    """
+
+    def __init__(self, context: Context, queries: Queries, keeper: FileKeeper) -> None:
+        self._context = context
+        self._queries = queries
+        self._keeper = keeper
+
+    def open(
         self,
-        spectra: Table | SpectrumCollection | Sequence[str] | None = None,
+        spectra: Any,
+        filters: Mapping[str, Any],
         *,
-        grid: ArrayLike | str | None = None,
-        chunks: Chunks = "auto",
-        cache: bool = True,
-        extraction: Extraction = "optimal",
-        download: bool = False,
-        **filters: Any,
+        grid: ArrayLike | str | None,
+        chunks: Chunks,
+        cache: bool,
+        extraction: Extraction,
+        download: bool,
+        progress: ProgressCallback | None,
     ) -> xr.DataTree:
-        """Open many spectra as one labelled tree, without reading their pixels.
-
-        Parameters
-        ----------
-        spectra
-            A table from :meth:`query_spectra` (also as a DataFrame, or a row of it), a
-            ``SpectrumCollection``, an ``Object``, a ``Spectrum``, or spectrum ids; rows come in that order,
-            and an id may repeat. Else give keywords of :meth:`query_spectra`.
-        grid
-            None: as observed. Wavelengths in micron, ascending, or ``"common"`` (one grid a grating): every
-            spectrum is resampled onto them.
-        chunks
-            Rows a block; None reads everything now into numpy arrays.
-        cache
-            Keep pixels in the cache below the data directory, from which they are read much faster.
-        extraction
-            ``"optimal"``, ``"3px"``, ``"4px"`` or ``"5px"``.
-        download
-            Fetch the files that are not on this disk.
-        **filters
-            Keywords of :meth:`query_spectra`.
-
-        Returns
-        -------
-        xarray.DataTree
-            One child a grating.
-
-        Raises
-        ------
-        ValidationError
-            If nothing was asked for, or both spectra and filters.
-        NotFoundError
-            For unknown ids, and for spectra that are not on this disk.
-        """
+        """Open spectra, or what matches; without either, all that are on this disk."""
         from campfire.collection.build import open_tree
 
-        columns = self._chosen(spectra, filters)
+        if spectra is None and not filters and not download:
+            columns = self._on_disk()
+        else:
+            columns = self.chosen(spectra, filters)
         if not len(columns):
             raise ValidationError("no spectrum matches: there is nothing to collect", hint="ask for more")
-        sources = self._sources(columns, download=download, extraction=extraction)
+        sources = self._sources(columns, download=download, extraction=extraction, progress=progress)
         return open_tree(
             sources,
             {name: columns[name] for name in _COORDINATES},
@@ -95,14 +78,45 @@ class CollectionMethods(FileMethods):
             cache_dir=self._context.paths.cache if cache else None,
             extraction=extraction,
             grid=grid,
-            attrs={"query": repr(filters)} if filters else None,
+            attrs={"query": repr(dict(filters))} if filters else None,
         )
 
-    @on_disk("cannot cache:")
-    def build_cache(self, *, progress: ProgressCallback | None = None) -> int:
+    def chosen(self, spectra: Any, filters: Mapping[str, Any]) -> Columns:
+        """Return the catalogue's rows of whatever holds spectra, in its order, or of those that match.
+
+        Raises
+        ------
+        ValidationError
+            If both were given.
+        NotFoundError
+            For unknown ids.
+        """
+        if spectra is None:
+            return self._queries.select_all(filters)
+        if filters:
+            raise ValidationError(
+                f"both spectra and {', '.join(filters)} were given",
+                hint="query_spectra(...) takes the filters",
+            )
+        names = list(spectrum_names(spectra))
+        if not names:
+            raise ValidationError("a collection of no spectra", hint="pass at least one id")
+        return self._by_id(names)
+
+    def rows_to_lock(self, spectra: Any, filters: Mapping[str, Any]) -> Iterable[Row]:
+        """Return rows for a lock file; without spectra or filters, of all that are on this disk."""
+        if spectra is None and not filters:
+            catalog = self._context.needed_catalog("lock() of all files on this disk")
+            return (row for row in catalog.iter_rows(Query.of("spectra")) if row["local_path"])
+        names = None if spectra is None else list(dict.fromkeys(spectrum_names(spectra)))
+        if names == []:
+            raise ValidationError("a lock of no spectra", hint="pass at least one")
+        return self.chosen(names, filters).rows()
+
+    def build_cache(self, progress: ProgressCallback | None) -> int:
         """Read every spectrum on this disk into the pixel cache; returns how many there are."""
-        catalog = self._context.needed_catalog("build_cache()")
-        columns = catalog.select(Query.of("spectra"))
+        self._context.needed_catalog("build_cache()")
+        columns = self._queries.select_all({})
         columns = columns.take(~np.ma.getmaskarray(columns["local_path"]))
         if len(columns):
             from campfire.collection.cache import build
@@ -121,31 +135,23 @@ class CollectionMethods(FileMethods):
 
     # --- inside ------------------------------------------------------------------------------------------
 
-    def _chosen(self, spectra: Any, filters: dict[str, Any]) -> Columns:
-        if spectra is None:
-            if not filters:
-                raise ValidationError(
-                    "open_collection() was given nothing to open",
-                    hint="pass spectra, or e.g. gratings=['PRISM']",
-                )
-            query = Query.of("spectra", **filters)
-            catalog = self._context.catalog()
-            if catalog is not None:
-                return catalog.select(query.resolved(catalog.vocabulary()))
-            service = self._context.remote()
-            return service.select(service.resolved(query)).columns
-        if filters:
-            raise ValidationError(
-                f"both spectra and {', '.join(filters)} were given",
-                hint="query_spectra(...) takes the filters",
+    def _on_disk(self) -> Columns:
+        self._context.needed_catalog("open_collection() of all files on this disk")
+        columns = self._queries.select_all({})
+        absent = np.ma.getmaskarray(columns["local_path"])
+        if absent.all():
+            raise NotFoundError(
+                f"none of the {len(columns)} spectra of the catalogue is on this disk",
+                hint="download() some first, or open_collection(..., download=True) with ids or filters",
             )
-        return self._by_id(_ids(spectra))
+        if absent.any():
+            tell(f"{absent.sum()} of {len(columns)} spectra are not on this disk and are left out")
+        return columns.take(~absent)
 
     def _by_id(self, names: list[str]) -> Columns:
-        """Return the catalogue's rows of spectra, in the order of the names."""
         catalog = self._context.catalog()
         distinct = list(dict.fromkeys(names))
-        if catalog is not None and len(distinct) > 200:
+        if catalog is not None and len(distinct) > _FEW:
             whole = catalog.select(Query.of("spectra"))
             place = {name: index for index, name in enumerate(whole["spectrum_id"].tolist())}
         else:
@@ -161,7 +167,12 @@ class CollectionMethods(FileMethods):
         return whole.take(np.array([place[name] for name in names], dtype=np.intp))
 
     def _sources(
-        self, columns: Columns, *, download: bool = False, extraction: Extraction = "optimal"
+        self,
+        columns: Columns,
+        *,
+        download: bool = False,
+        extraction: Extraction = "optimal",
+        progress: ProgressCallback | None = None,
     ) -> list[FileSource]:
         from campfire.collection.sources import FileSource
 
@@ -174,15 +185,16 @@ class CollectionMethods(FileMethods):
                 hint="pass download=True, or call download(spectrum_ids=[...]) first",
             )
         if absent:
-            fetched = self._fetched(absent)
+            fetched = self._fetched(absent, progress)
             paths = [fetched[name] if path is None else path for name, path in zip(names, paths, strict=True)]
         hashes = self._hashes(columns, names, paths)
         return [FileSource(path, hashes[name], extraction) for name, path in zip(names, paths, strict=True)]
 
-    def _fetched(self, names: list[str]) -> dict[str, str]:
+    def _fetched(self, names: list[str], progress: ProgressCallback | None) -> dict[str, str]:
         if self._context.catalog() is None:
             return {name: str(self._keeper.path_of(name)[0]) for name in names}
-        report = self.download(spectrum_ids=names)
+        rows = wanted_rows(self._context, {}, spectrum_ids=names)
+        report = run_download(self._context, rows, progress=progress)
         if report.failures:
             first = report.failures[0]
             raise NotFoundError(
@@ -200,10 +212,3 @@ class CollectionMethods(FileMethods):
             for name, digest, grating in zip(names, hashes, columns["grating"].tolist(), strict=True)
         ]
         return self._keeper.identity.settle_all(rows, paths)
-
-
-def _ids(spectra: Any) -> list[str]:
-    names = list(spectrum_names(spectra))
-    if not names:
-        raise ValidationError("a collection of no spectra", hint="pass at least one id")
-    return names

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from campfire.config import DataPaths
+from campfire.mirror.downloads import run_download
 from campfire.mirror.planning import in_threads
 from campfire.store.catalog import Catalog
 from campfire.store.files import FileRecord, State, check, hash_file
 
-__all__ = ["Verification", "verify_files"]
+if TYPE_CHECKING:
+    from campfire.access.context import Context
+
+__all__ = ["Verification", "verify"]
 
 
 class Verification(TypedDict):
@@ -21,6 +25,27 @@ class Verification(TypedDict):
     changed: list[str]
     truncated: list[str]
     untracked: list[str]
+
+
+def verify(context: Context, *, repair: bool) -> Verification:
+    """Check the downloaded files; with ``repair``, fetch what is broken and check once more.
+
+    Raises
+    ------
+    DownloadError
+        If nothing of what was to be repaired could be fetched.
+    """
+    book = context.known_files()
+    verification, states = verify_files(context.paths, book)
+    broken = [name for name, state in states.items() if state in ("missing", "truncated", "changed")]
+    if not (repair and broken and book is not None):
+        return verification
+    catalog = context.needed_catalog("verify(repair=True)")
+    rows = {name: catalog.spectrum_row(name) for name in broken}
+    for name in (name for name, row in rows.items() if row is None):
+        book.forget_file(name)  # the archive no longer has it
+    run_download(context, [row for row in rows.values() if row is not None], replace_local=True)
+    return verify_files(context.paths, book)[0]
 
 
 def verify_files(paths: DataPaths, book: Catalog | None) -> tuple[Verification, dict[str, State]]:

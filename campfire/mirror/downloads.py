@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campfire.access.telling import tell
-from campfire.errors import DownloadError
+from campfire.errors import DownloadError, NotFoundError, ValidationError
 from campfire.mirror.partial import leftovers, size_of, sweep
 from campfire.mirror.planning import Planned, plan_files, record_for
 from campfire.mirror.report import DownloadReport, FileEntry, FileState
+from campfire.query import Query, QueryOptions
 from campfire.store.files import FileRecord, hash_file
 from campfire.store.records import put_records, records_of
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from campfire.mirror.transfer import Outcome
     from campfire.typing import ProgressCallback, Row
 
-__all__ = ["run_download"]
+__all__ = ["run_download", "wanted_rows"]
 
 _BATCH = 200
 _SECONDS = 0.25
@@ -61,15 +62,51 @@ class _Recorder:
         self._waiting, self._since = [], time.monotonic()
 
 
+def wanted_rows(
+    context: Context,
+    filters: QueryOptions,
+    *,
+    spectrum_ids: Iterable[str] | None = None,
+    stale_only: bool = False,
+) -> list[Row]:
+    """Return the rows of the local catalogue that a download is about.
+
+    Raises
+    ------
+    ValidationError
+        Without a local catalogue, for an unknown name, or an empty list of ids.
+    NotFoundError
+        For an unknown spectrum id.
+    """
+    query = Query.of("spectra", **filters)
+    catalog = context.needed_catalog("download()")
+    rows = list(catalog.iter_rows(query.resolved(catalog.vocabulary())))
+    if spectrum_ids is not None:
+        wanted = dict.fromkeys(spectrum_ids)
+        if not wanted:
+            raise ValidationError("spectrum_ids is an empty list", hint="leave it out, or pass ids")
+        unknown = [name for name in wanted if catalog.spectrum_row(name) is None]
+        if unknown:
+            raise NotFoundError(
+                f"{len(unknown)} spectra are not in the local catalogue, the first: {unknown[0]!r}",
+                hint="check the ids, or call sync() if they are new",
+            )
+        rows = [row for row in rows if row["spectrum_id"] in wanted]
+    if stale_only:
+        stale = {row["spectrum_id"] for row in catalog.stale_files()}
+        rows = [row for row in rows if row["spectrum_id"] in stale]
+    return rows
+
+
 def run_download(
     context: Context,
     rows: Sequence[Row],
     *,
-    workers: int,
-    dry_run: bool,
-    keep_old: bool,
-    replace_local: bool,
-    progress: ProgressCallback | None,
+    workers: int = 4,
+    dry_run: bool = False,
+    keep_old: bool = False,
+    replace_local: bool = False,
+    progress: ProgressCallback | None = None,
 ) -> DownloadReport:
     """Bring the files of rows of spectra up to date.
 

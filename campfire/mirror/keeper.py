@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campfire.access.telling import tell
+from campfire.config import plain_text
 from campfire.errors import ValidationError
 from campfire.mirror.identity import Identity
 from campfire.mirror.planning import record_for
+from campfire.query import did_you_mean
 from campfire.store.files import FileRecord, check, expected_hash, expected_path, hash_file
 from campfire.store.records import put_records, records_of
 
 if TYPE_CHECKING:
     from campfire.access.context import Context
-    from campfire.typing import Row
+    from campfire.typing import Extraction, Row, SpectrumFields
 
 __all__ = ["FileKeeper"]
 
 _log = logging.getLogger("campfire")
 _HINT_AFTER = 5
+EXTRACTIONS = ("optimal", "3px", "4px", "5px")
 
 
 class FileKeeper:
@@ -85,6 +88,28 @@ class FileKeeper:
                 if record is not None and digest == record.hash:
                     self._warn_if_stale(record, row)
             return path, row
+
+    def read(self, spectrum_id: str, extraction: Extraction = "optimal") -> SpectrumFields:
+        """Read a spectrum, fetched if it is not here; see :meth:`path_of`.
+
+        Raises
+        ------
+        ValidationError
+            If the file is not a spectrum, or there is no such extraction.
+        """
+        from campfire.formats.fits import read_spectrum
+
+        plain_text(spectrum_id, "spectrum id")
+        if extraction not in EXTRACTIONS:
+            raise ValidationError(
+                f"unknown extraction {extraction!r}", hint=did_you_mean(str(extraction), EXTRACTIONS)
+            )
+        path, row = self.path_of(spectrum_id)
+        fields = read_spectrum(
+            path, extraction=extraction, spectrum_id=spectrum_id, grating=str(row.get("grating") or "")
+        )
+        redshift = row.get("redshift")
+        return {**fields, "redshift": None if redshift is None else float(redshift)}
 
     def local_path(self, spectrum_id: str) -> Path | None:
         """Return where a spectrum is on this disk, or None; neither the service nor its content is asked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 import shutil
@@ -605,7 +606,7 @@ def test_collections_keep_the_order_asked(cf: Campfire) -> None:
 @pytest.mark.parametrize(
     ("args", "options", "kind"),
     [
-        ((), {}, ValidationError),
+        ((), {}, NotFoundError),
         (([],), {}, ValidationError),
         ((["nope"],), {}, NotFoundError),
         ((["a"],), {"gratings": ["PRISM"]}, ValidationError),
@@ -617,6 +618,36 @@ def test_collections_keep_the_order_asked(cf: Campfire) -> None:
 def test_collections_of_nothing(cf: Campfire, args: Any, options: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         cf.open_collection(*args, **options)
+
+
+def test_a_collection_of_nothing_named_is_of_all_on_this_disk(cf: Campfire) -> None:
+    """Statement: ``open_collection()`` opens what is here, and says how much is not."""
+    wanted = [str(name) for name in cf.query_spectra(gratings=["PRISM"])["spectrum_id"]]
+    cf.download(spectrum_ids=wanted)
+    with pytest.warns(CampfireWarning, match=f"of {len(cf.query_spectra())} spectra are not on this disk"):
+        tree = cf.open_collection()
+    here = [str(row["spectrum_id"]) for row in cf.iter_spectra() if row["local_path"]]
+    assert set(tree["PRISM"].to_dataset()["spectrum_id"].values.tolist()) == set(here) == set(wanted)
+
+
+def test_downloads_take_whatever_holds_spectra(cf: Campfire) -> None:
+    """Statement: ``spectrum_ids`` may be a table, its row, a DataFrame or an object."""
+    table = cf.query_spectra(limit=2)
+    name = str(table["spectrum_id"][0])
+    for given in (name, [name], table[0], table[:1], table[["spectrum_id"]][:1].to_pandas()):
+        assert [entry["spectrum_id"] for entry in cf.download(spectrum_ids=given).files] == [name]
+
+
+@pytest.mark.parametrize(
+    "method", ["iter_objects", "iter_spectra", "count_objects", "open_collection", "lock"]
+)
+def test_signatures_show_the_keywords_of_queries(method: str) -> None:
+    """Statement: what completion and ``help`` show are all keywords that a query takes."""
+    shown = inspect.signature(getattr(Campfire, method)).parameters
+    documented = inspect.signature(Campfire.query_objects).parameters
+    keywords = [name for name in documented if name not in ("self", "remote", "unknown")]
+    assert [name for name in shown if name in keywords] == keywords
+    assert all(kind.kind is not kind.VAR_KEYWORD for kind in shown.values())
 
 
 def test_spectra_are_named_by_whatever_holds_them(cf: Campfire) -> None:

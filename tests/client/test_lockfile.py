@@ -20,9 +20,9 @@ from campfire import calibrate_and_stack
 from campfire.archive.indexing.index import index_root
 from campfire.client import Campfire
 from campfire.errors import CampfireError, DownloadError, NotFoundError, ValidationError
-from campfire.mirror.lock_inputs import spectrum_names
 from campfire.mirror.lock_report import LockReport
 from campfire.mirror.lockfile import Lock, LockedSpectrum, package_versions
+from campfire.models.ids import spectrum_names
 from campfire.store.files import hash_file
 from tests.client.conftest import Service, serving
 

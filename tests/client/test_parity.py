@@ -218,7 +218,7 @@ def test_metadata_alike(client: Campfire) -> None:
 
 def test_truncation_warns(client: Campfire, monkeypatch: pytest.MonkeyPatch) -> None:
     """Statement: a remote query without limit= that leaves rows out says so; with limit= it does not."""
-    monkeypatch.setattr("campfire.client.queries.REMOTE_LIMIT", 20)
+    monkeypatch.setattr("campfire.access.queries.REMOTE_LIMIT", 20)
     with pytest.warns(CampfireWarning, match="100 more match"):
         assert len(client.query_objects(remote=True)) == 20
     assert len(client.query_objects(remote=True, limit=20)) == 20

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.about import missing_extra
-from campfire.client.base import ClientBase, on_disk
 from campfire.client.kept import keep_json, kept_json, server_folder, whole_png, write_whole
 from campfire.config import plain_text
 from campfire.disk import new_file
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from campfire.access.context import Context
     from campfire.typing import PathInput, Row
 
-__all__ = ["ImagingMethods"]
+__all__ = ["Images"]
 
 _FRESH = 7 * 86400.0
 """Seconds for which a kept image is not asked about; the service says so itself."""
@@ -35,34 +35,20 @@ _SHUTTERS = ("shutters", "meta")
 _WORDS = ("all", "target")
 
 
-class ImagingMethods(ClientBase):
-    """The methods of :class:`campfire.Campfire` that deal with images."""
+class Images:
+    """Gives images of objects, and the shutters on them.
 
-    @on_disk("cannot keep the image")
-    def get_cutout(self, object_id: str, fov: float = 5.0, size: int | None = None) -> Path:
-        """Return the file of a colour image around an object, north up, east left.
+    Parameters
+    ----------
+    context
+        Of the client.
+    """
 
-        Parameters
-        ----------
-        object_id
-            Its id, or that of one of its targets.
-        fov
-            Width of the field of view, 1 to 30 arcsec.
-        size
-            Width in pixels, 16 to 2048; native sampling without it.
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
-        Returns
-        -------
-        pathlib.Path
-            A PNG, kept for the next time.
-
-        Raises
-        ------
-        ValidationError
-            For a field of view or a size out of range.
-        NotFoundError
-            If there is no such object, or no image of its field.
-        """
+    def cutout(self, object_id: str, fov: float = 5.0, size: int | None = None) -> Path:
+        """Return the file of a colour image; see :meth:`campfire.Campfire.get_cutout`."""
         from campfire.plotting.cutouts import check_fov
 
         fov = check_fov(fov)
@@ -84,29 +70,8 @@ class ImagingMethods(ClientBase):
                     raise  # else the copy there is will do: mosaics hardly change
         return path
 
-    def get_shutters(self, object_id: str, fov: float = 5.0) -> dict[str, Any]:
-        """Return the shutters within ±fov of an object.
-
-        Parameters
-        ----------
-        object_id
-            Its id, or that of one of its targets.
-        fov
-            Half width of the box, 1 to 30 arcsec.
-
-        Returns
-        -------
-        dict
-            ``shutters`` (rows; their ``object_id`` is a target's id) and ``meta`` (centre in degrees, shutter
-            size in arcsec, and ``member_target_ids``: which targets are the object).
-
-        Raises
-        ------
-        ValidationError
-            For a field of view out of range.
-        NotFoundError
-            If there is no such object.
-        """
+    def shutters(self, object_id: str, fov: float = 5.0) -> dict[str, Any]:
+        """Return the shutters around an object; see :meth:`campfire.Campfire.get_shutters`."""
         from campfire.plotting.cutouts import check_fov
 
         fov = check_fov(fov)
@@ -125,34 +90,20 @@ class ImagingMethods(ClientBase):
             return found
         return kept
 
-    @on_disk("cannot write the regions")
-    def get_shutters_region(self, object_id: str, fov: float = 5.0, output: PathInput | None = None) -> Path:
-        """Write the shutters around an object as DS9 regions, its own ones marked, and return the file.
-
-        Parameters
-        ----------
-        object_id, fov
-            As for :meth:`get_shutters`.
-        output
-            Where to write; by default beside the kept images. Only a file of DS9 regions is replaced there.
-
-        Raises
-        ------
-        ValidationError
-            If there is another file of that name.
-        """
+    def shutters_region(self, object_id: str, fov: float = 5.0, output: PathInput | None = None) -> Path:
+        """Write the shutters as DS9 regions; see :meth:`campfire.Campfire.get_shutters_region`."""
         from campfire.plotting.cutouts import REGION_HEADER, check_fov, shutters_to_ds9_region
 
         fov = check_fov(fov)
         chosen = output is not None
         path = new_file(output, overwrite=False, ours=REGION_HEADER.encode()) if chosen else None
-        found = self.get_shutters(object_id, fov)
+        found = self.shutters(object_id, fov)
         text = shutters_to_ds9_region(found["shutters"], found["meta"]["member_target_ids"])
         path = path or self._image_path(object_id, f"_fov{fov:g}_shutters.reg")
         write_whole(path, text.encode())
         return path
 
-    def plot_cutout(
+    def plot(
         self,
         object_id: str,
         fov: float = 5.0,
@@ -163,47 +114,19 @@ class ImagingMethods(ClientBase):
         scalebar: bool = True,
         **kwargs: Any,
     ) -> Axes:
-        """Draw the image around an object, with shutters.
-
-        Parameters
-        ----------
-        object_id, fov, size
-            As for :meth:`get_cutout`.
-        shutters
-            True or ``"all"``: all in the field of view; ``"target"``: only the object's; False: none.
-        ax
-            Axes to draw on; the current ones without it.
-        shutter_style
-            Overrides by category: ``target``, ``other``, ``stuck_closed``.
-        scalebar
-            Whether to draw a scale bar.
-        **kwargs
-            ``scalebar_length`` in arcsec.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-            The axes drawn on.
-
-        Raises
-        ------
-        ValidationError
-            For a value out of range or an unknown word.
-        ImportError
-            If matplotlib is not installed.
-        """
+        """Draw image and shutters; see :meth:`campfire.Campfire.plot_cutout`."""
         from campfire.plotting.cutouts import draw_cutout
 
         if not isinstance(shutters, bool) and shutters not in _WORDS:
             raise ValidationError(
                 f"shutters={shutters!r}", hint=f"True, False, or {did_you_mean(str(shutters), _WORDS)}"
             )
-        path = self.get_cutout(object_id, fov, size)
+        path = self.cutout(object_id, fov, size)
         rows: list[Row] = []
         members: set[str] = set()
         center = None
         if shutters is not False:
-            found = self.get_shutters(object_id, fov)
+            found = self.shutters(object_id, fov)
             meta = found["meta"]
             members = set(meta["member_target_ids"])
             rows = [r for r in found["shutters"] if shutters != "target" or r["object_id"] in members]
@@ -239,7 +162,7 @@ class ImagingMethods(ClientBase):
         row = None if catalog is None else catalog.object_row(name)
         text = name if row is None else str(row["object_id"])
         safe = text if _SAFE.fullmatch(text) else "h" + hashlib.sha256(text.encode()).hexdigest()[:32]
-        return server_folder(self._context.paths.cutouts, self.base_url) / (safe + suffix)
+        return server_folder(self._context.paths.cutouts, self._context.base_url) / (safe + suffix)
 
 
 def _fresh(path: Path) -> bool:
