@@ -13,8 +13,10 @@ PACKAGE = Path(__file__).parents[2] / "campfire"
 # Floor -> modules, left to right. On floors 0, 1 and 10 a module may also use those to its left, or below;
 # elsewhere siblings do not import each other, except inside one folder.
 FLOORS: list[list[str]] = [
-    ["about", "text", "errors", "arguments", "typing", "units", "flags", "config", "disk", "bands", "hooks"]
-    + ["progress"],
+    [
+        *("about", "text", "errors", "arguments", "typing", "units", "flags", "config", "disk", "bands"),
+        *("hooks", "progress"),
+    ],
     ["schema", "columns", "linelist", "query"],
     ["kernels"],
     ["store", "formats", "transport", "plotting"],
