@@ -59,6 +59,12 @@ class DatasetAccessor(Listed):
 
         return collection_spectra(self._ds)
 
+    def indexed(self) -> xr.Dataset:
+        """Give coordinates their indexes back; see :func:`campfire.convert.spectral_index.indexed`."""
+        from campfire.convert.spectral_index import indexed
+
+        return indexed(self._ds)
+
     def good(self, ignore: functions.Ignored = 0) -> xr.DataArray:
         """Return where pixels are good; see :func:`campfire.accessors.functions.good_pixels`."""
         return functions.good_pixels(self._ds, ignore)

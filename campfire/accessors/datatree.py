@@ -63,6 +63,12 @@ class DataTreeAccessor(Listed):
             results["/" + path.removeprefix(root).strip("/")] = function(ds, *args, **options)
         return xr.DataTree.from_dict(results, name=self._tree.name)
 
+    def indexed(self) -> xr.DataTree:
+        """Give coordinates their indexes back; see :func:`campfire.convert.spectral_index.indexed`."""
+        from campfire.convert.spectral_index import indexed
+
+        return self._each(indexed)
+
     def resample(self, grid: ArrayLike | str = "common", covariance: bool = True) -> xr.DataTree:
         """Bring every grating onto one grid; see :func:`campfire.analysis.resampling.resample_collection`."""
         from campfire.analysis.resampling import resample_collection

@@ -138,6 +138,8 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
     >>> rest.wavelength.values, rest.fnu.values
     (array([1., 2.]), array([1.5, 2. ]))
     """
+    from campfire.convert.spectral_index import spectral_coordinates
+
     _require_one(ds)
     number = redshift_numbers(z, "z")
     stretch = np.nan if number.ndim else 1.0 + float(number)
@@ -149,7 +151,8 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
     wavelength = ds["wavelength"] / stretch
     result = ds.assign({name: values.assign_attrs(ds[name].attrs) for name, values in scaled.items()})
     attrs = ds["wavelength"].attrs | {"long_name": REST_WAVELENGTH}
-    result = result.assign_coords(wavelength=("wavelength", wavelength.values, attrs))
+    moved = {"wavelength": (schema.SPECTRUM, wavelength.values, attrs)}
+    result = result.assign_coords(spectral_coordinates(moved))
     header = load_header(ds.attrs.get("fits_header", "{}"))
     if not frame.rest:
         header |= {"SPECSYS": "SOURCE", "ZSOURCE": float(z)}

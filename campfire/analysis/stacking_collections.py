@@ -331,6 +331,8 @@ def _dataset(
 ) -> xr.Dataset:
     import xarray as xr
 
+    from campfire.convert.spectral_index import spectral_coordinates
+
     relative = {"units": RELATIVE} if "STACKNRM" in cards or frame_of(ds).relative else {}
     bad = np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
     values = {
@@ -364,13 +366,15 @@ def _dataset(
         power["resolving_power"] = (SPECTRUM, result["resolving_power"], given)
     stacked = xr.Dataset(
         data,
-        {
-            "wavelength": (SPECTRUM, grid, attrs_of("wavelength") | frame),
-            **power,
-            "spectrum_id": text_variable((), name),
-            "grating": text_variable((), grating),
-            **modes,
-        },
+        spectral_coordinates(
+            {
+                "wavelength": (SPECTRUM, grid, attrs_of("wavelength") | frame),
+                **power,
+                "spectrum_id": text_variable((), name),
+                "grating": text_variable((), grating),
+                **modes,
+            }
+        ),
         attrs,
     )
     if "history" in ds.attrs:

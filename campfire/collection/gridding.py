@@ -35,7 +35,7 @@ from campfire.kernels.grids import check_grid, good_pixels, pixel_edges, rising,
 from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.pieces import cut
 from campfire.kernels.resample import resample
-from campfire.schema import GRIDDED, PixelDQ
+from campfire.schema import GRIDDED, SPECTRUM, PixelDQ
 from campfire.units import to_micron
 
 if TYPE_CHECKING:
@@ -212,6 +212,8 @@ def resample_dataset(
         When ``fnu_cov`` is computed, if rows have pixels more than twice as wide as those of the row with
         most pixels, and correlate more pixels of the grid than it holds.
     """
+    from campfire.convert.spectral_index import spectral_coordinates
+
     check_collection(ds)
     if isinstance(grid, str):
         raise ValidationError(f"grid={grid!r}", hint="pass None, 'common', or an array of microns")
@@ -244,7 +246,8 @@ def resample_dataset(
     power: dict[str, Any] = {}
     if wave_attrs["long_name"] != REST_WAVELENGTH:  # where wavelengths are not those of the disperser
         power = power_coordinate(gratings_of(ds), centres, ds["fnu"].variable.chunksizes.get("spectrum"))
-    result = result.assign_coords(wavelength=("wavelength", centres, wave_attrs), **power)
+    coords = {"wavelength": (SPECTRUM, centres, wave_attrs), **power}
+    result = result.assign_coords(spectral_coordinates(coords))
     variables: dict[str, Any] = {name: (GRIDDED, fields[name], attrs_like(ds, name)) for name in GRID_OUTPUTS}
     if covariance:
         variables["fnu_cov"] = (CORRELATED, fields["fnu_cov"], attrs_like(ds, "fnu_cov"))

@@ -61,10 +61,10 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Dimension ``wavelength``; variables, units and attributes as in :mod:`campfire.schema`; the arrays are
-        its own. A covariance becomes ``fnu_cov`` (wavelength, lag); with modes, of which each adds
-        ``mode_sign`` times its product with itself to the covariance of all pixels, ``fnu_modes``
-        (wavelength, mode), and the coordinate ``measurement`` says what it comes from.
+        Dimension ``wavelength``, of which Quantities can be selected too; variables, units and attributes as
+        in :mod:`campfire.schema`; the arrays are its own. A covariance becomes ``fnu_cov`` (wavelength, lag);
+        with modes, of which each adds ``mode_sign`` times its product with itself to the covariance of all
+        pixels, ``fnu_modes`` (wavelength, mode), and the coordinate ``measurement`` says what it comes from.
 
     Examples
     --------
@@ -78,6 +78,8 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
     'computed'
     """
     import xarray as xr
+
+    from campfire.convert.spectral_index import spectral_coordinates
 
     wavelength, fnu, fnu_err = fields["wavelength"], fields["fnu"], fields["fnu_err"]
     fnu_units = fields.get("fnu_units", FNU_UNIT)
@@ -93,6 +95,7 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
         return variable(name, values, flam_units, origin=origin)
 
     frame = {"long_name": REST_WAVELENGTH} if schema.in_rest_frame(fields["header"]) else {}
+    wave_units = fields.get("wave_units", WAVE_UNIT)
     data = {
         "fnu": variable("fnu", fnu, fnu_units),
         "fnu_err": variable("fnu_err", fnu_err, fnu_units),
@@ -109,15 +112,17 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
             data["fnu_modes"], labels = mode_variables(parts, unit)
     ds = xr.Dataset(
         data,
-        coords={
-            "wavelength": variable("wavelength", wavelength, fields.get("wave_units", WAVE_UNIT), **frame),
-            "spectrum_id": text_variable((), fields["spectrum_id"], {"long_name": "spectrum id"}),
-            "grating": text_variable((), fields["grating"], {"long_name": "NIRSpec disperser"}),
-            **lsf_coordinate(
-                fields["grating"], wavelength, fields.get("redshift"), fields.get("resolving_power")
-            ),
-            **labels,
-        },
+        coords=spectral_coordinates(
+            {
+                "wavelength": variable("wavelength", wavelength, wave_units, **frame),
+                "spectrum_id": text_variable((), fields["spectrum_id"], {"long_name": "spectrum id"}),
+                "grating": text_variable((), fields["grating"], {"long_name": "NIRSpec disperser"}),
+                **lsf_coordinate(
+                    fields["grating"], wavelength, fields.get("redshift"), fields.get("resolving_power")
+                ),
+                **labels,
+            }
+        ),
         attrs={"campfire_schema": schema.SCHEMA_VERSION, "fits_header": dump_header(fields["header"])},
     )
     for name in ("fits_path", "redshift"):

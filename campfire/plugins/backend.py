@@ -20,6 +20,7 @@ from xarray.core import indexing
 
 from campfire.convert import to_dataset
 from campfire.convert.dataset import lsf_coordinate
+from campfire.convert.spectral_index import spectral_coordinates
 from campfire.errors import ValidationError
 from campfire.formats.cards import CARD
 from campfire.formats.fits import peek_spectrum, read_spectrum
@@ -98,7 +99,7 @@ def _spectrum(path: str, extraction: str) -> xr.Dataset:
     coords["wavelength"] = xr.Variable(SPECTRUM, wavelength, empty["wavelength"].attrs)
     lsf = lsf_coordinate(fields["grating"], wavelength, fields.get("redshift"))
     coords |= {name: xr.Variable(*variable) for name, variable in lsf.items()}
-    return xr.Dataset(variables, coords, empty.attrs)
+    return xr.Dataset(variables, spectral_coordinates(coords), empty.attrs)
 
 
 def _plain(group: Group) -> xr.Dataset:
@@ -110,7 +111,7 @@ def _plain(group: Group) -> xr.Dataset:
         else:
             variables[name] = _lazy(array)
     coords = {name: variables.pop(name) for name in group.coords}
-    return xr.Dataset(variables, coords, group.attrs)
+    return xr.Dataset(variables, spectral_coordinates(coords), group.attrs)
 
 
 class CampfireBackendEntrypoint(BackendEntrypoint):
