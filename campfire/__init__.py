@@ -50,7 +50,9 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_HOME_OF)]
+_MODULES = ("handoffs",)
+
+__all__ = ["__version__", *_MODULES, *sorted(_HOME_OF)]
 
 
 def __getattr__(name: str) -> Any:
@@ -58,6 +60,8 @@ def __getattr__(name: str) -> Any:
         from campfire.about import VERSION
 
         value: Any = VERSION
+    elif name in _MODULES:
+        value = import_module(f"campfire.{name}")
     elif name in _HOME_OF:
         value = getattr(import_module(_HOME_OF[name]), name)
     else:

@@ -1,3 +1,4 @@
+from campfire import handoffs as handoffs
 from campfire.analysis.lines import measure_lines as measure_lines
 from campfire.calibration import CalibrationResult as CalibrationResult
 from campfire.calibration import StackResult as StackResult

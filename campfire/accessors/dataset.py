@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from campfire.accessors import functions
+from campfire.accessors.handoffs import Handoffs
 from campfire.accessors.listing import Listed
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["DatasetAccessor"]
 
 
-class DatasetAccessor(Listed):
+class DatasetAccessor(Handoffs, Listed):
     """Methods of a Dataset that follows the campfire schema; each forwards to a function.
 
     Parameters
@@ -156,13 +157,13 @@ class DatasetAccessor(Listed):
         )
 
     def plot(self, *, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw a spectrum, or a collection as an image, with matplotlib.
+        """Draw a spectrum with the model fitted to it, or a collection as an image, with matplotlib.
 
         Options are those of :meth:`campfire.SpectrumData.plot` and, for a collection, of
         :func:`campfire.analysis.contents.plot_collection`.
         """
         if not functions.is_collection(self._ds):
-            return self.to_spectrum().plot(ax=ax, **options)
+            return functions.draw_fit(self._ds, self.to_spectrum().plot(ax=ax, **options), **options)
         from campfire.analysis.contents import plot_collection
 
         return plot_collection(self._ds, ax=ax, **options)

@@ -22,9 +22,11 @@ from campfire.errors import ValidationError
 from campfire.kernels.grids import rising
 from campfire.models import SpectrumData
 from campfire.schema import PixelDQ, pixel_dq
+from campfire.units import fnu_to_flam
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
     from campfire.analysis.calibration import CalibrationMethod
@@ -36,6 +38,7 @@ Ignored: TypeAlias = int | str | Iterable[int | str]
 __all__ = [
     "Ignored",
     "calibrate",
+    "draw_fit",
     "good_pixels",
     "is_collection",
     "resample",
@@ -147,17 +150,25 @@ def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
         raise ValidationError(f"z={z!r}", hint="pass one number above -1")
     (frame,) = check_frames([ds], "to_restframe", stretch - 1.0)
     powers = {"fnu": -1, "fnu_err": -1, "flam": 1, "flam_err": 1, "fnu_cov": -2, "fnu_modes": -1}
+    powers |= {"model": -1, "fine_model": -1}
     scaled = {name: ds[name] * stretch**power for name, power in powers.items() if name in ds.variables}
-    wavelength = ds["wavelength"] / stretch
     result = ds.assign({name: values.assign_attrs(ds[name].attrs) for name, values in scaled.items()})
-    attrs = ds["wavelength"].attrs | {"long_name": REST_WAVELENGTH}
-    moved = {"wavelength": (schema.SPECTRUM, wavelength.values, attrs)}
+    moved = {
+        "wavelength": (schema.SPECTRUM, ds["wavelength"].values / stretch, _rest_attrs(ds["wavelength"]))
+    }
     result = result.assign_coords(spectral_coordinates(moved))
+    if "model_wavelength" in ds.coords:
+        axis = ds["model_wavelength"]
+        result = result.assign_coords(model_wavelength=(axis.dims, axis.values / stretch, _rest_attrs(axis)))
     header = load_header(ds.attrs.get("fits_header", "{}"))
     if not frame.rest:
         header |= {"SPECSYS": "SOURCE", "ZSOURCE": float(z)}
     result = result.assign_attrs(redshift=0.0, fits_header=dump_header(header))
     return append_history(result, f"to the rest frame of z = {float(z):g}")
+
+
+def _rest_attrs(axis: xr.DataArray) -> dict[Any, Any]:
+    return axis.attrs | {"long_name": REST_WAVELENGTH}
 
 
 def resample(ds: xr.Dataset, grid: ArrayLike, *, covariance: bool = False) -> xr.Dataset:
@@ -259,6 +270,28 @@ def _own_photometry(ds: xr.Dataset, photometry: Mapping[str, Photometry | None])
             f"no photometry of object {name!r} among {len(photometry)}", hint="pass the Photometry itself"
         )
     return own
+
+
+def draw_fit(ds: xr.Dataset, ax: Axes, flux_unit: str = "fnu", **_: Any) -> Axes:
+    """Draw the model of a spectrum, if it has one, over what axes show of it, and return them.
+
+    Parameters
+    ----------
+    ds
+        One spectrum, with what :func:`campfire.handoffs.attach_fit` adds or without.
+    ax
+        Axes that show the spectrum.
+    flux_unit
+        In which unit they do: ``"fnu"``, ``"flam"`` or ``"flambda"``.
+    """
+    from campfire.plotting.static import draw_model
+
+    for name, axis in (("model", "wavelength"), ("fine_model", "model_wavelength")):
+        if name in ds.variables:
+            wave, flux = ds[axis].values, ds[name].values
+            flux = flux if flux_unit == "fnu" else fnu_to_flam(flux, wave)
+            draw_model(ax, wave, flux, f"model ({ds[name].attrs.get('tool', 'fitted')})")
+    return ax
 
 
 def synthetic_photometry(

@@ -74,6 +74,11 @@ OPERATIONS = {
     "to_restframe": Takes(hint="it was moved there before; begin with the spectrum as observed"),
     "lines": Takes(hint="leave redshift= out, or pass 0: it is applied already"),
     "stacking": Takes(hint="leave redshift= out, or pass 0 for those: it is applied already"),
+    "this hand-off": Takes(
+        rest=False,
+        relative=False,
+        hint="hand over the spectrum as observed, before to_restframe(), redshift= and normalize=",
+    ),
 }
 """Operation -> what it takes; resampling, and whatever else is not here, takes all."""
 

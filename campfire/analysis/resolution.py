@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from campfire.models import SpectrumData
     from campfire.typing import FloatArray
 
-__all__ = ["Resolved", "instrumental_fwhm", "resolved_spectra"]
+__all__ = ["Resolved", "instrumental_fwhm", "line_fwhm", "resolved_spectra"]
 
 _PIXELS_PER_FWHM = 2.2  # sampling of the NIRSpec dispersers
 
@@ -99,11 +99,7 @@ def instrumental_fwhm(spectra: Sequence[Resolved], wavelength: FloatArray) -> Fl
     result = np.empty(wavelength.shape)
     assumed: dict[str, list[str]] = {}
     for k, entry in enumerate(spectra):
-        result[k], guess = _fwhm(entry, wavelength[k])
-        covariance = entry.data.pixel_covariance
-        # resampled: its lines went through two kinds of pixels
-        if covariance is not None and Covariance.of(covariance).has_neighbours:
-            result[k] = with_pixels(result[k], result[k] / _PIXELS_PER_FWHM)
+        result[k], guess = line_fwhm(entry, wavelength[k])
         if guess:
             assumed.setdefault(guess, []).append(entry.data.spectrum_id)
     for guess, names in assumed.items():
@@ -116,8 +112,26 @@ def instrumental_fwhm(spectra: Sequence[Resolved], wavelength: FloatArray) -> Fl
     return result
 
 
+def line_fwhm(spectrum: Resolved, wavelength: FloatArray) -> tuple[FloatArray, str]:
+    """Return the FWHM of unresolved lines of one spectrum in microns, and what had to be assumed for it.
+
+    Parameters
+    ----------
+    spectrum
+        With its resolving power; without one, that of the disperser is taken.
+    wavelength
+        Microns, in the frame of the spectrum, shape (line,).
+    """
+    fwhm, guess = _fwhm(spectrum, wavelength)
+    covariance = spectrum.data.pixel_covariance
+    # resampled: its lines went through two kinds of pixels
+    if covariance is not None and Covariance.of(covariance).has_neighbours:
+        fwhm = with_pixels(fwhm, fwhm / _PIXELS_PER_FWHM)
+    return fwhm, guess
+
+
 def _fwhm(spectrum: Resolved, wavelength: FloatArray) -> tuple[FloatArray, str]:
-    """Return the FWHM, and what had to be assumed for it."""
+    """Return the FWHM before any resampling, and what had to be assumed for it."""
     data, power = spectrum
     at = np.asarray(data.wavelength, dtype=np.float64)
     if power is not None and np.isfinite(power).any():

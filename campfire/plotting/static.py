@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "axes_size",
     "draw_collection",
+    "draw_model",
     "draw_spectrum",
     "flux_limits",
     "make_room",
@@ -208,6 +209,22 @@ def draw_spectrum(
     if title:
         ax.set_title(title)
     return ax
+
+
+def draw_model(ax: Axes, wavelength: FloatArray, flux: FloatArray, label: str) -> None:
+    """Draw a model over a spectrum, in orange, with a legend that says what it was fitted with.
+
+    Parameters
+    ----------
+    ax
+        Axes that show the spectrum.
+    wavelength, flux
+        In the units of the axes, shape (n,); where the flux is not finite, the line has a gap.
+    label
+        For the legend.
+    """
+    ax.plot(wavelength, flux, color=ORANGE, linewidth=1.1, alpha=0.9, label=label)
+    ax.legend(loc="upper right", frameon=False, fontsize="small")
 
 
 def show_range(

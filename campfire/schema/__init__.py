@@ -5,6 +5,7 @@ Anybody's Dataset that passes :func:`check` works with everything in this packag
 
 from campfire.schema.checking import Issue, check, state_of, validate
 from campfire.schema.tables import (
+    FIT,
     GRIDDED,
     LINES,
     NATIVE,
@@ -21,6 +22,7 @@ from campfire.schema.tables import (
 )
 
 __all__ = [
+    "FIT",
     "GRIDDED",
     "LINES",
     "NATIVE",

@@ -10,6 +10,7 @@ import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.schema.tables import (
+    FIT,
     GRIDDED,
     LINES,
     NATIVE,
@@ -77,6 +78,7 @@ class Issue:
         return f"{self.path}: {self.message} (found {self.found}; expected {self.expected})"
 
 
+_SPECTRA = VARIABLES | FIT
 _EXTRACTIONS = ("extraction", "wavelength")
 _KINDS = {"float": "f", "integer": "iu", "mask": "iu", "bool": "b", "text": "UOT"}
 _WORDS = {
@@ -89,7 +91,7 @@ _WORDS = {
 
 
 def validate(ds: xr.Dataset) -> tuple[str, ...]:
-    """Check a Dataset of spectra against :data:`VARIABLES` and return its state; see :func:`state_of`.
+    """Check a Dataset of spectra against :data:`VARIABLES` and :data:`FIT`, and return its :func:`state_of`.
 
     Only labels are looked at, never values: a lazy Dataset stays lazy. Attributes may be missing;
     :func:`check` is stricter.
@@ -100,7 +102,7 @@ def validate(ds: xr.Dataset) -> tuple[str, ...]:
         Naming the variable that is missing, has other dimensions, the wrong kind of number or unit.
     """
     state = state_of(ds)
-    for issue in _variable_issues(ds, VARIABLES, "fnu"):
+    for issue in _variable_issues(ds, _SPECTRA, "fnu"):
         raise ValidationError(f"{issue.path!r} {issue.message}", hint=f"expected {issue.expected}")
     return state
 
@@ -159,14 +161,14 @@ def _spectrum_issues(ds: xr.Dataset) -> Iterator[Issue]:
         return
     dims = ds["fnu"].dims
     if dims == _EXTRACTIONS:  # of one file, whose root holds the labels
-        yield from _variable_issues(ds, VARIABLES, "fnu")
-        yield from _attribute_issues(ds, VARIABLES)
+        yield from _variable_issues(ds, _SPECTRA, "fnu")
+        yield from _attribute_issues(ds, _SPECTRA)
         return
     if dims not in (SPECTRUM, NATIVE, GRIDDED):
         yield Issue("fnu", f"has dimensions {dims}", str(dims), f"{SPECTRUM}, {NATIVE} or {GRIDDED}")
         return
-    yield from _variable_issues(ds, VARIABLES, "fnu")
-    yield from _attribute_issues(ds, VARIABLES)
+    yield from _variable_issues(ds, _SPECTRA, "fnu")
+    yield from _attribute_issues(ds, _SPECTRA)
     if "wavelength" in ds.indexes:
         index = ds.indexes["wavelength"]
         if not (index.is_monotonic_increasing and index.is_unique and np.isfinite(index).all()):
@@ -203,7 +205,7 @@ def _variable_issues(ds: xr.Dataset, table: Mapping[str, VariableSpec], main: st
         if name not in ds.variables:
             continue
         variable = ds[name]
-        dims = (*ds[main].dims, *spec.dims[1:])
+        dims = (*ds[main].dims, *spec.dims[1:]) if spec.dims[0] == "..." else spec.dims
         shared = name in ds.coords and "wavelength" in ds.variables and variable.dims == ds["wavelength"].dims
         if variable.dims != dims and not shared:
             yield Issue(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from campfire.typing import BoolArray, FloatArray
 
 __all__ = [
+    "FIT",
     "GRIDDED",
     "LINES",
     "NATIVE",
@@ -191,9 +192,65 @@ LINES: dict[str, VariableSpec] = _table(
 """Variables of line measurements, over ``line`` and ``spectrum``."""
 
 
+FIT: dict[str, VariableSpec] = _table(
+    VariableSpec(
+        "model",
+        _PIXEL,
+        "float",
+        FNU_UNIT,
+        {"long_name": "model of f_nu fitted to the spectrum"},
+        "fitted model on the pixels; attributes `tool`, `tool_version` and the origin of the fit",
+    ),
+    VariableSpec(
+        "fine_model",
+        ("model_wavelength",),
+        "float",
+        FNU_UNIT,
+        {"long_name": "model of f_nu fitted to the spectrum"},
+        "the same on wavelengths of its own",
+    ),
+    VariableSpec(
+        "model_wavelength",
+        ("model_wavelength",),
+        "float",
+        WAVE_UNIT,
+        {"long_name": "wavelength in vacuum of the model", "medium": "vacuum"},
+        "of `fine_model`",
+    ),
+    VariableSpec(
+        "parameter_value", ("parameter",), "float", None, {"long_name": "fitted value"}, "of each `parameter`"
+    ),
+    VariableSpec(
+        "parameter_err_lo",
+        ("parameter",),
+        "float",
+        None,
+        {"long_name": "1-sigma error to lower values"},
+        "positive; NaN where there is none",
+    ),
+    VariableSpec(
+        "parameter_err_hi",
+        ("parameter",),
+        "float",
+        None,
+        {"long_name": "1-sigma error to higher values"},
+        "positive; NaN where there is none",
+    ),
+    VariableSpec(
+        "parameter_unit",
+        ("parameter",),
+        "text",
+        None,
+        {"long_name": "unit of value and errors"},
+        "empty where there is none",
+    ),
+)
+"""Variables of a model that was fitted to one spectrum."""
+
+
 def attrs_of(name: str) -> dict[str, Any]:
-    """Return a fresh attribute dictionary (CF names) for one variable of :data:`VARIABLES`."""
-    spec = VARIABLES[name]
+    """Return a fresh attribute dictionary (CF names) for one variable of :data:`VARIABLES` or :data:`FIT`."""
+    spec = VARIABLES[name] if name in VARIABLES else FIT[name]
     return ({"units": spec.units} if spec.units else {}) | dict(spec.attrs)
 
 

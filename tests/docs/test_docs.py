@@ -1,7 +1,8 @@
 """Statement checked: every Python block of the README and the docs runs, and prints what it shows.
 
 A ``python`` block runs in the namespace of its page; a ``text`` block right behind it is its output, compared
-with ``...`` as a wildcard. Blocks in another language must say so; a block that declares nothing fails.
+with ``...`` as a wildcard. One that names modules (``python ppxf``) runs where they are installed. Blocks in another
+language must say so; a block that declares nothing fails.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import doctest
 import io
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ class Block:
     code: str
     line: int
     output: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 def _blocks(page: Path) -> list[Block]:
@@ -40,7 +43,9 @@ def _blocks(page: Path) -> list[Block]:
         if language == "text" and blocks and blocks[-1].language == "python" and adjoining:
             blocks[-1].output = match[2]
         else:
-            blocks.append(Block(language, match[2], text[: match.start()].count("\n") + 2))
+            language, *needs = language.split() or [""]
+            line = text[: match.start()].count("\n") + 2
+            blocks.append(Block(language, match[2], line, needs=tuple(needs)))
         end = match.end()
     return blocks
 
@@ -89,6 +94,8 @@ def test_blocks_run_and_print_what_they_show(
     checker = doctest.OutputChecker()
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     for block in blocks:
+        if not all(find_spec(module) for module in block.needs):
+            continue
         got = _run(block, namespace, page)
         if block.output is not None:
             assert checker.check_output(block.output, got, flags), (

@@ -1,13 +1,15 @@
-"""Statement checked: the tables of the data-model page are those of the schema."""
+"""Statement checked: the tables of the data-model and fitting pages are those of the schema."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from campfire.schema import VARIABLES, PixelDQ
+import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "data-model.md"
+from campfire.schema import FIT, VARIABLES, PixelDQ, VariableSpec
+
+DOCS = Path(__file__).parents[2] / "docs"
 MEANING = {
     PixelDQ.NONFINITE_FLUX: "no measurement",
     PixelDQ.BAD_ERROR: "the error is not finite or not positive",
@@ -17,9 +19,9 @@ MEANING = {
 }
 
 
-def schema_table() -> str:
+def schema_table(table: dict[str, VariableSpec]) -> str:
     rows = ["| variable | units | meaning |", "|---|---|---|"]
-    rows += [f"| `{s.name}` | {f'`{s.units}`' if s.units else '—'} | {s.doc} |" for s in VARIABLES.values()]
+    rows += [f"| `{s.name}` | {f'`{s.units}`' if s.units else '—'} | {s.doc} |" for s in table.values()]
     return "\n".join(rows)
 
 
@@ -29,9 +31,16 @@ def dq_table() -> str:
     return "\n".join(rows)
 
 
-def test_tables_are_generated_from_the_schema() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    for name, table in (("schema", schema_table()), ("dq", dq_table())):
-        found = re.search(rf"<!-- {name}:begin -->\n(.*?)\n?<!-- {name}:end -->", text, re.DOTALL)
-        assert found is not None
-        assert found[1].strip() == table, f"replace the {name} table of {PAGE.name} by\n\n{table}"
+TABLES = [
+    ("data-model.md", "schema", schema_table(VARIABLES)),
+    ("data-model.md", "dq", dq_table()),
+    ("fitting.md", "fit", schema_table(FIT)),
+]
+
+
+@pytest.mark.parametrize(("page", "name", "table"), TABLES, ids=[name for _, name, _ in TABLES])
+def test_tables_are_generated_from_the_schema(page: str, name: str, table: str) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {name}:begin -->\n(.*?)\n?<!-- {name}:end -->", text, re.DOTALL)
+    assert found is not None
+    assert found[1].strip() == table, f"replace the {name} table of {page} by\n\n{table}"
