@@ -1,8 +1,8 @@
 """Statement checked: every Python block of the README and the docs runs, and prints what it shows.
 
-A ``python`` block runs in the namespace of its page; a ``text`` block right behind it is its output, compared
-with ``...`` as a wildcard. A block that names modules (``python ppxf``) runs where these are installed. Blocks
-in another language must say so; a block that declares nothing fails.
+A ``python`` block runs in the namespace of its page; a ``text`` block behind it is its output, where ``...``
+stands for anything. A block that names modules (``python ppxf``) runs where these are installed. Blocks in
+another language must say so; a block that declares nothing fails.
 """
 
 from __future__ import annotations
