@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,6 +19,7 @@ __all__ = [
     "as_path",
     "check_url",
     "credentials_path",
+    "host_address",
     "is_loopback",
     "origin",
     "plain_text",
@@ -33,21 +35,39 @@ _COMPONENT = re.compile(r"[A-Za-z0-9+_][A-Za-z0-9+_.,=@ -]{0,199}")
 
 
 def is_loopback(host: str | None) -> bool:
-    """Tell whether a host name or address is this machine itself.
+    """Tell whether a host name or address is this machine itself, however it is written.
 
     Examples
     --------
     >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("example.org")
     (True, True, False)
+    >>> is_loopback("127.1"), is_loopback("[::ffff:127.0.0.1]"), is_loopback("x.localhost.")
+    (True, True, True)
     """
-    if not host:
-        return False
-    if host.lower() == "localhost":
-        return True
+    name = (host or "").lower().rstrip(".")
+    found = host_address(name)
+    if found is None:
+        return name == "localhost" or name.endswith(".localhost")
+    return found.is_loopback or found.is_unspecified  # a connection to 0.0.0.0 ends up here, too
+
+
+def host_address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a host is written as, or None for a name.
+
+    Examples
+    --------
+    >>> host_address("[::ffff:10.0.0.1]"), host_address("0xa.1"), host_address("example.org")
+    (IPv4Address('10.0.0.1'), IPv4Address('10.0.0.1'), None)
+    """
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        found = ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
-        return False
+        try:
+            # Resolvers read 127.1, 0x7f.1 and 2130706433 as addresses, too.
+            return IPv4Address(socket.inet_aton(host)) if host[:1].isdigit() else None
+        except (OSError, ValueError):
+            return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def check_url(url: str, what: str = "URL") -> str:
@@ -56,8 +76,11 @@ def check_url(url: str, what: str = "URL") -> str:
     Raises
     ------
     ValidationError
-        For anything else.
+        For anything else; also where readers of addresses disagree on what it names (spaces, backslashes,
+        what cannot be seen).
     """
+    if not url.isprintable() or " " in url or "\\" in url:
+        raise ValidationError(f"{what} {url[:80]!r} is not a URL", hint="write https://host/path")
     try:
         parts = urlsplit(url)
         _ = parts.port  # an out-of-range port is only noticed when it is read

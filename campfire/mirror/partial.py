@@ -112,14 +112,16 @@ def part_path(wanted: Wanted, etag: str | None) -> Path:
 
 
 def tag_of(part: Path) -> str | None:
-    """Return the entity tag of the answer that a partial file came from, or None."""
+    """Return the entity tag of the answer that a partial file came from, or None where the name has none."""
     tag = part.name.split(".")[2]
     if tag == "-":
         return None
     try:
-        return base64.urlsafe_b64decode(tag + "=" * (-len(tag) % 4)).decode()
-    except (binascii.Error, UnicodeDecodeError):
+        text = base64.urlsafe_b64decode(tag + "=" * (-len(tag) % 4)).decode()
+        text.encode("latin-1")  # as it goes into a header
+    except (binascii.Error, UnicodeError):
         return None
+    return text if text.startswith('"') and text.isprintable() else None
 
 
 def leftovers(folder: Path) -> dict[str, list[Path]]:

@@ -7,7 +7,6 @@ import io
 import os
 import queue
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -37,6 +36,7 @@ from campfire.mirror.partial import (
     tag_of,
 )
 from campfire.store.files import hash_file
+from campfire.transport.allowance import Allowance
 from campfire.transport.limits import RetryPolicy, retry_after
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ _SAME_WRONG = 3
 _PATIENCE = 30.0  # seconds in which at least _PROGRESS bytes have to come: a trickle is a stall, too
 _PROGRESS = 4096  # bytes kept for the next try; with fewer it counts as one more failure in a row
 _BELIEVED = 1 << 28  # an announced length up to this many bytes is allowed whatever the catalogue says
+_BESIDE = 1 << 16  # bytes that may come beside those of a piece
 _POLL = 0.1  # seconds between two looks at a lock that somebody else holds
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
@@ -119,6 +120,7 @@ class _Transfer:
     transferred: int = 0
     renewals: int = 0
     failures: int = 0
+    best: int = 0
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -197,8 +199,8 @@ class Downloader:
             state.identity = (status.st_dev, status.st_ino)
             self._publish(state, status.st_size)
             return Outcome(wanted, "downloaded", 0, status.st_size, str(wanted.file_hash))
+        state.best = state.kept
         while True:
-            kept = state.kept
             try:
                 with self._pacing:
                     size, digest = self._attempt(state)
@@ -220,7 +222,9 @@ class Downloader:
                 if state.wrong.count(err.found) >= _SAME_WRONG or len(state.wrong) >= _MOST_WRONG:
                     raise DownloadError(str(err), hint="if the archive changed, run sync") from err
             except _Retry as err:
-                state.failures = 0 if state.kept - kept >= _PROGRESS else state.failures + 1
+                # More than ever before: an answer that starts again and again must not look like progress.
+                state.failures = 0 if state.kept - state.best >= _PROGRESS else state.failures + 1
+                state.best = max(state.best, state.kept)
                 pause = self._retry.pause(state.failures, err.wait)
                 if pause > self._retry.deadline:
                     self._pacing.close(f"the service asks for patience, {pause:.0f} s of it")
@@ -322,7 +326,7 @@ class Downloader:
 
         wanted, digest = state.wanted, hashlib.sha256()
         # An answer without end must not fill the disk; a size alone may be out of date, so there is slack.
-        most = sys.maxsize if wanted.file_size is None else 2 * wanted.file_size + CHUNK
+        most = _BELIEVED if wanted.file_size is None else 2 * wanted.file_size + CHUNK
         most = max(most, min(have + (response.raw.length_remaining or 0), _BELIEVED))
         since, before = time.monotonic(), have
         if not have:
@@ -336,7 +340,7 @@ class Downloader:
             try:
                 # Not iter_content: it drops what came of a block before the connection broke.
                 # And read1 returns what is there: nothing is lost in a buffer, and a trickle is seen.
-                while block := response.raw.read1(CHUNK, decode_content=False):
+                while block := _next(response):
                     digest.update(block)
                     _write(stream, block)
                     have += len(block)
@@ -348,7 +352,7 @@ class Downloader:
                         since, before = time.monotonic(), have
                     elif time.monotonic() - since > _PATIENCE:
                         raise _Retry(f"{wanted.spectrum_id}: hardly anything comes")
-            except (HTTPError, TimeoutError, ConnectionError):
+            except (HTTPError, TimeoutError, ConnectionError, ValueError):  # ValueError: a piece of -5 bytes
                 raise _Retry(f"{wanted.spectrum_id}: the connection was lost") from None
             found = "sha256:" + digest.hexdigest()
             # The hash decides; the size, where there is no hash, or where the answer does not say its end.
@@ -426,6 +430,12 @@ class Downloader:
                 remove_locks(folder, keys)
         for folder in folders:
             sync_folder(folder)
+
+
+def _next(response: requests.Response) -> bytes:
+    """Return what is there of a file; lengths of pieces and trailers could go on for ever beside it."""
+    with Allowance(_PATIENCE, CHUNK + _BESIDE).spent():
+        return response.raw.read1(CHUNK, decode_content=False)
 
 
 def _write(stream: io.FileIO, block: bytes) -> None:

@@ -223,6 +223,12 @@ def draw_cutout(
         raise NotFoundError(
             f"no image at {image_path}", path=str(image_path), hint="cf.get_cutout() makes one"
         ) from err
+    except Exception as err:  # each decoder has errors of its own for what is damaged, or too large unpacked
+        raise ValidationError(
+            f"{image_path} cannot be read as an image ({type(err).__name__})",
+            hint="move it away; cf.get_cutout() fetches it again",
+            path=str(image_path),
+        ) from err
     half = fov / 2
     ax.imshow(image, extent=(-half, half, -half, half), origin="upper", interpolation="nearest")
     rows = list(shutters) if which else []

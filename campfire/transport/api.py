@@ -20,6 +20,8 @@ __all__ = ["API", "PAGE", "Manifest", "Metadata"]
 PAGE = 1000
 """Rows asked for at once; the service's own default."""
 _LARGEST = 1e300
+_MOST_PAGES = 20_000  # four times what the most rows need
+_MOST_AGAIN = 3
 _MOST_PIXELS = 4096  # a side of a cutout; the service gives at most 2048
 _SLOW = (10.0, 150.0)  # the service gives its sync queries 120 s
 
@@ -132,6 +134,7 @@ class API:
     def _aligned(self, path: str, params: Mapping[str, Any], start: int, page: int) -> Iterator[Page]:
         number = start
         aside: list[Row] = []
+        run = _Run(path, page)
         while True:
             query = {**params, "limit": page, "offset": number * page}
             body = self._session.get_json(path, query, timeout=_SLOW)
@@ -139,7 +142,7 @@ class API:
             raw, total = _raw(body, "data", path), _total(body)
             if total is not None and len(raw) < min(page, total - number * page):
                 raise malformed(path, f"{len(raw)} rows came at {number * page} of {total} rows")
-            _bounded(path, len(raw), page, number * page)
+            run.goes_on(raw, number * page)
             rows, bad = fitting(path, raw)
             aside += bad
             number += 1
@@ -170,7 +173,7 @@ class API:
             base["updated_since"] = updated_since
         offset, total, accessible = 0, None, None
         aside: list[Row] = []
-        former: list[Row] = []
+        run = _Run(path, self._page)
         while True:
             params = base | {"offset": offset}
             if counts and offset:
@@ -180,9 +183,7 @@ class API:
             raw = _raw(body, "data", path)
             if not offset:
                 total, accessible = _total(body), _count(body.get("total_accessible_count"))
-            _bounded(path, len(raw), self._page, offset)
-            if raw and raw == former:
-                raise malformed(path, f"the page at {offset} is the one before it")
+            run.goes_on(raw, offset)
             rows, bad = fitting(path, raw)
             aside += bad
             # The offset is a true one: a page cut short by the service leaves no hole behind it.
@@ -194,7 +195,6 @@ class API:
             yield {"rows": rows, "total": total, "accessible": accessible, "aside": keys}
             if done:
                 return
-            former = raw
 
     def sync_lists(self) -> list[Row]:
         """The tags this account may see."""
@@ -334,11 +334,39 @@ class API:
         return next((row for page in pages for row in page["rows"] if wanted(row)), None)
 
 
-def _bounded(path: str, came: int, asked: int, offset: int) -> None:
-    if came > asked:
-        raise malformed(path, f"{came} rows came where {asked} were asked for")
-    if offset + came > MOST_ROWS:
-        raise malformed(path, f"its rows do not end: more than {MOST_ROWS:,} came")
+class _Run:
+    """Pages that are read one after the other, as long as they lead somewhere."""
+
+    def __init__(self, path: str, page: int) -> None:
+        self._path, self._page = path, page
+        self._former: list[Row] = []
+        self._known: set[int] = set()
+        self._pages = self._again = 0
+
+    def goes_on(self, rows: list[Row], offset: int) -> None:
+        """Look at one more page.
+
+        Raises
+        ------
+        APIError
+            If it is too long, or if the pages would not come to an end.
+        """
+        if len(rows) > self._page:
+            raise malformed(self._path, f"{len(rows)} rows came where {self._page} were asked for")
+        if offset + len(rows) > MOST_ROWS:
+            raise malformed(self._path, f"its rows do not end: more than {MOST_ROWS:,} came")
+        if rows and rows == self._former:
+            raise malformed(self._path, f"the page at {offset} is the one before it")
+        ids = {key for row in rows if type(key := row.get("id")) is int}
+        # A row may come twice where the archive changes meanwhile, but not whole pages again and again.
+        self._again += bool(ids) and ids <= self._known
+        self._pages += 1
+        if self._again > _MOST_AGAIN or self._pages > _MOST_PAGES:
+            raise malformed(
+                self._path, f"its pages do not end: {self._pages} came, {self._again} of them twice"
+            )
+        self._known.update(ids)
+        self._former = rows
 
 
 def _total(body: Mapping[str, Any]) -> int | None:

@@ -14,6 +14,7 @@ from campfire.errors import AuthenticationError, CampfireError, CampfireWarning
 from campfire.transport import routes
 from campfire.transport.credentials import Credentials, CredentialStore
 from campfire.transport.problems import OAuthError, json_object, oauth_code
+from campfire.transport.shapes import require
 
 if TYPE_CHECKING:
     from campfire.transport.http import Http
@@ -204,6 +205,7 @@ def save_login(http: Http, login: Credentials, store: CredentialStore | None = N
     if response.status_code != 200:
         raise http.fail(response, "GET", routes.WHOAMI)
     who = json_object(response, "GET", routes.WHOAMI)
+    require(routes.WHOAMI, who)
     email = who.get("email")
     login = replace(login, user_email=email if isinstance(email, str) else None)
     store = store or CredentialStore()

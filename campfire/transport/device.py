@@ -63,9 +63,11 @@ def device_name() -> str:
     return f"{platform.node() or 'unknown'} ({platform.system() or 'unknown'})"[:100]
 
 
-def _number(payload: dict[str, Any], key: str, default: float) -> float:
+def _seconds(payload: dict[str, Any], key: str, default: float, least: float, most: float) -> float:
     value = payload.get(key)
-    return float(value) if isinstance(value, int | float) and 0 < value < 86400 else default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        return default
+    return float(min(max(value, least), most))
 
 
 def request_code(http: Http) -> DeviceCode:
@@ -87,11 +89,14 @@ def request_code(http: Http) -> DeviceCode:
     try:
         for url in (page, complete):
             check_url(url, "login page")
+            if not url.isascii():  # letters of other scripts look like those of the name expected
+                raise ValidationError(f"login page {url[:80]!r} is not a plain address")
     except ValidationError as err:
         raise APIError(err.message, hint="do not log in there", url=http.base_url + routes.DEVICE) from err
-    return DeviceCode(
-        code, page, complete, _number(payload, "expires_in", 900.0), _number(payload, "interval", 5.0), device
-    )
+    # A service must not make us hammer it, or wait for a day (RFC 8628 section 3.2 has no limits).
+    life = _seconds(payload, "expires_in", 900.0, 10.0, 3600.0)
+    interval = _seconds(payload, "interval", 5.0, 1.0, 60.0)
+    return DeviceCode(code, page, complete, life, interval, device)
 
 
 def poll(

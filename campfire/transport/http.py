@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from campfire.about import VERSION
-from campfire.config import check_url, is_loopback, origin
+from campfire.config import check_url, host_address, is_loopback, origin
 from campfire.errors import APIError, CampfireError, DownloadError, ValidationError
+from campfire.transport.allowance import Allowance
+from campfire.transport.body import ENCODING, MOST_BYTES, read_body, too_much
 from campfire.transport.limits import RateLimit, RetryPolicy, retry_after
-from campfire.transport.problems import bare_url, failure
+from campfire.transport.problems import bare_url, failure, holds_secret, keep_secret, printable
 
 if TYPE_CHECKING:
     import requests
@@ -26,16 +28,16 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
 FILE_TIMEOUT = (10.0, 30.0)
 """The same for files, which start at once and flow: a longer silence is a stall."""
-MOST_BYTES = 64 * 2**20
-"""Bytes of an answer that is not a file, unpacked: thirty times the largest page of the service."""
-MOST_ERROR_BYTES = 2**20
-"""The same of an error."""
 MOST_SECONDS = 300.0
-"""Seconds for a whole answer that is not a file: one that drips never ends."""
+"""Seconds for one call, all tries, pauses and redirects together: an answer that drips never ends."""
+FILE_SECONDS = 60.0
+"""Seconds until a file begins to come, redirects included."""
+MOST_HEADERS = 2**20
+"""Bytes that an answer may take beside its content."""
 RETRIED = frozenset({429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
-_PIECE = 2**16
+_SECRET_KEYS = frozenset({"refresh_token", "device_code", "token"})
 
 
 class Sender(Protocol):
@@ -54,15 +56,18 @@ _SIGNED = re.compile(r"\?.*(signature|sig=|x-amz-|token).*", re.IGNORECASE)
 
 def _unsigned(record: logging.LogRecord) -> bool:
     if isinstance(record.args, tuple):
-        record.args = tuple(_SIGNED.sub("?...", a) if isinstance(a, str) else a for a in record.args)
+        texts = (str(a) if isinstance(a, Exception) else a for a in record.args)
+        record.args = tuple(printable(_SIGNED.sub("?...", a)) if isinstance(a, str) else a for a in texts)
+        record.exc_info = None  # its texts are those of the arguments
     return True
 
 
-def _keep_signatures_out_of_logs() -> None:
-    """Shorten signed addresses in urllib3's debug messages: they open files without a login."""
-    logger = logging.getLogger("urllib3.connectionpool")
-    if _unsigned not in logger.filters:
-        logger.addFilter(_unsigned)
+def _keep_secrets_out_of_logs() -> None:
+    """Shorten signed addresses in urllib3's messages, and what it repeats of an answer."""
+    for name in ("urllib3.connectionpool", "urllib3.connection"):
+        logger = logging.getLogger(name)
+        if _unsigned not in logger.filters:
+            logger.addFilter(_unsigned)
 
 
 def user_agent() -> str:
@@ -86,10 +91,16 @@ def check_file_url(url: object, base_url: str) -> str:
     try:
         check_url(url, "file URL")
     except ValidationError as err:
-        raise DownloadError(err.message, hint=err.hint) from None  # the cause would show the signature
-    if is_loopback(urlsplit(url).hostname) and not is_loopback(urlsplit(base_url).hostname):
+        # The cause would show the signature.
+        raise DownloadError(printable(err.message), hint=err.hint) from None
+    host = urlsplit(url).hostname or ""
+    address = host_address(host)
+    # What answers there (this machine, a cloud's metadata) gives to programs what no service may ask for.
+    near = address is not None and (address.is_link_local or address.is_multicast)
+    if near or (is_loopback(host) and not is_loopback(urlsplit(base_url).hostname)):
         raise DownloadError(
-            f"file URL {bare_url(url)!r} points at this machine", hint="files come from the archive's storage"
+            f"file URL {bare_url(url)!r} points at this machine or its nearest network",
+            hint="files come from the archive's storage",
         )
     return url
 
@@ -115,42 +126,24 @@ def _explain(err: Exception, method: str, url: str) -> CampfireError:
     )
 
 
-def _whole(response: requests.Response, url: str) -> requests.Response:
-    """Read the body of an answer, within limits; the connection is free again afterwards.
+def _showable(err: BaseException) -> bool:
+    """Tell whether an exception may be shown with its causes: some repeat what the server sent."""
+    link: BaseException | None = err
+    while link is not None:
+        if holds_secret(str(link)) or not str(link).isprintable():
+            return False
+        link = link.__cause__ or link.__context__
+    return True
 
-    Raises
-    ------
-    APIError
-        If it is too long, or takes too long.
-    """
-    success = response.status_code // 100 == 2
-    most = MOST_BYTES if success else MOST_ERROR_BYTES
-    ends = time.monotonic() + MOST_SECONDS
-    parts: list[bytes] = []
-    size = 0
+
+def _target(url: str, response: requests.Response) -> str | None:
+    """Return where a redirect leads, or None where that is no address."""
     try:
-        for part in response.iter_content(_PIECE):
-            size += len(part)
-            late = time.monotonic() > ends
-            if size > most or late:
-                if not success:
-                    break  # enough to say what is wrong
-                problem = (
-                    f"does not end within {MOST_SECONDS:.0f} s" if late else f"is longer than {most} bytes"
-                )
-                raise APIError(
-                    f"the answer of {bare_url(url)} {problem}",
-                    hint="is base_url a CAMPFIRE service, with its /api/v1?",
-                    url=bare_url(url),
-                )
-            parts.append(part)
-    except BaseException:
-        response.close()
-        raise
-    if size > most:
-        response.close()
-    response._content = b"".join(parts)  # as requests itself does, for what it reads at once
-    return response
+        target = urljoin(url, response.headers.get("Location", ""))
+        _ = origin(target)
+    except ValueError:
+        return None
+    return target
 
 
 def _bearer(token: str | None) -> Any:
@@ -210,14 +203,10 @@ class Http:
     def _new_session() -> requests.Session:
         from http.cookiejar import DefaultCookiePolicy
 
-        import requests
-        from requests.adapters import HTTPAdapter
+        from campfire.transport.allowance import bounded_session
 
-        _keep_signatures_out_of_logs()
-        session = requests.Session()
-        adapter = HTTPAdapter(pool_connections=8, pool_maxsize=32, max_retries=0)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
+        _keep_secrets_out_of_logs()
+        session = bounded_session()
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.headers["User-Agent"] = user_agent()
         return session
@@ -241,21 +230,41 @@ class Http:
             raise ValidationError(f"{path!r} is not a path below {self.base_url}", hint="write /objects")
         return self.base_url + path
 
-    def _exchange(self, method: str, url: str, token: str | None, **kwargs: Any) -> requests.Response:
+    def _exchange(
+        self, method: str, url: str, token: str | None, allowance: Allowance, **kwargs: Any
+    ) -> requests.Response:
+        import requests
+        from urllib3.exceptions import HTTPError
+
         host = urlsplit(url).hostname
         if is_loopback(host):
             kwargs["proxies"] = {"no_proxy": host}  # this machine is never reached through a proxy
-        return self._sender().request(method, url, auth=_bearer(token), allow_redirects=False, **kwargs)
+        left = max(allowance.seconds, 0.001)
+        connect, silence = kwargs.pop("timeout")
+        kwargs["timeout"] = (min(connect, left), min(silence, left))
+        try:
+            return self._sender().request(
+                method, url, auth=_bearer(token), allow_redirects=False, stream=True, **kwargs
+            )
+        except requests.RequestException:
+            raise
+        except (HTTPError, ValueError) as err:  # addresses that only the layers below cannot use
+            raise requests.exceptions.InvalidURL(type(err).__name__) from None
 
-    def _call(self, method: str, url: str, token: str | None, **kwargs: Any) -> requests.Response:
+    def _call(
+        self, method: str, url: str, token: str | None, allowance: Allowance, **kwargs: Any
+    ) -> requests.Response:
         for _ in range(_MOST_REDIRECTS + 1):
+            asked = time.monotonic()
             with self._limit.slot() if self._limit else nullcontext():
-                response = self._exchange(method, url, token, **kwargs)
+                allowance.ends += time.monotonic() - asked  # that was our own manners
+                response = self._exchange(method, url, token, allowance, **kwargs)
             if response.status_code not in _REDIRECTS or method != "GET":
                 return response
-            target = urljoin(url, response.headers.get("Location", ""))
-            if origin(target) != origin(self.base_url) or target == url:
+            target = _target(url, response)
+            if target is None or target == url or origin(target) != origin(self.base_url):
                 return response  # never elsewhere: the caller sees the 3xx
+            response.close()
             url, kwargs["params"] = target, None
         return response
 
@@ -283,35 +292,43 @@ class Http:
         import requests
 
         url = self.url(path)
+        keep_secret(token, *(value for key, value in (json or {}).items() if key in _SECRET_KEYS))
         kwargs: dict[str, Any] = {
             "params": params,
             "json": json,
-            "headers": {"Accept": "application/json", **(headers or {})},
+            "headers": {"Accept": "application/json", "Accept-Encoding": ENCODING, **(headers or {})},
             "timeout": timeout or self._timeout,
         }
-        started = time.monotonic()
+        final = (requests.exceptions.SSLError, requests.exceptions.InvalidURL)
+        allowance = Allowance(MOST_SECONDS, 0)
         for attempt in range(self.retry.attempts):
             asked = None
             response: requests.Response | None = None
             error: requests.RequestException | None = None
+            allowance.bytes = MOST_BYTES + MOST_HEADERS
             try:
-                response = _whole(self._call(method, url, token, stream=True, **kwargs), url)
+                with allowance.spent():
+                    answer = self._call(method, url, token, allowance, **kwargs)
+                    read_body(answer, allowance, url)
+                    response = answer
             except requests.RequestException as err:
+                if allowance.over is not None:
+                    raise too_much(allowance, url) from None
                 err.request = None  # it holds the Authorization header
                 error = err
-                again = method == "GET" and not isinstance(err, requests.exceptions.SSLError)
+                again = method == "GET" and not isinstance(err, final)
             else:
                 again = response.status_code in (RETRIED if method == "GET" else {429})
                 asked = retry_after(response.headers.get("Retry-After"))
             pause = self.retry.pause(attempt, asked)
-            late = time.monotonic() - started + pause > self.retry.deadline
+            late = MOST_SECONDS - allowance.seconds + pause > self.retry.deadline
             if again and not late and attempt + 1 < self.retry.attempts:
                 time.sleep(pause)
                 continue
             if response is not None:
                 return response
             assert error is not None
-            raise _explain(error, method, url) from error
+            raise _explain(error, method, url) from (error if _showable(error) else None)
         raise AssertionError("a retry policy has at least one attempt")
 
     @contextmanager
@@ -328,19 +345,24 @@ class Http:
         import requests
 
         sent = {"Accept-Encoding": "identity", **(headers or {})}
+        allowance = Allowance(FILE_SECONDS, MOST_HEADERS)
         for _ in range(_MOST_REDIRECTS + 1):
             check_file_url(url, self.base_url)
             try:
-                response = self._exchange(
-                    "GET", url, None, headers=sent, timeout=self._file_timeout, stream=True
-                )
+                with allowance.spent():
+                    response = self._exchange(
+                        "GET", url, None, allowance, headers=sent, timeout=self._file_timeout
+                    )
             except requests.RequestException as err:
                 # Not chained: the text of the cause holds the signature.
                 raise _explain(err, "GET", url) from None
             if response.status_code not in _REDIRECTS:
                 break
             response.close()
-            url = urljoin(url, response.headers.get("Location", ""))
+            target = _target(url, response)
+            if target is None:
+                raise DownloadError(f"{bare_url(url)} leads to an address that is none")
+            url = target
         try:
             yield response
         finally:

@@ -13,9 +13,20 @@ from campfire.errors import APIError, AuthenticationError, CampfireError, NotFou
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["OAuthError", "bare_url", "failure", "json_object", "oauth_code", "printable"]
+__all__ = [
+    "OAuthError",
+    "bare_url",
+    "failure",
+    "holds_secret",
+    "json_object",
+    "keep_secret",
+    "oauth_code",
+    "printable",
+]
 
 _LONGEST = 300
+_SHORTEST_SECRET = 8  # what is shorter is part of many a word
+_secrets: set[str] = set()
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 
@@ -30,16 +41,32 @@ class OAuthError(APIError):
         self.interval = interval
 
 
-def printable(text: str) -> str:
-    """Return text from a server on one line without control characters: it may reach a terminal.
+def keep_secret(*texts: object) -> None:
+    """Remember tokens that are sent: a server may send them back in what it says."""
+    _secrets.update(t for t in texts if isinstance(t, str) and len(t) >= _SHORTEST_SECRET)
+
+
+def holds_secret(text: str) -> bool:
+    """Tell whether text holds a token that was sent in this process."""
+    return any(secret in text for secret in tuple(_secrets))
+
+
+def _hidden(text: str) -> str:
+    for secret in tuple(_secrets):
+        text = text.replace(secret, "***")
+    return text
+
+
+def printable(text: str, longest: int = _LONGEST) -> str:
+    """Return text from a server on one line without control characters or tokens: it may reach a terminal.
 
     Examples
     --------
     >>> printable(f"bad{chr(27)}[31m  news")
     'bad [31m news'
     """
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(shown.split())[:_LONGEST]
+    shown = "".join(c if c.isprintable() else " " for c in _hidden(text))
+    return " ".join(shown.split())[:longest]
 
 
 def bare_url(url: str) -> str:
@@ -51,7 +78,7 @@ def bare_url(url: str) -> str:
     'https://store.example.org/a.fits'
     """
     parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return _hidden(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
 
 
 def json_object(response: requests.Response, method: str, path: str) -> dict[str, Any]:
@@ -88,7 +115,7 @@ def _text(body: Any, response: requests.Response) -> str:
         parts = list(dict.fromkeys(printable(s) for s in said if isinstance(s, str) and s.strip()))
         if parts:
             return ": ".join(parts[:3])
-    raw = response.content[: 8 * _LONGEST].decode("utf-8", errors="replace")
+    raw = _hidden(response.content.decode("utf-8", errors="replace"))[: 8 * _LONGEST]
     return printable(html.unescape(_TAGS.sub(" ", raw))) or printable(response.reason or "no explanation")
 
 

@@ -368,7 +368,7 @@ def set_aside(route: str, rows: list[Row]) -> str:
     first = rows[0]
     name = _misfit(SHAPES[route], first)
     whose = next((first[k] for k in ("spectrum_id", "object_id", "slug", "id") if k in first), "?")
-    shown = printable(str(whose)[:80])
+    shown = printable(str(whose), 80)
     value = _shown(first.get(name or ""))
     return f"{len(rows)} rows of {route} are set aside: the first, {shown}, has {name}={value}"
 
@@ -379,4 +379,4 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | dict):
         return f"a {kind} of {len(value)}"
     text = repr(value) if type(value) is not int or abs(value) < _INTEGERS else "a huge number"
-    return printable(text[:80])
+    return printable(text, 80)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +125,33 @@ def test_regions_name_members_first_and_keep_seven_decimals() -> None:
     assert "color=white" in boxes[1]
     assert boxes[0].startswith('box(150.0000000,2.0000000,0.22",0.46",30.0000)')
     assert "dash=1" in shutters_to_ds9_region([_row(shutter_state="stuck_closed")])
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+_HEADER = struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0)
+DAMAGED = {
+    "nothing": b"",
+    "no image": b"hello",
+    "signature only": b"\x89PNG\r\n\x1a\n",
+    "no pixels": b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", _HEADER) + _chunk(b"IEND", b""),
+    "pixels that are none": b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", _HEADER) + _chunk(b"IDAT", b"x" * 9),
+    "100,000 pixels a side": b"\x89PNG\r\n\x1a\n"
+    + _chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
+    + _chunk(b"IDAT", zlib.compress(b"")),
+    "a text of 20 MB": b"\x89PNG\r\n\x1a\n"
+    + _chunk(b"IHDR", _HEADER)
+    + _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(20_000_000), 1))
+    + _chunk(b"IDAT", zlib.compress(bytes(4 * 13))),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_images_that_are_damaged_or_too_large_unpacked(name: str, tmp_path: Path) -> None:
+    """Statement: a kept image that is no image is a documented error."""
+    path = tmp_path / "x.png"
+    path.write_bytes(DAMAGED[name])
+    with pytest.raises(ValidationError, match="cannot be read as an image"):
+        draw_cutout(path, fov=5.0)
