@@ -13,7 +13,7 @@ import numpy as np
 
 from campfire.analysis.given_spectra import good_covariance
 from campfire.kernels.covariance import Covariance
-from campfire.kernels.grids import good_pixels, pixel_edges
+from campfire.kernels.grids import good_pixels, pixel_bounds
 
 if TYPE_CHECKING:
     from campfire.models import SpectrumData
@@ -73,8 +73,9 @@ class Terms:
 
         NaN where less than half of the range is covered.
         """
-        edges = np.clip(pixel_edges(self.wavelength), low, high)
-        weights = np.where(self.good, np.diff(edges), 0.0)
+        bounds = pixel_bounds(self.wavelength)
+        widths = np.clip(bounds.high, low, high) - np.clip(bounds.low, low, high)
+        weights = np.where(self.good, widths, 0.0)
         covered = float(weights.sum())
         if covered < 0.5 * (high - low):
             return float("nan"), weights

@@ -19,7 +19,7 @@ from campfire.collection.blocks import steady
 from campfire.collection.correlation import fit_bands, row_covariance, row_matrices
 from campfire.convert.covariance import banded
 from campfire.kernels.combine import find_combiner
-from campfire.kernels.grids import good_pixels, pixel_edges
+from campfire.kernels.grids import good_pixels, pixel_bounds
 from campfire.kernels.pieces import scale_lags
 from campfire.kernels.resample import combined_lags, resample
 from campfire.models import SpectrumData
@@ -254,7 +254,8 @@ def _in_frame(rows: Rows) -> _Frame:
 def _levels(frame: _Frame, window: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
     """Return the mean flux of each row in a range, NaN if less than half is covered; and its weights."""
     low, high = window
-    widths = np.diff(np.clip(pixel_edges(frame.wave), low, high))
+    bounds = pixel_bounds(frame.wave)
+    widths = np.clip(bounds.high, low, high) - np.clip(bounds.low, low, high)
     weights = np.where(frame.good, widths, 0.0)
     covered = weights.sum(axis=1, keepdims=True)
     enough = covered >= 0.5 * (high - low)

@@ -17,7 +17,7 @@ from campfire.collection.blocks import dask_array
 from campfire.convert.covariance import banded, from_banded
 from campfire.errors import CampfireWarning
 from campfire.kernels.covariance import Covariance
-from campfire.kernels.grids import pixel_edges
+from campfire.kernels.grids import pixel_bounds
 from campfire.text import text_array
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def pixel_reach(wavelength: FloatArray, lags: int = 1) -> FloatArray:
     """
     if len(wavelength) < 2:
         return np.zeros(len(wavelength))
-    return np.asarray(np.diff(pixel_edges(wavelength)) * (1 + lags) / 2)
+    return np.asarray(pixel_bounds(wavelength).width * (1 + lags) / 2)
 
 
 def band_width(
@@ -98,7 +98,7 @@ def band_width(
     >>> band_width([(grid, np.full(11, 0.05))], grid), band_width([(grid, np.full(11, 0.1))], grid)
     (1, 3)
     """
-    edges = pixel_edges(grid)
+    edges = pixel_bounds(grid).low
     stretch = 1.0 / (1.0 + frames(redshift)[:, None])
     widest = 1
     for wave, reach in pixels:

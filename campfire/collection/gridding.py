@@ -31,7 +31,7 @@ from campfire.collection.correlation import (
 from campfire.convert import append_history, banded
 from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.errors import ValidationError
-from campfire.kernels.grids import check_grid, good_pixels, pixel_edges, rising, shared_grid
+from campfire.kernels.grids import PixelBounds, check_grid, good_pixels, pixel_bounds, rising, shared_grid
 from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.pieces import cut
 from campfire.kernels.resample import resample
@@ -122,15 +122,19 @@ def resample_rows(
 
 def _bits_under(wavelength: NDArray[Any], dq: NDArray[np.uint8], grid: FloatArray) -> NDArray[np.uint8]:
     """Return the bits that pixels of the grid get where they have no result."""
-    edges, grid_edges = np.atleast_2d(pixel_edges(wavelength)), pixel_edges(grid)
-    low = np.maximum(grid_edges[None, :-1], edges[:, :1])
-    high = np.minimum(grid_edges[None, 1:], edges[:, -1:])
-    outside = high - low < 0.5 * np.diff(grid_edges)
+    pixels, bounds = PixelBounds(*np.atleast_2d(*pixel_bounds(wavelength))), pixel_bounds(grid)
+    low, high = np.maximum(bounds.low, pixels.low[:, :1]), np.minimum(bounds.high, pixels.high[:, -1:])
+    covered = high - low
+    if pixels.apart.any():  # gaps are looked for as if they were pixels
+        gaps = PixelBounds(pixels.high[:, :-1], pixels.low[:, 1:])
+        pieces = cut(gaps, bounds, pixels.apart)
+        covered = covered - pieces.sum(pieces.width).reshape(len(gaps.low), -1)
+    outside = covered < 0.5 * bounds.width
     outside = outside | np.all(dq & PixelDQ.OUTSIDE, axis=1, keepdims=True)
     bits = np.where(outside, np.uint8(PixelDQ.OUTSIDE), np.uint8(0))
     bad = (dq != 0) & (dq != PixelDQ.OUTSIDE)
     if bad.any():
-        pieces = cut(np.broadcast_to(edges, (len(dq), edges.shape[1])), grid_edges, bad)
+        pieces = cut(PixelBounds(*np.broadcast_arrays(*pixels, dq)[:2]), bounds, bad)
         np.bitwise_or.at(bits.reshape(-1), pieces.row, dq.ravel()[pieces.column])
     return bits | np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
 

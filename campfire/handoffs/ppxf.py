@@ -9,7 +9,7 @@ import numpy as np
 from campfire.errors import ValidationError
 from campfire.handoffs.prepared import ANGSTROM, KM_S, Inputs, prepare, to_air
 from campfire.kernels.covariance import Covariance
-from campfire.kernels.grids import pixel_edges
+from campfire.kernels.grids import PixelBounds, pixel_bounds
 from campfire.kernels.overlap import covered_pixels, import_sparse, overlap_matrix, scaled_rows
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def to_ppxf(
         raise ValidationError(f"{one.name} has {int(one.good.sum())} good pixels", hint="a fit needs more")
     rest = one.wavelength * ANGSTROM / (1 + z)
     wave = (to_air(rest) if medium == "air" else rest)[kept]
-    edges = pixel_edges(wave)
-    widest = KM_S * float(np.diff(np.log(edges)).max())
+    pixels = pixel_bounds(wave)
+    widest = KM_S * float(np.log(pixels.high / pixels.low).max())
     step = widest if velscale is None else float(velscale)
     if not 0 < step < KM_S:
         raise ValidationError(f"velscale={velscale!r}", hint="pass km/s a pixel")
@@ -96,12 +96,14 @@ def to_ppxf(
             "all their noise have a covariance without inverse",
             hint="pass covariance=False, a coarser velscale, or a part of the spectrum",
         )
-    n = max(int(np.log(edges[-1] / edges[0]) * KM_S / step * (1 + 1e-12)), 1)
-    new_edges = edges[0] * np.exp(np.arange(n + 1) * step / KM_S)
+    start, stop = pixels.low[0], pixels.high[-1]
+    n = max(int(np.log(stop / start) * KM_S / step * (1 + 1e-12)), 1)
+    new_edges = start * np.exp(np.arange(n + 1) * step / KM_S)
     good = one.good[kept]
     sparse = import_sparse()
-    overlap = overlap_matrix(edges, new_edges) @ sparse.diags_array(good.astype(np.float64))
-    _, masked = covered_pixels(np.asarray(overlap.sum(axis=1)), np.diff(new_edges))
+    bins = PixelBounds(new_edges[:-1], new_edges[1:])
+    overlap = overlap_matrix(pixels, bins) @ sparse.diags_array(good.astype(np.float64))
+    _, masked = covered_pixels(np.asarray(overlap.sum(axis=1)), bins.width)
     matrix = scaled_rows(overlap.tocsr(), masked)
 
     flux, error = (values[kept] for values in one.flam())

@@ -14,7 +14,7 @@ from campfire.analysis.frames import Frame, check_frames, frame_of, redshift_num
 from campfire.analysis.given_spectra import as_lines
 from campfire.analysis.resolution import Resolved, line_fwhm, resolved_spectra
 from campfire.errors import ValidationError
-from campfire.kernels.grids import pixel_edges
+from campfire.kernels.grids import pixel_bounds
 from campfire.kernels.lsf import with_pixels
 from campfire.store.files import hash_file
 from campfire.units import SPEED_OF_LIGHT, fnu_to_flam
@@ -190,7 +190,7 @@ class Prepared:
         return self._with_pixels(self.wavelength / power, pixels)
 
     def _with_pixels(self, fwhm: FloatArray, times: int) -> FloatArray:
-        widths = np.diff(pixel_edges(self.wavelength))
+        widths = pixel_bounds(self.wavelength).width
         for _ in range(times):
             fwhm = with_pixels(fwhm, widths)
         return self.wavelength / fwhm

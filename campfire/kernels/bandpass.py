@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from campfire.errors import ValidationError
-from campfire.kernels.grids import good_pixels, pixel_edges, rising, shared_grid
+from campfire.kernels.grids import PixelBounds, good_pixels, pixel_bounds, rising, shared_grid
 from campfire.units import to_micron
 
 if TYPE_CHECKING:
@@ -218,8 +218,8 @@ def band_weights(wavelength: FloatArray, bands: Sequence[Bandpass]) -> FloatArra
     >>> weights.shape, round(float(weights.sum()), 12)
     ((1, 25), 1.0)
     """
-    edges = pixel_edges(wavelength)
-    return np.stack([np.diff(band.integral(edges)) for band in bands])
+    pixels = pixel_bounds(wavelength)
+    return np.stack([np.subtract(*pixels.each(band.integral)[::-1]) for band in bands])
 
 
 class BandFluxes(NamedTuple):
@@ -284,15 +284,15 @@ def band_fluxes(
     else:
         sums = np.empty((3, *flux.shape[:-1], len(bands)))
         weights = band_weights(wavelength, bands).T if wavelength.ndim == 1 else None
-        edges = pixel_edges(wavelength) if wavelength.ndim == 2 else None
+        pixels = pixel_bounds(wavelength) if wavelength.ndim == 2 else None
         size = max(1, _BLOCK // flux.shape[-1])
         for k in range(0, len(flux) if flux.ndim == 2 else 1, size):
             rows = slice(k, k + size) if flux.ndim == 2 else ...
             hidden = None if mask is None else np.asarray(mask)[rows]
             if weights is not None:
                 sums[:, rows] = _shared(weights, flux[rows], error[rows], hidden)
-            elif edges is not None:
-                sums[:, rows] = _ragged(edges[rows], flux[rows], error[rows], hidden, bands)
+            elif pixels is not None:
+                sums[:, rows] = _ragged(pixels.at(rows), flux[rows], error[rows], hidden, bands)
     total, square, coverage = sums
     with np.errstate(invalid="ignore", divide="ignore"):
         enough = (coverage > 0) & (coverage >= min_coverage - 1e-12)
@@ -323,7 +323,7 @@ def _shared(weights: FloatArray, flux: FloatArray, error: FloatArray, mask: Bool
 
 
 def _ragged(
-    edges: FloatArray,
+    pixels: PixelBounds,
     flux: FloatArray,
     error: FloatArray,
     mask: BoolArray | None,
@@ -331,7 +331,7 @@ def _ragged(
 ) -> FloatArray:
     """Sum spectra with grids of their own; only the columns a band touches are looked at."""
     good = good_pixels(flux, error, mask)
-    low, high = edges[:, :-1].min(axis=0), edges[:, 1:].max(axis=0)
+    low, high = pixels.low.min(axis=0), pixels.high.max(axis=0)
     values = np.where(good, flux, 0.0)
     variance = np.square(np.where(good, error, 0.0), dtype=np.float64)
     total = np.zeros((3, len(flux), len(bands)))
@@ -340,14 +340,11 @@ def _ragged(
         if not len(columns):
             continue
         part = slice(columns[0], columns[-1] + 1)
-        cumulative = band.integral(edges[:, columns[0] : columns[-1] + 2])
-        weights = cumulative[:, 1:] - cumulative[:, :-1]
+        begin, end = pixels.at((slice(None), part)).each(band.integral)
+        weights = end - begin
         total[0, :, k] = np.einsum("sp,sp->s", weights, values[:, part])
         used = good[:, part]
-        if used.all():
-            total[2, :, k] = cumulative[:, -1] - cumulative[:, 0]
-        else:
-            total[2, :, k] = np.where(used, weights, 0.0).sum(axis=1)
+        total[2, :, k] = (weights if used.all() else np.where(used, weights, 0.0)).sum(axis=1)
         weights *= weights
         total[1, :, k] = np.einsum("sp,sp->s", weights, variance[:, part])
     return total

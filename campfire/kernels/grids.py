@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,11 +10,28 @@ from campfire.errors import ValidationError
 from campfire.schema import normalise_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import EllipsisType
 
-    from campfire.typing import BoolArray, FloatArray
+    from numpy.typing import NDArray
 
-__all__ = ["check_grid", "good_pixels", "pixel_edges", "rising", "shared_grid"]
+    from campfire.typing import BoolArray, FloatArray, IntArray
+
+__all__ = [
+    "PixelBounds",
+    "check_grid",
+    "good_pixels",
+    "pixel_bounds",
+    "pixel_edges",
+    "rising",
+    "shared_grid",
+]
+
+_NEAR = 5  # steps on either side that a step is compared with
+_FAR_LARGER = 2.5  # than their median: pixels are missing there
+_LARGER = 1.7  # than all of them but one; a single pixel is missing from a regular grid
+_FEW, _MANY = 4, 8  # neighbours without which the one, and the other, tell nothing
+_SMOOTH = 1.1  # ratio of steps in a row; five of less than that are not yet _LARGER
 
 
 def check_grid(wavelength: Any, name: str = "wavelength") -> FloatArray:
@@ -127,6 +144,103 @@ def pixel_edges(wavelength: FloatArray) -> FloatArray:
     rows = np.arange(len(grid))
     end = grid[rows, count - 1] + (grid[rows, count - 1] - grid[rows, count - 2]) / 2
     return np.where(np.arange(edges.shape[1])[None, :] >= count[:, None], end[:, None], edges)
+
+
+class PixelBounds(NamedTuple):
+    """Where pixels begin and end, microns; arrays of one shape, (n,) or (spectrum, n)."""
+
+    low: FloatArray
+    high: FloatArray
+
+    @property
+    def width(self) -> FloatArray:
+        """Of every pixel; 0 in the padding."""
+        return self.high - self.low
+
+    @property
+    def apart(self) -> BoolArray:
+        """True for pixels that do not end where the next begins; shape (..., n - 1)."""
+        return np.asarray(self.high[..., :-1] != self.low[..., 1:])
+
+    def at(self, index: Any) -> PixelBounds:
+        """Return the bounds of some of the rows, or of some of the pixels."""
+        return PixelBounds(self.low[index], self.high[index])
+
+    def each(self, function: Callable[[FloatArray], NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return a function of ``low`` and of ``high``, called once for edges that pixels share.
+
+        It may add axes at the end. The results may overlap in memory.
+        """
+        if self.apart.any():
+            return function(self.low), function(self.high)
+        values = function(np.concatenate([self.low, self.high[..., -1:]], axis=-1))
+        first = (slice(None),) * (self.low.ndim - 1)
+        return values[(*first, slice(None, -1))], values[(*first, slice(1, None))]
+
+
+def pixel_bounds(wavelength: FloatArray) -> PixelBounds:
+    """Return where pixels begin and end: midway between neighbours, but not across a gap.
+
+    Where pixels are missing, because a detector has a gap or somebody dropped them, a step is far larger than
+    those around it: 2.5 times their median, or 1.7 times all of ten but one. The pixels at a gap are
+    symmetric about their centres, as the outermost are.
+
+    Parameters
+    ----------
+    wavelength
+        As for :func:`pixel_edges`.
+
+    Raises
+    ------
+    ValidationError
+        As there.
+
+    Examples
+    --------
+    >>> bounds = pixel_bounds(np.array([1.0, 2.0, 3.0, 10.0, 11.0, 12.0]))
+    >>> bounds.low, bounds.high
+    (array([ 0.5,  1.5,  2.5,  9.5, 10.5, 11.5]), array([ 1.5,  2.5,  3.5, 10.5, 11.5, 12.5]))
+    """
+    edges = pixel_edges(wavelength)
+    grid = np.atleast_2d(np.asarray(wavelength, dtype=np.float64))
+    row, left, usual = _gaps(grid)
+    if not len(row):
+        return PixelBounds(edges[..., :-1], edges[..., 1:])
+    ends = np.atleast_2d(edges)
+    low, high = ends[:, :-1].copy(), ends[:, 1:].copy()
+    last = np.isfinite(grid).sum(axis=1)[row] - 1
+    alone = np.zeros(ends.shape, dtype=bool)  # edges that are no longer midway
+    alone[:, 0], alone[row, last + 1], alone[row, left + 1] = True, True, True
+    right = left + 1
+    before = np.where(alone[row, left], usual / 2, grid[row, left] - low[row, left])
+    after = np.where(alone[row, right + 1], usual / 2, high[row, right] - grid[row, right])
+    high[row, left], low[row, right] = grid[row, left] + before, grid[row, right] - after
+    first = left == 0
+    low[row[first], 0] = grid[row[first], 0] - before[first]
+    for k in np.flatnonzero(right == last):
+        high[row[k], last[k] :] = low[row[k], last[k] + 1 :] = grid[row[k], last[k]] + after[k]
+    return PixelBounds(low.reshape(np.shape(wavelength)), high.reshape(np.shape(wavelength)))
+
+
+def _gaps(grid: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return row and pixel before every gap of grids (row, n), and the step that is usual around it."""
+    step = grid[:, 1:] - grid[:, :-1]
+    ratio = step[:, 1:] / step[:, :-1]  # NaN in the padding, which compares as False
+    rows = np.flatnonzero(((ratio > _SMOOTH) | (ratio < 1 / _SMOOTH)).any(axis=1))
+    if not len(rows):
+        return rows, rows, step[:0, 0]
+    padded = np.pad(step[rows], [(0, 0), (_NEAR, _NEAR)], constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEAR + 1, axis=1)
+    row, left = np.nonzero(step[rows] > _LARGER * np.fmin.reduce(windows, axis=2, initial=np.inf))
+    found = windows[row, left]
+    own = found[:, _NEAR].copy()
+    found[:, _NEAR] = np.nan
+    found.sort(axis=1)
+    count, k = np.isfinite(found).sum(axis=1), np.arange(len(found))
+    median = (found[k, np.maximum(count - 1, 0) // 2] + found[k, count // 2]) / 2
+    larger = np.where(count >= _MANY, _LARGER * found[k, np.maximum(count - 2, 0)], np.inf)
+    gap = (count >= _FEW) & (own > np.minimum(_FAR_LARGER * median, larger))
+    return rows[row[gap]], left[gap], median[gap]
 
 
 def shared_grid(wavelength: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ import numpy as np
 
 from campfire.about import missing_extra
 from campfire.errors import ValidationError
-from campfire.kernels.grids import good_pixels, pixel_edges
+from campfire.kernels.grids import PixelBounds, good_pixels, pixel_bounds
 from campfire.kernels.lsf import FWHM_PER_SIGMA, with_pixels
 
 if TYPE_CHECKING:
@@ -88,20 +88,21 @@ class LineFluxes(NamedTuple):
 
 
 class _Pixels(NamedTuple):
-    """Pixels of the spectra: edges (1 or spectrum, n + 1), the others (spectrum, n); zero where not good."""
+    """Pixels of the spectra: bounds (1 or spectrum, n), the others (spectrum, n); zero where not good."""
 
-    edges: FloatArray
+    bounds: PixelBounds
     values: FloatArray
     variance: FloatArray
     good: BoolArray
 
     def find(self, wavelength: FloatArray) -> IntArray:
         """Return the pixels under wavelengths (spectrum, any); the nearest where there is none."""
-        inside = np.minimum(wavelength, np.nextafter(self.edges[:, -1:], 0.0))
-        if len(self.edges) == 1:
-            found = np.searchsorted(self.edges[0], inside, side="right")
+        low, high = self.bounds
+        inside = np.minimum(wavelength, np.nextafter(high[:, -1:], 0.0))
+        if len(low) == 1:
+            found = np.searchsorted(low[0], inside, side="right")
         else:
-            pairs = zip(self.edges, inside, strict=True)
+            pairs = zip(low, inside, strict=True)
             found = np.stack([np.searchsorted(e, w, side="right") for e, w in pairs])
         return np.clip(found - 1, 0, self.values.shape[1] - 1)
 
@@ -120,10 +121,8 @@ class _Lines(NamedTuple):
 
     @classmethod
     def of(cls, centre: FloatArray, fwhm: FloatArray, pixels: _Pixels) -> _Lines:
-        edges = np.broadcast_to(pixels.edges, (len(centre), pixels.edges.shape[1]))
-        under = pixels.find(centre)
-        widths = np.take_along_axis(edges, under + 1, 1) - np.take_along_axis(edges, under, 1)
-        seen = with_pixels(fwhm, widths)
+        widths = np.broadcast_to(pixels.bounds.width, pixels.values.shape)
+        seen = with_pixels(fwhm, np.take_along_axis(widths, pixels.find(centre), 1))
         number = np.arange(centre.shape[1])
         apart = np.diff(centre, axis=1)
         starts = np.pad(apart >= _RESOLVED * (seen[:, 1:] + seen[:, :-1]) / 2, ((0, 0), (1, 0)))
@@ -206,7 +205,7 @@ def line_fluxes(
     lines = _Lines.of(centre, fwhm, pixels)
     number = np.arange(centre.shape[1]) if wanted is None else np.asarray(wanted, dtype=np.intp)
     results = np.full((8, len(centre), len(number)), np.nan)
-    inside = _within(lines, pixels.edges[:, :1], pixels.edges[:, -1:])[:, number]
+    inside = _within(lines, pixels.bounds.low[:, :1], pixels.bounds.high[:, -1:])[:, number]
     results[6], results[7] = 0.0, np.where(inside > _LEAST_REACH, _NO_CONTINUUM, _OUTSIDE)
     for reach, choices in _CHOICES.items():
         row, column = np.nonzero(results[7] == _NO_CONTINUUM)
@@ -233,13 +232,13 @@ def line_fluxes(
 def _pixels(wavelength: FloatArray, flam: FloatArray, flam_err: FloatArray, mask: Any) -> _Pixels:
     flam, flam_err = np.atleast_2d(flam), np.atleast_2d(flam_err)
     good = good_pixels(flam, flam_err, None if mask is None else np.atleast_2d(mask))
-    edges = np.atleast_2d(pixel_edges(wavelength))
-    if edges.shape[1] != flam.shape[1] + 1 or len(edges) not in (1, len(flam)):
+    bounds = PixelBounds(*np.atleast_2d(*pixel_bounds(wavelength)))
+    if bounds.low.shape[1] != flam.shape[1] or len(bounds.low) not in (1, len(flam)):
         raise ValidationError(
             f"wavelength has shape {np.shape(wavelength)}, flux {flam.shape}", hint="one shape"
         )
     values = np.where(good, flam, 0.0).astype(np.float64)
-    return _Pixels(edges, values, np.square(np.where(good, flam_err, 0.0).astype(np.float64)), good)
+    return _Pixels(bounds, values, np.square(np.where(good, flam_err, 0.0).astype(np.float64)), good)
 
 
 def _within(lines: _Lines, low: FloatArray, high: FloatArray) -> FloatArray:
@@ -360,20 +359,34 @@ class _Around(NamedTuple):
             return np.asarray((wavelength - lines.centre[row, line]) / unit)
 
         good = pixels.good[row, part.pixel] & part.is_pixel
-        step = part.pixel[:, :1] + np.arange(part.pixel.shape[1] + 1)
-        shared = row if len(pixels.edges) > 1 else np.zeros_like(row)
-        edges = scaled(pixels.edges[shared, np.minimum(step, pixels.edges.shape[1] - 1)])
-        size = np.diff(edges, axis=1)
+        shared = row if len(pixels.bounds.low) > 1 else np.zeros_like(row)
+        end = pixels.bounds.high[shared, -1]
+        beyond = part.pixel[:, :1] + np.arange(part.pixel.shape[1]) >= pixels.values.shape[1]
+        bounds = pixels.bounds.at((shared, part.pixel))
+        bounds = PixelBounds(scaled(np.where(beyond, end, bounds.low)), scaled(bounds.high))
+        size = bounds.width
         size[size <= 0] = 1.0  # of the padding
         first, last = lines.first[row, line], lines.last[row, line]
         member = part.is_near & (part.near >= first) & (part.near <= last)
         at, sigma = scaled(lines.centre[row, part.near]), lines.sigma[row, part.near] / unit
-        profile = np.diff(_import_ndtr()((edges[..., None] - at[:, None]) / sigma[:, None]), axis=1)
+        ndtr = _import_ndtr()
         left, right = (scaled(edge[row, part.near])[:, None] for edge in (lines.low, lines.high))
-        window = np.diff(np.clip(edges[..., None], left, right), axis=1) / size[..., None]
+
+        def below(edge: FloatArray) -> FloatArray:
+            return np.asarray(ndtr((edge - at[:, None]) / sigma[:, None]))
+
+        def within(edge: FloatArray) -> FloatArray:
+            return np.clip(edge[..., None], left, right)
+
+        start, end = bounds.each(lambda edge: below(edge[..., None]))
+        profile = end - start
+        start, end = bounds.each(within)
+        window = (end - start) / size[..., None]
         whole = np.einsum("jmk,jmk->jk", profile, window)
+        if bounds.apart.any():  # what falls into a gap is part of the line, too
+            whole += np.sum(below(within(bounds.low[:, 1:])) - below(within(bounds.high[:, :-1])), axis=1)
         window *= good[..., None]
-        modelled = part.is_near & (edges[:, :1] < at) & (at < edges[:, -1:])
+        modelled = part.is_near & (bounds.low[:, :1] < at) & (at < bounds.high[:, -1:])
         modelled &= np.einsum("jmk,jmk->jk", profile, window) >= _LEAST_SEEN * whole
         seen = np.einsum("jmk,jm->jk", profile, good)
         coverage = np.minimum(np.min(np.where(member, seen, np.inf), axis=1), 1.0)
@@ -382,7 +395,7 @@ class _Around(NamedTuple):
         hidden = np.any(part.is_near & ~modelled & (reached > _LEAST_REACH), axis=1)
         window *= modelled[:, None]
         profile *= modelled[:, None]
-        x = (edges[:, 1:] + edges[:, :-1]) / 2
+        x = (bounds.low + bounds.high) / 2
         apart = np.abs(x[..., None] - at[:, None]) / (lines.fwhm[row, part.near] / unit)[:, None]
         other = (part.is_near & ~member)[:, None]
         return cls(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from campfire.errors import ValidationError
-from campfire.kernels.grids import check_grid, pixel_edges
+from campfire.kernels.grids import check_grid, pixel_bounds
 from campfire.kernels.overlap import import_sparse
 
 if TYPE_CHECKING:
@@ -138,16 +138,17 @@ def smoothing_matrix(wavelength: FloatArray, sigma: FloatArray, good: BoolArray)
     from scipy.special import ndtr
 
     grid = check_grid(wavelength)
-    edges = pixel_edges(grid)
+    pixels = pixel_bounds(grid)
     n = len(grid)
     reach = 5.0 * sigma
-    first = np.clip(np.searchsorted(edges, grid - reach, side="right") - 1, 0, n - 1)
-    last = np.clip(np.searchsorted(edges, grid + reach, side="left") - 1, 0, n - 1)
+    first = np.minimum(np.searchsorted(pixels.high, grid - reach, side="right"), n - 1)
+    last = np.maximum(np.searchsorted(pixels.low, grid + reach, side="left") - 1, 0)
     count = last - first + 1
     row = np.repeat(np.arange(n), count)
     column = first[row] + np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
     width = np.where(sigma > 0, sigma, 1.0)[row]
-    part = ndtr((edges[column + 1] - grid[row]) / width) - ndtr((edges[column] - grid[row]) / width)
+    low, high = pixels.at(column)
+    part = ndtr((high - grid[row]) / width) - ndtr((low - grid[row]) / width)
     weight = np.where(sigma[row] > 0, part, (row == column).astype(np.float64))
     weight = np.where(good[row] & good[column], weight, 0.0)
     total = np.bincount(row, weights=weight, minlength=n)

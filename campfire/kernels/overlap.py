@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from campfire.about import missing_extra
-from campfire.kernels.grids import pixel_edges
+from campfire.kernels.grids import PixelBounds, pixel_bounds
 from campfire.kernels.pieces import cut
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def import_sparse() -> Any:
     return sparse
 
 
-def overlap_matrix(edges: FloatArray, grid_edges: FloatArray) -> csr_array:
+def overlap_matrix(pixels: PixelBounds, grid: PixelBounds) -> csr_array:
     """Return the overlap in microns of every output pixel with every input pixel.
 
     Parameters
     ----------
-    edges, grid_edges
-        Edges of input and output pixels in microns, shapes (n + 1,) and (m + 1,).
+    pixels, grid
+        Bounds of input and output pixels, shapes (n,) and (m,).
 
     Returns
     -------
@@ -60,11 +60,12 @@ def overlap_matrix(edges: FloatArray, grid_edges: FloatArray) -> csr_array:
 
     Examples
     --------
-    >>> overlap_matrix(np.array([0.0, 1.0, 2.0]), np.array([0.5, 2.0])).toarray()
+    >>> pixels = PixelBounds(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
+    >>> overlap_matrix(pixels, PixelBounds(np.array([0.5]), np.array([2.0]))).toarray()
     array([[0.5, 1. ]])
     """
-    n_in, n_out = len(edges) - 1, len(grid_edges) - 1
-    pieces = cut(edges, grid_edges, np.ones(n_in, dtype=bool))
+    n_in, n_out = len(pixels.low), len(grid.low)
+    pieces = cut(pixels, grid, np.ones(n_in, dtype=bool))
     starts = np.searchsorted(pieces.row, np.arange(n_out + 1))
     matrix: csr_array = import_sparse().csr_array((pieces.width, pieces.column, starts), shape=(n_out, n_in))
     return matrix
@@ -97,7 +98,9 @@ def lag_products(matrix: csr_array) -> tuple[csr_array, int]:
 
     Examples
     --------
-    >>> products, lags = lag_products(overlap_matrix(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.5, 2.0])))
+    >>> pixels = PixelBounds(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
+    >>> grid = PixelBounds(np.array([0.0, 0.5]), np.array([0.5, 2.0]))
+    >>> products, lags = lag_products(overlap_matrix(pixels, grid))
     >>> lags, products @ np.array([1.0, 2.0])
     (2, array([0.25, 2.25, 0.25, 0.  ]))
     """
@@ -137,8 +140,8 @@ def resample_matrix(
         Fraction of each output pixel under good input, shape (m,).
     """
     sparse = import_sparse()
-    grid_edges = pixel_edges(grid)
-    overlap = overlap_matrix(pixel_edges(wavelength), grid_edges)
+    bounds = pixel_bounds(grid)
+    overlap = overlap_matrix(pixel_bounds(wavelength), bounds)
     used = (overlap @ sparse.diags_array(good.astype(np.float64))).tocsr()
-    coverage, mask = covered_pixels(np.asarray(used.sum(axis=1)), np.diff(grid_edges))
+    coverage, mask = covered_pixels(np.asarray(used.sum(axis=1)), bounds.width)
     return scaled_rows(used, mask), mask, coverage

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from campfire.kernels.grids import PixelBounds
+
 if TYPE_CHECKING:
     from campfire.typing import BoolArray, FloatArray, IntArray
 
@@ -35,33 +37,38 @@ class Pieces:
         return cast("FloatArray", np.bincount(self.row, weights=values, minlength=self.n_rows))
 
 
-def cut(edges: FloatArray, grid_edges: FloatArray, good: BoolArray) -> Pieces:
-    """Cut the good input pixels at the edges of the output grid.
+def cut(pixels: PixelBounds, grid: PixelBounds, good: BoolArray) -> Pieces:
+    """Cut the good input pixels at the bounds of the output pixels.
 
     Parameters
     ----------
-    edges
-        Edges of input pixels in microns, shape (n + 1,) or (spectrum, n + 1).
-    grid_edges
-        Edges of output pixels, shape (m + 1,), increasing.
+    pixels
+        Input pixels, shape (n,) or (spectrum, n).
+    grid
+        Output pixels, shape (m,), increasing.
     good
         True for pixels to be used, shape (n,) or (spectrum, n).
 
     Returns
     -------
     Pieces
-        Input pixels, or parts of them, outside the output grid are left out.
+        Input pixels, or parts of them, outside all output pixels are left out.
     """
-    n_out = len(grid_edges) - 1
+    n_out = len(grid.low)
+    edges, number = np.append(grid.low, grid.high[-1]), None
+    gaps = np.flatnonzero(grid.apart)
+    if len(gaps):  # which count as pixels until the pieces are known
+        edges = np.insert(edges, gaps + 1, grid.high[gaps])
+        number = np.insert(np.arange(n_out), gaps + 1, -1)
     good = np.atleast_2d(good)
-    edges = np.atleast_2d(edges)
-    # the index of the output pixel an edge is in: -1 before the grid, n_out after it
-    place = np.searchsorted(grid_edges, edges, side="right") - 1
+    pixels = PixelBounds(*np.atleast_2d(*pixels))
+    # the index of the output pixel an edge is in: -1 before the grid, its length after it
+    begins, ends = pixels.each(lambda at: np.searchsorted(edges, at, side="right") - 1)
     column = np.flatnonzero(good)
-    low, high = edges[:, :-1][good], edges[:, 1:][good]
-    first, last = np.maximum(place[:, :-1][good], 0), place[:, 1:][good]
-    last -= grid_edges[np.maximum(last, 0)] == high  # a pixel that ends on an edge has no part beyond it
-    count = np.minimum(last, n_out - 1) - first + 1
+    low, high = pixels.low[good], pixels.high[good]
+    first, last = np.maximum(begins[good], 0), ends[good]
+    last -= edges[np.maximum(last, 0)] == high  # a pixel that ends on an edge has no part beyond it
+    count = np.minimum(last, len(edges) - 2) - first + 1
     if count.size and count.min() <= 0:
         inside = count > 0
         column, first, count = column[inside], first[inside], count[inside]
@@ -70,12 +77,16 @@ def cut(edges: FloatArray, grid_edges: FloatArray, good: BoolArray) -> Pieces:
     end = np.cumsum(count)
     start = end - count
     target = np.arange(int(count.sum())) + np.repeat(first - start, count)
-    left, right = grid_edges[target], grid_edges[target + 1]
+    left, right = edges[target], edges[target + 1]
     left[start] = np.maximum(left[start], low)
     right[end - 1] = np.minimum(right[end - 1], high)
-    column = np.repeat(column, count)
+    column, width = np.repeat(column, count), right - left
+    if number is not None:
+        target = number[target]
+        seen = target >= 0
+        target, column, width = target[seen], column[seen], width[seen]
     row = target if len(good) == 1 else target + column // good.shape[1] * n_out
-    return Pieces(row, column, right - left, len(good) * n_out)
+    return Pieces(row, column, width, len(good) * n_out)
 
 
 def piece_lags(

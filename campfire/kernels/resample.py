@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from campfire.errors import ValidationError
-from campfire.kernels.grids import good_pixels, pixel_edges, shared_grid
+from campfire.kernels.grids import PixelBounds, good_pixels, pixel_bounds, shared_grid
 from campfire.kernels.overlap import covered_pixels, lag_products, overlap_matrix, scaled_rows
 from campfire.kernels.pieces import cut, piece_lags, scale_lags
 
@@ -86,7 +86,7 @@ def resample(
     """
     flux, error = np.asarray(flux), np.asarray(error)
     wavelength = np.asarray(wavelength)
-    grid_edges = pixel_edges(grid)
+    bounds = pixel_bounds(grid)
     if wavelength.shape != flux.shape[-wavelength.ndim :] or flux.ndim not in (1, 2):
         raise ValidationError(
             f"wavelength has shape {wavelength.shape}, flux {flux.shape}",
@@ -94,37 +94,37 @@ def resample(
         )
     good = good_pixels(flux, error, mask)
     wavelength = shared_grid(wavelength)
-    edges = pixel_edges(wavelength)
+    pixels = pixel_bounds(wavelength)
     if wavelength.ndim < flux.ndim and len(flux) > 1:
-        return _shared(edges, grid_edges, flux, error, good, covariance)
-    shape = (*flux.shape[:-1], len(grid_edges) - 1)
+        return _shared(pixels, bounds, flux, error, good, covariance)
+    shape = (*flux.shape[:-1], len(bounds.low))
     flux, error, good = np.atleast_2d(flux), np.atleast_2d(error), np.atleast_2d(good)
-    edges = np.broadcast_to(edges, (len(flux), edges.shape[-1]))
+    pixels = PixelBounds(*np.broadcast_arrays(*pixels, good)[:2])
     size = max(1, _BLOCK // flux.shape[-1])
     blocks = []
     for k in range(0, max(len(flux), 1), size):
         rows = slice(k, k + size)
-        blocks.append(_block(edges[rows], grid_edges, flux[rows], error[rows], good[rows], covariance))
+        blocks.append(_block(pixels.at(rows), bounds, flux[rows], error[rows], good[rows], covariance))
     return _joined(blocks, shape)
 
 
 def _block(
-    edges: FloatArray,
-    grid_edges: FloatArray,
+    pixels: PixelBounds,
+    bounds: PixelBounds,
     flux: FloatArray,
     error: FloatArray,
     good: BoolArray,
     covariance: bool,
 ) -> Resampled:
-    """Resample some spectra, each with its own edges."""
-    shape = (len(flux), len(grid_edges) - 1)
-    pieces = cut(edges, grid_edges, good)
+    """Resample some spectra, each with its own pixels."""
+    shape = (len(flux), len(bounds.low))
+    pieces = cut(pixels, bounds, good)
     values = flux.ravel()[pieces.column]
     variance = np.square(error.ravel()[pieces.column], dtype=np.float64)
     width = pieces.sum(pieces.width).reshape(shape)
     total = pieces.sum(pieces.width * values).reshape(shape)
     square = pieces.sum(np.square(pieces.width) * variance).reshape(shape)
-    coverage, mask = covered_pixels(width, np.diff(grid_edges))
+    coverage, mask = covered_pixels(width, bounds.width)
     divisor = np.where(mask, np.nan, width)
     lags = None
     if covariance:
@@ -190,14 +190,14 @@ def combined_lags(
         Shape (m, lag): element [i, k] is the covariance of pixels i and i + k of the sum. It needs no memory
         for the covariances of the single spectra.
     """
-    edges, grid_edges = pixel_edges(wavelength), pixel_edges(grid)
-    edges = np.broadcast_to(edges, (len(good), edges.shape[-1]))
-    n_out = len(grid_edges) - 1
+    pixels, bounds = pixel_bounds(wavelength), pixel_bounds(grid)
+    pixels = PixelBounds(*np.broadcast_arrays(*pixels, good)[:2])
+    n_out = len(bounds.low)
     total: FloatArray = np.zeros((n_out, 1))
     size = max(1, _BLOCK // good.shape[1])
     for k in range(0, len(good), size):
         rows = slice(k, k + size)
-        pieces = cut(edges[rows], grid_edges, good[rows])
+        pieces = cut(pixels.at(rows), bounds, good[rows])
         width = pieces.sum(pieces.width)
         scale = weights[rows].ravel() / np.where(width > 0, width, 1.0)
         variance = np.square(error[rows].ravel()[pieces.column], dtype=np.float64)
@@ -209,16 +209,16 @@ def combined_lags(
 
 
 def _shared(
-    edges: FloatArray,
-    grid_edges: FloatArray,
+    pixels: PixelBounds,
+    bounds: PixelBounds,
     flux: FloatArray,
     error: FloatArray,
     good: BoolArray,
     covariance: bool,
 ) -> Resampled:
     """Resample many spectra with one grid: sparse matrices times all of them."""
-    matrix = overlap_matrix(edges, grid_edges)
-    n_out, pixel = len(grid_edges) - 1, np.diff(grid_edges)[:, None]
+    matrix = overlap_matrix(pixels, bounds)
+    n_out, pixel = len(bounds.low), bounds.width[:, None]
     out, outside = np.empty((2, len(flux), n_out)), np.empty((len(flux), n_out), dtype=bool)
     coverages = []
     full = bool(good.all())

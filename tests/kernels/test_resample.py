@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campfire.errors import ValidationError
-from campfire.kernels.grids import pixel_edges
+from campfire.kernels.grids import PixelBounds, pixel_bounds, pixel_edges
 from campfire.kernels.overlap import overlap_matrix, resample_matrix
 from campfire.kernels.resample import combined_lags, resample
 from campfire.typing import BoolArray, FloatArray
@@ -30,16 +30,18 @@ def brute_force(
     wave: FloatArray, flux: FloatArray, error: FloatArray, grid: FloatArray, good: BoolArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The definition, pixel by pixel."""
-    edges, out = pixel_edges(wave), pixel_edges(grid)
+    pixels, out = pixel_bounds(wave), pixel_bounds(grid)
     flux_out, err_out, coverage = np.full((3, len(grid)), np.nan)
     for j in range(len(grid)):
         weights = np.array(
             [
-                max(0.0, min(edges[i + 1], out[j + 1]) - max(edges[i], out[j])) if good[i] else 0.0
+                max(0.0, min(pixels.high[i], out.high[j]) - max(pixels.low[i], out.low[j]))
+                if good[i]
+                else 0.0
                 for i in range(len(wave))
             ]
         )
-        coverage[j] = weights.sum() / (out[j + 1] - out[j])
+        coverage[j] = weights.sum() / out.width[j]
         if coverage[j] >= 0.5:
             flux_out[j] = weights[good] @ flux[good] / weights.sum()
             err_out[j] = np.sqrt(np.square(weights[good]) @ np.square(error[good])) / weights.sum()
@@ -70,7 +72,7 @@ def test_the_integral_is_kept(wave: FloatArray, grid: FloatArray, scale: float, 
     inner = grid[(grid > edges[0]) & (grid < edges[-1])]
     cells = np.unique(np.concatenate([edges[[0, -1]], inner]))
     cells = cells[np.append(True, np.diff(cells) > 1e-6)]
-    matrix = overlap_matrix(edges, cells)
+    matrix = overlap_matrix(PixelBounds(edges[:-1], edges[1:]), PixelBounds(cells[:-1], cells[1:]))
     total = (flux * np.diff(edges)).sum()
     end = edges[-1] - cells[-1]  # a last sliver that the deduplication may have cut
     assert (matrix @ flux).sum() + end * flux[-1] == pytest.approx(total, rel=1e-10)
@@ -84,7 +86,7 @@ def test_integral_of_a_resampled_spectrum_is_that_of_the_original() -> None:
     grid = ((wave[1:] + wave[:-1]) / 2)[10:-10:7]
     result = resample(wave, flux, np.full(451, 0.1), grid)
     out = pixel_edges(grid)
-    inside = overlap_matrix(pixel_edges(wave), out[[0, -1]]) @ flux
+    inside = overlap_matrix(pixel_bounds(wave), PixelBounds(out[:1], out[-1:])) @ flux
     assert (result.flux * np.diff(out)).sum() == pytest.approx(inside[0], rel=1e-10)
 
 
