@@ -249,8 +249,9 @@ FAULTS: dict[str, Faulty] = {
     )[0],
     "other layout is a link": lambda folder: (folder / "pixels" / "v0").symlink_to("../../precious"),
     "other layout holds others' files": lambda folder: (
-        _precious(folder / "pixels").rename(folder / "pixels" / "v0") and None
-    ),
+        _precious(folder / "pixels").rename(folder / "pixels" / "v0"),
+        None,
+    )[1],
     "metadata is garbage": _replace("pixels/v1/*/zarr.json", _write(b"{")),
     "metadata is deep": _replace("pixels/v1/*/zarr.json", _write(b"[" * 100_000)),
     "metadata is a folder": _replace("pixels/v1/*/zarr.json", lambda path: path.mkdir()),
