@@ -5,12 +5,13 @@ LOWEST ?= .venv-lowest
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-lowest lint types bench clean
+.PHONY: help demo test test-lowest lint types docs bench clean
 
 help:
 	@echo "make demo         simulate an archive, serve it, and do the main job with the real client"
 	@echo "make test         check style, types and behaviour"
 	@echo "make test-lowest  check behaviour with the lowest versions that pyproject.toml allows"
+	@echo "make docs         build the documentation's site into docs/_build/html"
 	@echo "make bench        measure speed against peers"
 	@echo "make clean        remove the environment, caches and the demo's output"
 
@@ -43,8 +44,12 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 bench: $(STAMP)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(LOWEST) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) demo build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis

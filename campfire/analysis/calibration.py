@@ -291,7 +291,7 @@ def calibrate_collection(
     photometry
         Object id -> photometry; or one for all spectra.
     method, bands, degree, min_snr, error_floor
-        As for :func:`calibrate_to_photometry`, whose fit is used.
+        As for :func:`~campfire.calibrate_to_photometry`, whose fit is used.
 
     Returns
     -------

@@ -52,7 +52,7 @@ def measure_lines(
         One spectrum, a collection, a list, a Dataset or a DataTree. What they bring along as
         ``resolving_power`` is used, else that of the grating.
     lines
-        Names from :data:`EMISSION_LINES` or as they are typed (``Ha``, ``OIII5007``; see
+        Names from :data:`~campfire.EMISSION_LINES` or as they are typed (``Ha``, ``OIII5007``; see
         :func:`campfire.linelist.find_line`), or rest wavelengths in microns or Quantities (vacuum). By
         default all that fall into one of the spectra.
     redshift

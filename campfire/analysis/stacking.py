@@ -156,7 +156,7 @@ def stack_spectra(
         half of the range, or have no positive mean there, are left out with a warning.
     sigma_clip
         Reject values further than this many sigmas from the median of their pixel; see
-        :func:`campfire.kernels.combine.sigma_clip`, also for what clipping below 3 does to errors.
+        ``campfire.kernels.combine.sigma_clip``, also for what clipping below 3 does to errors.
     rng
         Seed or generator. The errors are then the scatter of 200 stacks of spectra drawn with replacement,
         which includes the spread of the sources; where the propagated error is larger, or fewer than three

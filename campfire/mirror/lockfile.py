@@ -139,7 +139,7 @@ class Lock:
     created
         When the lock was made (ISO 8601, UTC).
     versions
-        See :func:`package_versions`.
+        Of the packages that a result depends on.
     """
 
     spectra: tuple[LockedSpectrum, ...]

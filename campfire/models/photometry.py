@@ -143,7 +143,7 @@ class Photometry:
 
         Notes
         -----
-        Pivot wavelengths are those of :mod:`campfire.bands`, else the record's own ``wav``, else NaN (last).
+        Pivot wavelengths are those of ``campfire.bands``, else the record's own ``wav``, else NaN (last).
         Fluxes and errors that are null become NaN.
         """
         body = record.get("photometry")

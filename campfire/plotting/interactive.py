@@ -151,7 +151,7 @@ def plot_spectrum(
     show_emission_lines
         Draw emission lines (vacuum), at redshift 0 too.
     colormap
-        One of :data:`COLORMAPS`.
+        One of ``COLORMAPS``.
     snr_range
         S/N at the two ends of the colour scale.
     accent_color
