@@ -69,7 +69,7 @@ def synthetic_photometry(
     -------
     flux, err : float
         Microjansky; (nan, nan), with a ``CampfireWarning``, where the coverage is less. Errors of pixels are
-        taken as independent; the method ``synthetic_photometry`` of a spectrum uses its covariance.
+        taken as independent; ``ds.campfire.synthetic_photometry`` uses the covariance of a spectrum.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Statement: the site builds without a warning and without network, and its reference has every public name."""
+"""Statement: the site builds without warnings or network, and its reference has every public name."""
 
 from __future__ import annotations
 
