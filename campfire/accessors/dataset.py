@@ -156,6 +156,76 @@ class DatasetAccessor(Handoffs, Listed):
             redshift_quality=redshift_quality,
         )
 
+    def cone(self, centre: Any = None, radius: Any = None, *, ra: Any = None, dec: Any = None) -> xr.Dataset:
+        """Keep spectra within a circle on the sky; see :func:`campfire.analysis.selecting.in_cone`.
+
+        The circle is ``(ra, dec, radius)`` in degrees and arcseconds as in ``cone_search=``, a ``SkyCoord``
+        and a radius, or ``ra=``, ``dec=`` and ``radius=``, each a number or a Quantity. Rows have the
+        coordinate ``separation``, in arcseconds.
+        """
+        from campfire.analysis.selecting import cone_of, in_cone
+
+        return in_cone(self._ds, cone_of(centre, radius, ra, dec))
+
+    def sel(
+        self,
+        *,
+        wavelength: Any = None,
+        rest_wavelength: Any = None,
+        ra: Any = None,
+        dec: Any = None,
+        spectrum_id: str | Sequence[str] | None = None,
+        object_id: str | Sequence[str] | None = None,
+        method: str | None = None,
+        tolerance: Any = None,
+    ) -> xr.Dataset:
+        """Select by labels, wherever they are: on the sky, in the observed or in the rest frame.
+
+        Parameters
+        ----------
+        wavelength, rest_wavelength
+            A number of microns or Quantity, a list, or a slice of them, as ``Dataset.sel`` takes them.
+        ra, dec
+            Position (degrees or Quantities), or two lists; with ``method="nearest"``. All spectra at the
+            nearest position are selected, with the coordinate ``separation`` in arcseconds.
+        spectrum_id, object_id
+            Names; all spectra of an object.
+        method, tolerance
+            As for ``Dataset.sel``: of the position where there is one (an angle, or arcseconds), else of the
+            wavelength (a length, or microns).
+
+        Returns
+        -------
+        xarray.Dataset
+            A collection stays a collection, also of one spectrum.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such spectrum. It is a LookupError, as the KeyError for a wavelength is.
+        ValidationError
+            For labels that do not go together, and wavelengths of which every spectrum has its own.
+        """
+        from campfire.analysis.selecting import Labels, select_labels
+
+        labels = Labels.of(
+            wavelength=wavelength,
+            rest_wavelength=rest_wavelength,
+            ra=ra,
+            dec=dec,
+            spectrum_id=spectrum_id,
+            object_id=object_id,
+            method=method,
+            tolerance=tolerance,
+        )
+        return select_labels(self._ds, labels)
+
+    def rest_wavelength(self, redshift: Any = None) -> xr.DataArray:
+        """Return wavelength / (1 + z); see :func:`campfire.analysis.selecting.rest_wavelength`."""
+        from campfire.analysis.selecting import rest_wavelength
+
+        return rest_wavelength(self._ds, redshift)
+
     def plot(self, *, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw a spectrum with the model fitted to it, or a collection as an image, with matplotlib.
 

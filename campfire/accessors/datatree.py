@@ -52,15 +52,19 @@ class DataTreeAccessor(Listed):
     def _each(
         self, function: Callable[..., xr.Dataset], *args: Any, skip_empty: bool = False, **options: Any
     ) -> xr.DataTree:
-        import xarray as xr
-
-        root = self._tree.path
         groups = self._groups()
         if skip_empty and any(ds.sizes["spectrum"] for ds in groups.values()):
             groups = {path: ds for path, ds in groups.items() if ds.sizes["spectrum"]}
+        return self._with({path: function(ds, *args, **options) for path, ds in groups.items()})
+
+    def _with(self, groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
+        """Return a tree of other Datasets, given by the paths of this one."""
+        import xarray as xr
+
+        root = self._tree.path
         results: dict[str, xr.Dataset] = {"/": xr.Dataset(attrs=dict(self._tree.attrs))}
         for path, ds in groups.items():
-            results["/" + path.removeprefix(root).strip("/")] = function(ds, *args, **options)
+            results["/" + path.removeprefix(root).strip("/")] = ds
         return xr.DataTree.from_dict(results, name=self._tree.name)
 
     def indexed(self) -> xr.DataTree:
@@ -139,6 +143,52 @@ class DataTreeAccessor(Listed):
             redshift_range=redshift_range,
             redshift_quality=redshift_quality,
         )
+
+    def cone(self, centre: Any = None, radius: Any = None, *, ra: Any = None, dec: Any = None) -> xr.DataTree:
+        """Keep spectra within a circle on the sky; see :func:`campfire.analysis.selecting.in_cone`.
+
+        The circle is given as for a Dataset. Only gratings that have spectra in it stay.
+        """
+        from campfire.analysis.selecting import cone_of, in_cone
+
+        cone = cone_of(centre, radius, ra, dec)
+        found = {path: in_cone(ds, cone) for path, ds in self._groups().items()}
+        return self._with({path: ds for path, ds in found.items() if ds.sizes["spectrum"]})
+
+    def sel(
+        self,
+        *,
+        wavelength: Any = None,
+        rest_wavelength: Any = None,
+        ra: Any = None,
+        dec: Any = None,
+        spectrum_id: str | Sequence[str] | None = None,
+        object_id: str | Sequence[str] | None = None,
+        method: str | None = None,
+        tolerance: Any = None,
+    ) -> xr.DataTree:
+        """Select by labels in every grating; see :meth:`campfire.accessors.dataset.DatasetAccessor.sel`.
+
+        Only gratings that have one of the spectra stay; ``method="nearest"`` finds the nearest of each.
+
+        Raises
+        ------
+        NotFoundError
+            For a spectrum that no grating has.
+        """
+        from campfire.analysis.selecting import Labels, select_labels_in
+
+        labels = Labels.of(
+            wavelength=wavelength,
+            rest_wavelength=rest_wavelength,
+            ra=ra,
+            dec=dec,
+            spectrum_id=spectrum_id,
+            object_id=object_id,
+            method=method,
+            tolerance=tolerance,
+        )
+        return self._with(select_labels_in(self._groups(), labels))
 
     def to_spectra(self) -> list[SpectrumData]:
         """Return all spectra as ``SpectrumData``, grating after grating; computes what is lazy."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "collection_spectra",
     "plot_collection",
+    "row_values",
     "select_spectra",
     "summarise",
 ]
@@ -68,16 +69,16 @@ def select_spectra(
     steps = []
     if dq_flags is not None:
         query = parse_flags(dq_flags)
-        flags = _coordinate(ds, "dq_flags")
+        flags = row_values(ds, "dq_flags")
         known = np.isfinite(flags)
         keep &= known & query.matches(np.where(known, flags, 0).astype(np.int64))
         steps.append(f"dq_flags {query!r}")
     if min_snr is not None:
-        keep &= _coordinate(ds, "signal_to_noise") >= min_snr
+        keep &= row_values(ds, "signal_to_noise") >= min_snr
         steps.append(f"S/N >= {min_snr:g}")
     if redshift_range is not None:
         low, high = _range(redshift_range)
-        redshift = _coordinate(ds, "redshift")
+        redshift = row_values(ds, "redshift")
         keep &= (redshift >= low) & (redshift <= high)
         steps.append(f"redshift {low:g} to {high:g}")
     if redshift_quality is not None:
@@ -85,7 +86,7 @@ def select_spectra(
         if not many:
             raise ValidationError("redshift_quality is empty", hint="pass at least one, such as 'secure'")
         codes = sorted({int(parse_quality(q)) for q in many})
-        keep &= np.isin(_coordinate(ds, "redshift_quality"), codes)
+        keep &= np.isin(row_values(ds, "redshift_quality"), codes)
         steps.append(f"redshift quality {', '.join(map(str, codes))}")
     if not steps:
         return ds
@@ -93,10 +94,19 @@ def select_spectra(
     return append_history(chosen, f"selected {int(keep.sum())} of {keep.size} spectra: {'; '.join(steps)}")
 
 
-def _coordinate(ds: xr.Dataset, name: str) -> NDArray[Any]:
+def row_values(ds: xr.Dataset, name: str) -> NDArray[Any]:
+    """Return a coordinate that has one value a row of a collection.
+
+    Raises
+    ------
+    ValidationError
+        If there is none of that name; the hint says which there are.
+    """
+    if "spectrum" not in ds.sizes:
+        raise ValidationError("the Dataset of one spectrum", hint="this needs a collection")
     if name not in ds.coords or ds[name].dims != ("spectrum",):
         found = ", ".join(str(c) for c in ds.coords if ds[c].dims == ("spectrum",))
-        raise ValidationError(f"the collection has no {name!r} a spectrum", hint=f"it has {found}")
+        raise ValidationError(f"the collection has no {name!r} a spectrum", hint=f"it has {found or 'none'}")
     return np.asarray(ds[name].values)
 
 

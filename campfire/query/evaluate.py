@@ -17,7 +17,15 @@ from campfire.query.filters import Filter, staleness
 from campfire.query.model import Condition, Query
 from campfire.typing import BoolArray, FloatArray
 
-__all__ = ["ARCSEC_PER_RADIAN", "chord_squared", "distance_arcsec", "finish", "matches", "unit_vectors"]
+__all__ = [
+    "ARCSEC_PER_RADIAN",
+    "chord_squared",
+    "distance_arcsec",
+    "finish",
+    "matches",
+    "squared_chords",
+    "unit_vectors",
+]
 
 ARCSEC_PER_RADIAN = 648_000.0 / np.pi
 TIES = {"objects": ("object_id",), "spectra": ("target_id", "grating", "spectrum_id")}
@@ -44,10 +52,15 @@ def distance_arcsec(chord2: Any) -> FloatArray:
     return np.asarray(2.0 * np.arcsin(half) * ARCSEC_PER_RADIAN)
 
 
-def _chords(cone: tuple[float, float, float], columns: Columns) -> FloatArray:
+def squared_chords(cone: tuple[float, float, float], ra: Any, dec: Any) -> FloatArray:
+    """Return the squares of the chords from positions in degrees to the centre of a cone; NaN for NaN."""
     (x, y, z), _ = chord_squared(cone)
-    ux, uy, uz = unit_vectors(_plain(columns["ra"]), _plain(columns["dec"]))
+    ux, uy, uz = unit_vectors(ra, dec)
     return np.asarray((ux - x) * (ux - x) + (uy - y) * (uy - y) + (uz - z) * (uz - z))
+
+
+def _chords(cone: tuple[float, float, float], columns: Columns) -> FloatArray:
+    return squared_chords(cone, _plain(columns["ra"]), _plain(columns["dec"]))
 
 
 def _plain(array: NDArray[Any]) -> FloatArray:
