@@ -145,7 +145,7 @@ class DatasetAccessor(Handoffs, Listed):
         redshift_range: tuple[float | None, float | None] | None = None,
         redshift_quality: int | str | Iterable[int | str] | None = None,
     ) -> xr.Dataset:
-        """Keep spectra by their labels; see :func:`campfire.analysis.contents.select_spectra`."""
+        """Keep spectra that meet conditions; see :func:`campfire.analysis.contents.select_spectra`."""
         from campfire.analysis.contents import select_spectra
 
         return select_spectra(
@@ -179,7 +179,7 @@ class DatasetAccessor(Handoffs, Listed):
         method: str | None = None,
         tolerance: Any = None,
     ) -> xr.Dataset:
-        """Select by labels, wherever they are: on the sky, in the observed or in the rest frame.
+        """Find spectra by position or name, and pixels by observed or rest-frame wavelength.
 
         Parameters
         ----------

@@ -133,7 +133,7 @@ class DataTreeAccessor(Listed):
         redshift_range: tuple[float | None, float | None] | None = None,
         redshift_quality: int | str | Iterable[int | str] | None = None,
     ) -> xr.DataTree:
-        """Keep spectra by their labels; see :func:`campfire.analysis.contents.select_spectra`."""
+        """Keep spectra that meet conditions; see :func:`campfire.analysis.contents.select_spectra`."""
         from campfire.analysis.contents import select_spectra
 
         return self._each(
@@ -167,7 +167,7 @@ class DataTreeAccessor(Listed):
         method: str | None = None,
         tolerance: Any = None,
     ) -> xr.DataTree:
-        """Select by labels in every grating; see :meth:`campfire.accessors.dataset.DatasetAccessor.sel`.
+        """Find spectra by position or name, and pixels by wavelength; see :meth:`DatasetAccessor.sel`.
 
         Only gratings that have one of the spectra stay; ``method="nearest"`` finds the nearest of each.
 

@@ -17,6 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import campfire.accessors  # noqa: F401  (registers Dataset.campfire)
+from campfire.collection.build import open_tree
+from campfire.collection.sources import FileSource
 from campfire.convert.spectral_index import SpectralIndex, spectral_coordinates
 from campfire.errors import ValidationError
 from campfire.formats.products import write_spectrum
@@ -306,6 +308,60 @@ def test_the_index_is_there_on_what_campfire_makes(made: str, tmp_path: Path) ->
     found = ds.sel(wavelength=slice(10_000 * u.AA, 1.5 * u.um)).wavelength.values
     assert found.size
     assert ((found >= 1.0) & (found <= 1.5)).all()
+
+
+@pytest.fixture(scope="module")
+def gridded(tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
+    """Two gratings of two spectra each, lazy, on one grid."""
+    folder = tmp_path_factory.mktemp("gridded")
+    for name in "abcd":
+        write_spectrum(folder / f"{name}.fits", SpectrumData.from_xarray(dataset()).to_fields())
+    columns: dict[str, Any] = {
+        "spectrum_id": list("abcd"),
+        "grating": ["PRISM", "PRISM", "G395M", "G395M"],
+        "redshift": np.ones(4),
+    }
+    sources = [FileSource(str(folder / f"{name}.fits")) for name in "abcd"]
+    return open_tree(sources, columns, grid=WAVE[1:-1])
+
+
+GRIDDED: dict[str, Callable[[xr.Dataset], Any]] = {
+    "as opened": lambda ds: ds,
+    "resampled": lambda ds: ds.campfire.resample(WAVE[3:-3]),
+    "selected": lambda ds: ds.campfire.select(redshift_range=(0, 3)),
+    "stacked": lambda ds: ds.campfire.stack(),
+    "good": lambda ds: ds.campfire.good(),
+    "a spectrum taken out": lambda ds: ds.campfire.to_spectra()[0].to_xarray(),
+    "a row": lambda ds: ds.sel(spectrum_id="a"),
+    "averaged": lambda ds: ds.fnu.mean("spectrum"),
+    "grouped": lambda ds: ds.fnu.groupby("redshift").mean(),
+    "rows joined": lambda ds: xr.concat([ds.fnu, ds.fnu.isel(spectrum=[0])], "spectrum"),
+    "rows aligned": lambda ds: xr.align(ds.fnu.isel(spectrum=[0]), ds.fnu, join="outer")[0],
+    "differences of subsets": lambda ds: ds.fnu - ds.fnu.isel(spectrum=[1]),
+    "chunked the other way": lambda ds: ds.chunk(wavelength=5),
+    "persisted": lambda ds: ds[["fnu"]].persist(),
+}
+
+
+@pytest.mark.parametrize("name", GRIDDED)
+def test_quantities_can_be_selected_in_gridded_collections(gridded: xr.DataTree, name: str) -> None:
+    made = GRIDDED[name](gridded["PRISM"].to_dataset())
+    found = made.sel(wavelength=slice(20_000 * u.AA, 3 * u.um)).wavelength
+    assert found.values.tolist() == WAVE[(WAVE >= 2.0) & (WAVE <= 3.0)].tolist()
+
+
+def test_a_tree_of_gridded_collections_is_cut_and_stored(gridded: xr.DataTree, tmp_path: Path) -> None:
+    """Its file is read without campfire; its indexes are given back."""
+    cut = gridded.sel(wavelength=slice(20_000 * u.AA, 3 * u.um))
+    assert {node.sizes["wavelength"] for node in cut.children.values()} == {
+        int(((WAVE >= 2.0) & (WAVE <= 3.0)).sum())
+    }
+    gridded.to_zarr(tmp_path / "a.zarr", zarr_format=3, consolidated=False)
+    back = xr.open_datatree(tmp_path / "a.zarr", engine="zarr", consolidated=False)
+    assert not isinstance(back["PRISM"].to_dataset().xindexes["wavelength"], SpectralIndex)
+    again = back.campfire.indexed()
+    for name, node in gridded.children.items():
+        assert again[name].to_dataset().load().identical(node.to_dataset().load())
 
 
 def test_files_hold_plain_coordinates(tmp_path: Path) -> None:
