@@ -167,9 +167,10 @@ class DataTreeAccessor(Listed):
         method: str | None = None,
         tolerance: Any = None,
     ) -> xr.DataTree:
-        """Find spectra by position or name, and pixels by wavelength; see :meth:`DatasetAccessor.sel`.
+        """Find spectra by position or name, and pixels by wavelength, as in a Dataset.
 
-        Only gratings that have one of the spectra stay; ``method="nearest"`` finds the nearest of each.
+        Arguments are those of :meth:`campfire.accessors.dataset.DatasetAccessor.sel`. Only gratings
+        that have one of the spectra stay; ``method="nearest"`` finds the nearest of each.
 
         Raises
         ------
