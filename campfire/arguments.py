@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -16,7 +16,17 @@ from typing import Any, TypeVar
 from campfire.errors import ValidationError
 from campfire.text import one_line
 
-__all__ = ["choice", "did_you_mean", "function", "integer", "number", "shown", "truth"]
+__all__ = [
+    "choice",
+    "did_you_mean",
+    "function",
+    "integer",
+    "mapping",
+    "number",
+    "shown",
+    "text",
+    "truth",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,7 +74,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return "did you mean " + " or ".join(map(repr, near)) + "?"
     if not folded:
         return "there are none here"
-    some = ", ".join(list(folded.values())[:20])
+    some = ", ".join(map(repr, list(folded.values())[:20]))
     return f"known: {some}" + (", ..." if len(folded) > 20 else "")
 
 
@@ -191,6 +201,42 @@ def choice(value: object, name: str, options: Iterable[str]) -> str:
     if isinstance(value, str):
         raise ValidationError(f"unknown {name} {shown(value)}", hint=did_you_mean(value, known))
     raise ValidationError(f"{name}={shown(value)}", hint=f"one of {', '.join(map(repr, known))}")
+
+
+def text(value: object, name: str) -> str:
+    """Return text, which may be empty.
+
+    Raises
+    ------
+    ValidationError
+        For anything else, such as None and numbers.
+
+    Examples
+    --------
+    >>> text("ember_uds_p4", "object_id")
+    'ember_uds_p4'
+    """
+    if isinstance(value, str):
+        return str(value)
+    raise ValidationError(f"{name}={shown(value)} is not a text", hint="pass text, in quotes")
+
+
+def mapping(value: object, name: str, hint: str) -> Mapping[Any, Any]:
+    """Return a dictionary, or anything like one.
+
+    Raises
+    ------
+    ValidationError
+        For anything else; ``hint`` says what would be right.
+
+    Examples
+    --------
+    >>> mapping({"PRISM": 1}, "axes", hint="grating -> axes")
+    {'PRISM': 1}
+    """
+    if isinstance(value, Mapping):
+        return value
+    raise ValidationError(f"{name}={shown(value)} is not a dictionary", hint=hint)
 
 
 def function(value: F, name: str) -> F:

@@ -7,14 +7,14 @@ keeps exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
 
 import numpy as np
 
+from campfire.arguments import choice, did_you_mean, integer, shown
 from campfire.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -227,8 +227,7 @@ def _flag(name: str) -> DQFlags:
     key = name.strip().upper().replace(" ", "_").replace("-", "_")
     if key in DQFlags.__members__:
         return DQFlags[key]
-    near = get_close_matches(key, DQFlags.__members__, n=3) or list(DQFlags.__members__)
-    raise ValidationError(f"unknown DQ flag {name!r}", hint="one of " + ", ".join(near))
+    raise ValidationError(f"unknown DQ flag {name!r}", hint=did_you_mean(key, DQFlags.__members__))
 
 
 def parse_flags(value: object) -> FlagQuery:
@@ -285,8 +284,8 @@ def parse_quality(value: object) -> RedshiftQuality:
 
 
 def _check_type(flag_type: str | None) -> None:
-    if flag_type not in (None, "dq_flags"):
-        raise ValidationError(f"unknown flag type {flag_type!r}", hint="the only type is 'dq_flags'")
+    if flag_type is not None:
+        choice(flag_type, "flag_type", ("dq_flags",))
 
 
 def list_flags(flag_type: str | None = None) -> None:
@@ -317,11 +316,10 @@ def decode_flags(value: int, flag_type: str = "dq_flags") -> list[str]:
     ['CHIP_GAP', 'CONTAMINATION']
     """
     _check_type(flag_type)
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise ValidationError(f"{value!r} is not a bitmask", hint="pass a non-negative integer")
+    mask = integer(value, "bitmask", least=0)
     names = {int(flag): flag.name for flag in DQFlags}
-    bits = (1 << n for n in range(int(value).bit_length()))
-    return [names.get(bit, f"BIT_{bit.bit_length() - 1}") for bit in bits if int(value) & bit]
+    bits = (1 << n for n in range(mask.bit_length()))
+    return [names.get(bit, f"BIT_{bit.bit_length() - 1}") for bit in bits if mask & bit]
 
 
 def encode_flags(names: Iterable[str | int] | str, flag_type: str = "dq_flags") -> int:
@@ -338,6 +336,8 @@ def encode_flags(names: Iterable[str | int] | str, flag_type: str = "dq_flags") 
     3
     """
     _check_type(flag_type)
+    if isinstance(names, Mapping) or not isinstance(names, Iterable):
+        raise ValidationError(f"{shown(names)} is not a list of flag names", hint="e.g. ['LOW_SNR']")
     mask = 0
     for name in [names] if isinstance(names, str) else names:
         if isinstance(name, str):

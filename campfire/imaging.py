@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from campfire.arguments import number, shown, text
+from campfire.errors import ValidationError
 from campfire.plotting.cutouts import (
     DEFAULT_STYLE,
     SHUTTER_HEIGHT_ARCSEC,
@@ -12,6 +14,7 @@ from campfire.plotting.cutouts import (
     draw_cutout,
     shutters_to_ds9_region,
 )
+from campfire.plotting.static import pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,26 +85,38 @@ def plot_cutout(
     meta: Mapping[str, Any] = {}
     rows: Sequence[Row] = ()
     if isinstance(shutters, Mapping):
-        meta, rows = shutters.get("meta") or {}, shutters.get("shutters") or ()
+        if "shutters" not in shutters:
+            raise ValidationError(f"shutters={shown(shutters)}", hint="pass what get_shutters() returned")
+        meta, rows = shutters.get("meta") or {}, shutters["shutters"]
     elif shutters is not None:
         rows = shutters
     ra = meta.get("center_ra") if center_ra is None else center_ra
     dec = meta.get("center_dec") if center_dec is None else center_dec
-    known = set(members if members is not None else meta.get("member_target_ids") or ())
+    known = _names(members if members is not None else meta.get("member_target_ids") or ())
     if object_id is not None:
-        known.add(object_id)
+        known.add(text(object_id, "object_id"))
+    center = None
+    if ra is not None and dec is not None:
+        center = (
+            number(ra, "center_ra", unit="deg"),
+            number(dec, "center_dec", unit="deg", least=-90, most=90),
+        )
     if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.gca()
+        ax = pyplot().gca()
     return draw_cutout(
         image_path,
         fov=fov,
         shutters=rows,
         members=known,
-        center=None if ra is None or dec is None else (float(ra), float(dec)),
+        center=center,
         ax=ax,
         shutter_style=shutter_style,
         scalebar=scalebar,
         scalebar_length=scalebar_length,
     )
+
+
+def _names(members: Any) -> set[str]:
+    if isinstance(members, str | bytes | Mapping) or not isinstance(members, Iterable):
+        raise ValidationError(f"members={shown(members)}", hint="pass a list of target ids")
+    return {text(name, "a target id") for name in members}

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from campfire.arguments import number, shown, text
 from campfire.errors import ValidationError
 from campfire.units import to_micron
 
@@ -120,7 +121,7 @@ def find_line(name: str) -> EmissionLine:
     >>> find_line("H-alpha")["name"], find_line("[O III] 5007")["name"], find_line("Lya")["wave"]
     ('Hα', '[OIII]₂', 0.121567)
     """
-    given = _folded(name)
+    given = _folded(text(name, "line"))
     exact = [line for line in EMISSION_LINES if line["name"] == name.strip()]
     found = exact or [line for line, spellings in _SPELLINGS if given in spellings]
     match = re.fullmatch(r"([a-z]+?)(\d+(?:\.\d+)?)?a?", given)
@@ -150,6 +151,13 @@ def _is_at(line: EmissionLine, angstrom: float) -> bool:
     return abs(wave - angstrom) < max(5.0, 4e-4 * wave)
 
 
+def _edge(wave: Any, name: str) -> float:
+    micron = to_micron(wave)
+    if micron.ndim or np.isnan(micron):
+        raise ValidationError(f"{name}={shown(wave)}", hint="pass one wavelength, in microns or a Quantity")
+    return float(micron)
+
+
 def get_emission_lines(
     redshift: float, wave_min: float | Quantity | None = None, wave_max: float | Quantity | None = None
 ) -> list[ObservedLine]:
@@ -177,13 +185,12 @@ def get_emission_lines(
     >>> [line["name"] for line in get_emission_lines(redshift=2.5, wave_min=2.2, wave_max=2.4)]
     ['[OI]', '[NII]₁', 'Hα', '[NII]', '[SII]₁', '[SII]₂']
     """
-    if not (np.isfinite(redshift) and redshift > -1):
-        raise ValidationError(f"redshift={redshift!r}", hint="pass a finite number above -1")
-    low = -np.inf if wave_min is None else float(to_micron(wave_min))
-    high = np.inf if wave_max is None else float(to_micron(wave_max))
+    stretch = 1.0 + number(redshift, "redshift", above=-1)
+    low = -np.inf if wave_min is None else _edge(wave_min, "wave_min")
+    high = np.inf if wave_max is None else _edge(wave_max, "wave_max")
     if not low <= high:
-        raise ValidationError(f"wave_min={wave_min!r} is above wave_max={wave_max!r}", hint="swap them")
-    stretched = [(line, line["wave"] * (1.0 + float(redshift))) for line in EMISSION_LINES]
+        raise ValidationError(f"wave_min={low:g} is above wave_max={high:g}", hint="swap them")
+    stretched = [(line, line["wave"] * stretch) for line in EMISSION_LINES]
     return [
         {"name": line["name"], "rest_wave": line["wave"], "observed_wave": wave, "color": line["color"]}
         for line, wave in stretched

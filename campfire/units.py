@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from campfire.arguments import choice, shown
 from campfire.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -78,11 +79,18 @@ def _float_dtype(values: Any) -> np.dtype[Any]:
 
 def _floats(values: Any) -> FloatArray:
     try:
+        kind = np.asarray(values).dtype.kind
+        if values is None or kind in "bcSUMmV" or (kind == "O" and _holds_words(values)):
+            raise TypeError("None, text, dates and truth values are no numbers")
         return np.asarray(values, dtype=_float_dtype(values))
     except (TypeError, ValueError) as err:
         raise ValidationError(
-            f"not numbers: {str(values)[:80]}", hint="pass an array of numbers, or one Quantity"
+            f"not numbers: {shown(values)}", hint="pass an array of numbers, or one Quantity"
         ) from err
+
+
+def _holds_words(values: Any) -> bool:
+    return any(isinstance(v, str | bytes | bool | np.bool_) for v in np.asarray(values, dtype=object).flat)
 
 
 def fnu_to_flam(fnu: ArrayLike, wavelength: ArrayLike) -> FloatArray:
@@ -149,11 +157,13 @@ def convert_flux_units(
     >>> float(convert_flux_units(2.0, 1.0, to_unit="fnu"))
     2.0
     """
-    if to_unit in ("flambda", "flam"):
-        return fnu_to_flam(to_microjansky(fnu, wavelength), to_micron(wavelength))
-    if to_unit == "fnu":
-        return to_microjansky(fnu, wavelength)
-    raise ValidationError(f"unknown flux unit {to_unit!r}", hint="use 'flambda' or 'fnu'")
+    wanted = choice(to_unit, "to_unit", ("flambda", "flam", "fnu"))
+    flux, wave = to_microjansky(fnu, wavelength), to_micron(wavelength)
+    if flux.ndim and wave.ndim and flux.shape != wave.shape:
+        raise ValidationError(
+            f"fnu has shape {flux.shape}, wavelength {wave.shape}", hint="one wavelength a value"
+        )
+    return flux if wanted == "fnu" else fnu_to_flam(flux, wave)
 
 
 def _is_quantity(value: object) -> bool:

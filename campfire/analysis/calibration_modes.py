@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from campfire.analysis.photometry_fit import measurement_labels, measurements
+from campfire.analysis.photometry_fit import is_measured, measurement_labels, measurements
 from campfire.collection.correlation import correlations
 from campfire.errors import ValidationError
 from campfire.formats.bandpasses import resolve_band
@@ -77,7 +77,7 @@ def measured_bands(
     for name in curves:
         with suppress(ValidationError):
             flux, error, _ = photometry[name]
-            if np.isfinite(flux) and np.isfinite(error) and error >= 0:
+            if is_measured(flux, error, error_floor):
                 names.append(name)
     labels = measurement_labels(names, *measurements(photometry, names, error_floor))
     return dict(zip(labels, (curves[name].provenance for name in names), strict=True))

@@ -9,10 +9,12 @@ import numpy as np
 
 from campfire.analysis.given_spectra import as_spectra
 from campfire.analysis.resampling import resample_collection
+from campfire.arguments import number, text
 from campfire.collection.blocks import check_collection
 from campfire.convert import append_history
 from campfire.errors import ValidationError
-from campfire.flags import parse_flags, parse_quality
+from campfire.flags import parse_flags
+from campfire.query.coerce import interval, qualities
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,6 +76,7 @@ def select_spectra(
         keep &= known & query.matches(np.where(known, flags, 0).astype(np.int64))
         steps.append(f"dq_flags {query!r}")
     if min_snr is not None:
+        min_snr = number(min_snr, "min_snr")
         keep &= row_values(ds, "signal_to_noise") >= min_snr
         steps.append(f"S/N >= {min_snr:g}")
     if redshift_range is not None:
@@ -82,10 +85,7 @@ def select_spectra(
         keep &= (redshift >= low) & (redshift <= high)
         steps.append(f"redshift {low:g} to {high:g}")
     if redshift_quality is not None:
-        many = [redshift_quality] if isinstance(redshift_quality, int | str) else list(redshift_quality)
-        if not many:
-            raise ValidationError("redshift_quality is empty", hint="pass at least one, such as 'secure'")
-        codes = sorted({int(parse_quality(q)) for q in many})
+        codes = qualities("redshift_quality", redshift_quality)
         keep &= np.isin(row_values(ds, "redshift_quality"), codes)
         steps.append(f"redshift quality {', '.join(map(str, codes))}")
     if not steps:
@@ -111,15 +111,10 @@ def row_values(ds: xr.Dataset, name: str) -> NDArray[Any]:
 
 
 def _range(given: tuple[float | None, float | None]) -> tuple[float, float]:
-    try:
-        first, last = given
-    except (TypeError, ValueError) as err:
-        raise ValidationError(f"redshift_range={given!r}", hint="pass (lowest, highest)") from err
-    low = -np.inf if first is None else float(first)
-    high = np.inf if last is None else float(last)
-    if not low <= high:
-        raise ValidationError(f"redshift_range={given!r} is reversed", hint="pass (lowest, highest)")
-    return low, high
+    if given == (None, None):  # any, if it is known
+        return -np.inf, np.inf
+    low, high = interval("redshift_range", given)
+    return -np.inf if low is None else low, np.inf if high is None else high
 
 
 def collection_spectra(ds: xr.Dataset) -> list[SpectrumData]:
@@ -191,11 +186,12 @@ def plot_collection(ds: xr.Dataset, *, ax: Axes | None = None, sort: str | None 
     from campfire.plotting.static import draw_collection
 
     check_collection(ds)
+    sort = None if sort is None else text(sort, "sort")
     if not ds.sizes["spectrum"]:
         raise ValidationError("a collection of no spectra", hint="there is nothing to draw")
     gridded = resample_collection(ds) if "pixel" in ds["fnu"].dims else ds
     good = gridded[["fnu", "dq"]].compute()
-    sortable = sort in ds.coords and ds[sort].dims == ("spectrum",)
+    sortable = sort is not None and sort in ds.coords and ds[sort].dims == ("spectrum",)
     order = np.asarray(ds[sort].values) if sortable else None
     name = str(ds["grating"].item()) if "grating" in ds.coords else ""
     return draw_collection(

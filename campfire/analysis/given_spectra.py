@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 
 from campfire.analysis.frames import frame_cards, frame_of
+from campfire.arguments import number, shown, text, truth
 from campfire.collection.correlation import correlations, row_matrices
 from campfire.errors import CampfireWarning, ValidationError
+from campfire.kernels.combine import Combiner, check_rng, find_combiner
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import check_grid, rising
 from campfire.models import Spectrum, SpectrumCollection, SpectrumData
@@ -36,6 +38,7 @@ __all__ = [
     "as_spectra",
     "as_spectrum",
     "as_window",
+    "check_stacking",
     "good_covariance",
     "warn_apart",
     "warn_left_out",
@@ -165,6 +168,25 @@ def as_grid(grid: ArrayLike, name: str) -> FloatArray:
     return check_grid(centres[rising(centres)], name)
 
 
+def check_stacking(
+    method: str, object_id: object, sigma_clip: object, rng: object, match_resolution: object
+) -> Combiner:
+    """Return the combiner of a stack, after a check of the options that go with it.
+
+    Raises
+    ------
+    ValidationError
+        For an option that no stack takes.
+    """
+    if object_id is not None:
+        text(object_id, "object_id")
+    if sigma_clip is not None:
+        number(sigma_clip, "sigma_clip", above=0)
+    truth(match_resolution, "match_resolution")
+    check_rng(rng)
+    return find_combiner(method)
+
+
 def good_covariance(spectrum: SpectrumData) -> Covariance | None:
     """Return the covariance of a spectrum without what belongs to masked pixels; None where there is none."""
     return (
@@ -195,9 +217,9 @@ def as_window(normalize: Any) -> tuple[float, float]:
     try:
         low, high = (float(to_micron(edge)) for edge in normalize)
     except (TypeError, ValueError) as err:
-        raise ValidationError(f"normalize={normalize!r}", hint="pass (low, high) in microns") from err
+        raise ValidationError(f"normalize={shown(normalize)}", hint="pass (low, high) in microns") from err
     if not 0 < low < high:
-        raise ValidationError(f"normalize={normalize!r}", hint="pass (low, high) in microns, low first")
+        raise ValidationError(f"normalize={shown(normalize)}", hint="pass (low, high) in microns, low first")
     return low, high
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from campfire.analysis.frames import check_frames, frame_of, redshift_numbers
 from campfire.analysis.given_spectra import good_covariance
 from campfire.analysis.resolution import instrumental_fwhm, resolved_spectra
+from campfire.arguments import number, shown
 from campfire.errors import ValidationError
 from campfire.kernels.lines import REASONS, LineFluxes, line_fluxes
 from campfire.linelist import EMISSION_LINES, find_line, get_emission_lines
@@ -98,6 +100,7 @@ def measure_lines(
     """
     import xarray as xr
 
+    width = number(width, "width", least=0)
     entries = resolved_spectra(spectra)
     data = [entry.data for entry in entries]
     shifts = _redshifts(redshift, data)
@@ -159,6 +162,8 @@ def _redshifts(redshift: Any, data: Sequence[SpectrumData]) -> FloatArray:
     own = [0.0 if frame_of(entry).rest else entry.redshift for entry in data]
     values = own if redshift is None else redshift
     shifts = np.atleast_1d(redshift_numbers(values))
+    if shifts.ndim > 1:
+        raise ValidationError(f"redshifts of shape {shifts.shape}", hint="pass one value a spectrum")
     if len(shifts) == 1:
         shifts = np.repeat(shifts, len(data))
     bad = ~(np.isfinite(shifts) & (shifts > -1))
@@ -180,7 +185,11 @@ def _table(
         high = max(entry.wavelength[-1] / (1 + z) for entry, z in zip(data, shifts, strict=True))
         return {name: wave for name, wave in known.items() if low < wave < high}
     table = {}
-    for line in [lines] if np.ndim(lines) == 0 else lines:
+    given: Any = lines
+    single = isinstance(given, str | bytes) or not isinstance(given, Iterable)
+    if isinstance(given, Mapping):
+        raise ValidationError(f"lines={shown(lines)}", hint="pass names or rest wavelengths")
+    for line in [given] if single or np.ndim(given) == 0 else given:
         if isinstance(line, str):
             found = find_line(line)
             table[found["name"]] = found["wave"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from campfire.analysis.frames import check_frames
 from campfire.analysis.given_spectra import as_spectrum, good_covariance
+from campfire.arguments import number, shown
 from campfire.collection.blocks import check_collection, over_rows, steady
 from campfire.collection.correlation import correlations, row_correlations, row_covariance, weighted_variance
 from campfire.convert import append_history
@@ -22,7 +24,7 @@ from campfire.text import text_variable
 from campfire.units import FNU_UNIT, RELATIVE, WAVE_UNIT, filled, to_microjansky, to_micron
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import xarray as xr
     from numpy.typing import ArrayLike, NDArray
@@ -84,6 +86,7 @@ def synthetic_photometry(
     (2.0, 0.0102)
     """
     curve = resolve_band(band)
+    min_coverage = number(min_coverage, "min_coverage", least=0, most=1)
     wave = to_micron(wavelength)
     order = rising(wave)
     wave = check_grid(wave[order])
@@ -149,6 +152,7 @@ def band_photometry(
     import xarray as xr
 
     curves = resolve_bands(bands)
+    min_coverage = number(min_coverage, "min_coverage", least=0, most=1)
     data = as_spectrum(spectrum)
     (frame,) = check_frames([data], "synthetic photometry")
     covariance = good_covariance(data)
@@ -244,6 +248,7 @@ def collection_photometry(
     check_collection(ds)
     (frame,) = check_frames([ds], "synthetic photometry")
     curves = resolve_bands(bands)
+    min_coverage = number(min_coverage, "min_coverage", least=0, most=1)
     function = partial(photometry_rows, bands=curves, min_coverage=min_coverage)
     kinds = {name: np.dtype(np.float64) for name in ("flux", "flux_err", "coverage")}
     values = over_rows(ds, function, kinds, len(curves), *correlations(ds))
@@ -287,10 +292,17 @@ def resolve_bands(bands: str | BandpassLike | Sequence[str | BandpassLike]) -> l
     Raises
     ------
     ValidationError
-        If there is none, or one has no curve.
+        If there is none, one has no curve, or one is given twice.
     """
     single = isinstance(bands, str) or hasattr(bands, "throughput")
-    many = [bands] if single else list(cast("Sequence[str | BandpassLike]", bands))
+    given: Any = [bands] if single else bands
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise ValidationError(f"bands={shown(bands)}", hint="pass names of bands, or curves")
+    many = [resolve_band(band) for band in given]
     if not many:
         raise ValidationError("no bands", hint="pass at least one band name or curve")
-    return [resolve_band(cast("str | BandpassLike", band)) for band in many]
+    names = [curve.name for curve in many]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValidationError(f"bands given twice: {', '.join(twice)}", hint="name each band once")
+    return many

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from campfire.analysis.given_spectra import good_covariance
+from campfire.analysis.photometry import resolve_bands
+from campfire.arguments import choice, integer, number
 from campfire.bands import find_band
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band
@@ -19,6 +21,8 @@ from campfire.models import Photometry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import ArrayLike
+
     from campfire.models import SpectrumData
     from campfire.typing import BandpassLike, BoolArray, FloatArray
 
@@ -27,13 +31,12 @@ __all__ = [
     "PhotometryFit",
     "check_options",
     "fit_photometry",
+    "is_measured",
     "measurement_labels",
     "measurements",
 ]
 
 CalibrationMethod: TypeAlias = Literal["chebyshev", "flat"]
-
-_ROUNDED_ERROR = 5e-7  # microjansky; catalogues keep six decimals, so that an error can be rounded to 0
 
 
 class PhotometryFit(NamedTuple):
@@ -72,7 +75,7 @@ def fit_photometry(
     ValidationError
         If no band is left.
     """
-    curves, measured, chosen = _select(data, photometry, bands, min_snr)
+    curves, measured, chosen = _select(data, photometry, bands, min_snr, error_floor)
     coverage = {label: float(c) for label, c in zip(curves, measured.coverage, strict=True)}
     used = {label: curves[label] for label, keep in zip(curves, chosen, strict=True) if keep}
     if not used:
@@ -112,14 +115,11 @@ def check_options(
     method: str, degree: int | None, min_snr: float, error_floor: float, photometry: object
 ) -> None:
     """Raise ValidationError for options that no calibration takes."""
-    if method not in ("chebyshev", "flat"):
-        raise ValidationError(f"unknown method {method!r}", hint="use 'chebyshev' or 'flat'")
-    if degree is not None and (int(degree) != degree or degree < 0):
-        raise ValidationError(f"degree={degree!r}", hint="pass 0, 1, 2..., or None")
-    if not (np.isfinite(min_snr) and min_snr >= 0):
-        raise ValidationError(f"min_snr={min_snr!r}", hint="pass a number that is not negative")
-    if not (np.isfinite(error_floor) and error_floor >= 0):
-        raise ValidationError(f"error_floor={error_floor!r}", hint="pass a fraction, such as 0.03")
+    choice(method, "calibration method", ("chebyshev", "flat"))
+    if degree is not None:
+        integer(degree, "degree", least=0)
+    number(min_snr, "min_snr", least=0)
+    number(error_floor, "error_floor, a fraction such as 0.03,", least=0)
     if not isinstance(photometry, Photometry):
         raise ValidationError(
             f"photometry is {type(photometry).__name__}", hint="pass a Photometry, such as obj.photometry"
@@ -140,15 +140,17 @@ def _degree(method: str, degree: int | None, n_bands: int) -> int:
 
 
 def _select(
-    data: SpectrumData, photometry: Photometry, bands: Sequence[str | BandpassLike] | None, min_snr: float
+    data: SpectrumData,
+    photometry: Photometry,
+    bands: Sequence[str | BandpassLike] | None,
+    min_snr: float,
+    error_floor: float,
 ) -> tuple[dict[str, Bandpass], BandFluxes, BoolArray]:
     """Return the curves looked at, what the spectrum measures in them, and which are to be used."""
     if bands is None:
         curves = _curves(data, photometry)
     else:
-        if isinstance(bands, str) or not len(bands):
-            raise ValidationError(f"bands={bands!r}", hint="pass a list of band names, or None for all")
-        curves = {curve.name: curve for curve in map(resolve_band, bands)}
+        curves = {curve.name: curve for curve in resolve_bands(bands)}
     if not curves:
         return {}, BandFluxes(np.empty(0), np.empty(0), np.empty(0)), np.empty(0, dtype=bool)
     measured = band_fluxes(
@@ -161,16 +163,23 @@ def _select(
     )
     rows = [photometry[label] for label in curves]
     flux, error = np.array([row.flux for row in rows]), np.array([row.flux_err for row in rows])
-    usable = np.isfinite(flux) & np.isfinite(error) & (error >= 0)
+    usable = is_measured(flux, error, error_floor)
     covered = np.isfinite(measured.flux)
     chosen = usable & covered
+    exact = [label for k, label in enumerate(curves) if covered[k] and not usable[k] and error[k] == 0]
+    if exact:
+        warnings.warn(
+            f"left out, as their error is 0: {', '.join(exact)}; error_floor= would give them one",
+            CampfireWarning,
+            stacklevel=3,
+        )
     if bands is None:
         chosen[chosen] = _telling(
             measured.flux[chosen], measured.error[chosen], flux[chosen], error[chosen], min_snr
         )
         return curves, measured, chosen
     for k, label in enumerate(curves):
-        if not chosen[k]:
+        if not chosen[k] and label not in exact:
             reason = (
                 "it has no finite flux and error"
                 if not usable[k]
@@ -191,7 +200,6 @@ def _telling(
     from which the curve follows. Chosen by what the spectrum sees alone, noisy bands would be those in which
     noise goes upwards, and the curve be low.
     """
-    error = np.maximum(error, _ROUNDED_ERROR)
     level = np.maximum(np.abs(synthetic), np.finfo(np.float64).tiny)
     scale = np.median(np.maximum(np.abs(flux), error) / level) if flux.size else 1.0
     seen, square = scale * synthetic, np.square(scale * own)
@@ -221,9 +229,18 @@ def measurements(
 ) -> tuple[FloatArray, FloatArray]:
     """Return fluxes and errors of some bands as they go into a fit."""
     rows = [photometry[label] for label in labels]
-    flux = np.array([row.flux for row in rows])
-    error = np.maximum([row.flux_err for row in rows], _ROUNDED_ERROR)
+    flux, error = np.array([row.flux for row in rows]), np.array([row.flux_err for row in rows])
     return flux, np.hypot(error, error_floor * flux)
+
+
+def is_measured(flux: ArrayLike, error: ArrayLike, error_floor: float) -> BoolArray:
+    """Return which fluxes can be fitted to: finite, with an error above 0 once the floor is in it.
+
+    No measurement is exact: an error of 0 is one that a catalogue does not know, or has rounded away.
+    """
+    with np.errstate(invalid="ignore"):
+        total = np.hypot(error, error_floor * np.asarray(flux))
+        return np.asarray(np.isfinite(flux) & np.isfinite(total) & (np.asarray(error) >= 0) & (total > 0))
 
 
 def _own_covariance(data: SpectrumData) -> Covariance:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from campfire.analysis.given_spectra import as_grid, as_spectrum, good_covariance, warn_apart, with_history
+from campfire.arguments import truth
 from campfire.collection.gridding import common_grid, resample_dataset, resample_rows
 from campfire.convert.covariance import from_banded
 from campfire.models import SpectrumData
@@ -62,6 +63,7 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
     >>> resample_spectrum(spec, [1.5, 3.5]).fnu
     array([2., 6.])
     """
+    covariance = truth(covariance, "covariance")
     data = as_spectrum(spectrum)
     bits = data.mask * np.uint8(PixelDQ.FLAGGED_IN_FILE)
     return resample_one(data, bits, grid, covariance=covariance)[0]
@@ -154,5 +156,6 @@ def resample_collection(
     ValidationError
         For a grid in no order, or a Dataset that is no collection.
     """
+    covariance = truth(covariance, "covariance")
     centres = common_grid(ds) if isinstance(grid, str) and grid == "common" else grid
     return resample_dataset(ds, centres, covariance=covariance)

@@ -15,6 +15,7 @@ from campfire.analysis.given_spectra import (
     as_lines,
     as_spectra,
     as_window,
+    check_stacking,
     warn_apart,
     warn_left_out,
 )
@@ -24,7 +25,7 @@ from campfire.analysis.stack_inputs import Terms
 from campfire.analysis.stack_resolution import Power, good_range, lowest_power, match_terms, stack_power
 from campfire.errors import ValidationError
 from campfire.formats.exposure import exposure_time
-from campfire.kernels.combine import check_rng, find_combiner
+from campfire.kernels.combine import find_combiner
 from campfire.models import SpectrumData
 from campfire.text import printed
 from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE
@@ -303,8 +304,8 @@ def _stack(
     rng: Any,
     match_resolution: bool | None,
 ) -> tuple[SpectrumData, Stacked, list[Terms]]:
-    combiner = find_combiner(method)
-    check_rng(rng)
+    match_resolution = False if match_resolution is None else match_resolution
+    combiner = check_stacking(method, object_id, sigma_clip, rng, match_resolution)
     gratings = sorted({entry.data.grating for entry in inputs})
     if len(gratings) > 1 and wavelength_grid is None:
         raise ValidationError(
@@ -338,7 +339,7 @@ def _stack(
     if not stacked.n_used.any():
         low, high = np.array([good_range(entry) for entry in terms]).T
         warn_apart(grid, float(low.min()), float(high.max()), stacklevel=4)
-    options = StackOptions(method, window, sigma_clip, rng, bool(match_resolution))
+    options = StackOptions(method, window, sigma_clip, rng, match_resolution)
     grating = "+".join(gratings)
     name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{len(data)}spectra"
     relative = window is not None or frames[0].relative

@@ -10,7 +10,7 @@ import numpy as np
 
 from campfire.analysis.calibration import CALIBRATED
 from campfire.analysis.frames import as_redshifts, check_frames, frame_of, source_redshifts
-from campfire.analysis.given_spectra import as_grid, as_window, warn_apart, warn_left_out
+from campfire.analysis.given_spectra import as_grid, as_window, check_stacking, warn_apart, warn_left_out
 from campfire.analysis.stack_combining import ROWS, clipped, combine_rows, to_errors
 from campfire.analysis.stack_header import StackOptions, stack_cards
 from campfire.analysis.stack_power import power_of_stack
@@ -30,7 +30,6 @@ from campfire.convert import append_history, dump_header
 from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
 from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.errors import ValidationError
-from campfire.kernels.combine import check_rng, find_combiner
 from campfire.kernels.grids import check_grid
 from campfire.kernels.lsf import resolving_power
 from campfire.schema import GRIDDED, SCHEMA_VERSION, SPECTRUM, PixelDQ, attrs_of, in_rest_frame
@@ -127,10 +126,7 @@ def stack_collection(
     total = ds.sizes["spectrum"]
     if not total:
         raise ValidationError("a stack of nothing", hint="the collection holds no spectra")
-    find_combiner(method)
-    check_rng(rng)
-    if sigma_clip is not None and not sigma_clip > 0:
-        raise ValidationError(f"sigma_clip={sigma_clip!r}", hint="pass a positive number, or None")
+    check_stacking(method, object_id, sigma_clip, rng, match_resolution)
     gratings = tuple(sorted(set(gratings_of(ds))))
     if len(gratings) > 1 and (grid is None or isinstance(grid, str)):
         raise ValidationError(

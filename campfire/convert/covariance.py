@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.about import missing_extra
+from campfire.arguments import shown
 from campfire.errors import ValidationError
 from campfire.kernels.covariance import Covariance
 from campfire.schema import attrs_of
@@ -91,11 +92,17 @@ def as_sparse(covariance: csr_array | Covariance) -> csr_array:
 
 
 def _as_matrix(matrix: Any, n: int) -> csr_array:
-    result: csr_array = _sparse().csr_array(matrix)
+    try:
+        result: csr_array = _sparse().csr_array(matrix)
+        if result.dtype.kind != "f":
+            result = result.astype(np.float64)
+    except (TypeError, ValueError, AttributeError) as err:
+        raise ValidationError(
+            f"covariance={shown(matrix)} is no matrix",
+            hint=f"pass numbers of shape {(n, n)}, sparse or dense",
+        ) from err
     if result.shape != (n, n):
         raise ValidationError(f"covariance has shape {result.shape}", hint=f"expected {(n, n)}")
-    if result.dtype.kind != "f":
-        result = result.astype(np.float64)
     result = result.astype(result.dtype.newbyteorder("="), copy=result is matrix)
     result.sum_duplicates()
     result.eliminate_zeros()

@@ -104,6 +104,12 @@ def from_specutils(spectrum: Any) -> SpectrumFields:
     ValidationError
         For several dimensions, an axis that is not monotonic, another kind of flux, or no uncertainty.
     """
+    absent = [name for name in ("flux", "spectral_axis", "uncertainty") if not hasattr(spectrum, name)]
+    if absent:
+        raise ValidationError(
+            f"a {type(spectrum).__name__} is no specutils.Spectrum (it has no {absent[0]})",
+            hint="pass a specutils.Spectrum",
+        )
     flux = spectrum.flux
     if np.ndim(flux) != 1:
         raise ValidationError(

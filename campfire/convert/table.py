@@ -107,6 +107,11 @@ def from_qtable(table: Any) -> SpectrumFields:
     ValidationError
         If a column is missing, masked or of a wrong unit.
     """
+    if not hasattr(table, "colnames"):
+        raise ValidationError(
+            f"a {type(table).__name__} is no astropy table",
+            hint="Table.from_pandas() makes one of a DataFrame",
+        )
     missing = [name for name in ("wavelength", "fnu", "fnu_err") if name not in table.colnames]
     if missing:
         raise ValidationError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from campfire.arguments import shown
 from campfire.errors import ValidationError
 from campfire.kernels.grids import PixelBounds, good_pixels, pixel_bounds, rising, shared_grid
 from campfire.units import to_micron
@@ -120,7 +121,7 @@ class Bandpass:
             parts = (str(band.name), band.wavelength, band.throughput)
         except AttributeError as err:
             raise ValidationError(
-                f"{band!r} is not a band",
+                f"{shown(band)} is not a band",
                 hint="pass a band name, or an object with name, wavelength (um) and throughput",
             ) from err
         return cls(*parts, filter_id=str(getattr(band, "filter_id", "")))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from campfire.arguments import choice, shown
 from campfire.errors import ValidationError
 from campfire.kernels.median import median_error
 
@@ -193,11 +194,7 @@ def find_combiner(method: str) -> Combiner:
     >>> find_combiner("mean")(flux, error, np.ones((2, 1), dtype=bool)).flux
     array([2.])
     """
-    if method not in COMBINERS:
-        raise ValidationError(
-            f"unknown stacking method {method!r}", hint=f"use one of {', '.join(COMBINERS)}"
-        )
-    return COMBINERS[method]
+    return COMBINERS[choice(method, "stacking method", COMBINERS)]
 
 
 def sigma_clip(flux: FloatArray, error: FloatArray, good: BoolArray, n_sigma: float) -> BoolArray:
@@ -243,10 +240,12 @@ def sigma_clip(flux: FloatArray, error: FloatArray, good: BoolArray, n_sigma: fl
 def check_rng(rng: Any) -> None:
     """Raise ValidationError for what is neither None, nor a seed, nor a generator."""
     try:
+        if isinstance(rng, bool):
+            raise TypeError("a truth value is no seed")
         np.random.default_rng(rng)
     except (TypeError, ValueError) as err:
         raise ValidationError(
-            f"rng={rng!r}", hint="pass a seed such as 1, a numpy.random.Generator, or None"
+            f"rng={shown(rng)}", hint="pass a seed such as 1, a numpy.random.Generator, or None"
         ) from err
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
+from campfire.arguments import did_you_mean, shown
 from campfire.errors import NotFoundError, ValidationError
 from campfire.models.record import Spectrum
 from campfire.text import printed
@@ -23,12 +24,23 @@ __all__ = ["SpectrumCollection"]
 _SHOWN = 20  # rows of the printed form
 
 
+class _UnknownNameError(ValidationError, NotFoundError, KeyError):
+    """No spectrum of this name; a ``KeyError`` too, as for any mapping."""
+
+
+class _AmbiguousError(ValidationError, KeyError):
+    """Several spectra of this name."""
+
+
 class _OutOfRangeError(NotFoundError, IndexError):
     """No spectrum at this position; an ``IndexError`` too, as for any sequence."""
 
 
 class SpectrumCollection:
-    """An ordered container of :class:`Spectrum`, indexed as a numpy array is.
+    """An ordered container of :class:`Spectrum`, indexed as a numpy array is, or by the name of one.
+
+    ``s["PRISM"]`` is the spectrum of a grating that has one here, ``s["ember_uds_p4_prism_clear_123456"]``
+    that of an id.
 
     Parameters
     ----------
@@ -42,12 +54,17 @@ class SpectrumCollection:
     ['a_1']
     >>> two[[1, 0]].gratings
     ['G395M', 'PRISM']
+    >>> two["PRISM"]
+    Spectrum(a_1, PRISM, S/N=12.0)
     """
 
     __slots__ = ("_spectra",)
 
     def __init__(self, spectra: Iterable[Spectrum] = ()) -> None:
-        self._spectra = tuple(spectra)
+        given: Any = spectra
+        if not isinstance(given, Iterable):
+            raise ValidationError(f"not spectra: {shown(spectra)}", hint="pass a list of Spectrum objects")
+        self._spectra: tuple[Spectrum, ...] = tuple(given)
         for spectrum in self._spectra:
             if not isinstance(spectrum, Spectrum):
                 raise ValidationError(
@@ -68,15 +85,18 @@ class SpectrumCollection:
     __hash__ = None  # type: ignore[assignment]
 
     @overload
-    def __getitem__(self, index: int | np.integer[Any]) -> Spectrum: ...
+    def __getitem__(self, index: int | np.integer[Any] | str) -> Spectrum: ...
     @overload
     def __getitem__(self, index: slice | BoolArray | IntArray | list[bool] | list[int]) -> Self: ...
     def __getitem__(self, index: Any) -> Spectrum | Self:
         if isinstance(index, slice):
             return type(self)(self._spectra[index])
         if isinstance(index, str):
-            raise ValidationError(f"{index!r} is not a position", hint="use s[s.spectrum_id == '...']")
-        chosen = np.asarray(index)
+            return self._named(index)
+        try:
+            chosen = np.asarray(index)
+        except ValueError:  # ragged
+            chosen = np.asarray(None)
         if chosen.size == 0 and chosen.ndim == 1 and chosen.dtype.kind == "f":
             chosen = chosen.astype(np.intp)  # numpy makes an empty list float
         if chosen.dtype.kind == "b":
@@ -88,7 +108,8 @@ class SpectrumCollection:
             chosen = np.flatnonzero(chosen)
         if chosen.dtype.kind not in "iu" or chosen.ndim > 1:
             raise ValidationError(
-                f"cannot index spectra with {index!r}", hint="use an int, a slice, or a 1-D bool or int array"
+                f"cannot index spectra with {shown(index)}",
+                hint="use an int, a slice, a 1-D bool or int array, a grating or a spectrum id",
             )
         outside = chosen[(chosen < -len(self)) | (chosen >= len(self))]
         if outside.size:
@@ -98,6 +119,23 @@ class SpectrumCollection:
         if chosen.ndim == 0:
             return self._spectra[int(chosen)]
         return type(self)(self._spectra[i] for i in chosen.tolist())
+
+    def _named(self, name: str) -> Spectrum:
+        """Return the only spectrum of this grating or this id; see :meth:`__getitem__`."""
+        of_id = [s for s in self._spectra if s.spectrum_id == name]
+        found = of_id or [s for s in self._spectra if s.grating.casefold() == name.casefold()]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(repr(s.spectrum_id) for s in found[:_SHOWN])
+            raise _AmbiguousError(
+                f"{len(found)} spectra of {name!r}: {ids}",
+                hint=f"name one, or take all with s[s.grating == {found[0].grating!r}]",
+            )
+        raise _UnknownNameError(
+            f"no spectrum or grating {name!r} here",
+            hint=did_you_mean(name, [*self.gratings, *self.spectrum_id.tolist()]),
+        )
 
     def _text(self, name: str) -> NDArray[np.str_]:
         return np.array([getattr(s, name) or "" for s in self._spectra], dtype=str)

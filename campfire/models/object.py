@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from campfire.errors import ValidationError
 from campfire.models.collection import SpectrumCollection, plural
 from campfire.models.photometry import Photometry
-from campfire.models.record import Spectrum, plain_value
+from campfire.models.record import Spectrum, plain_value, row_names
 from campfire.text import printed
 
 if TYPE_CHECKING:
@@ -122,7 +122,8 @@ class Object:
         ValidationError
             If the row has no object id or position.
         """
-        values = {name: plain_value(row[name]) for name in _FROM_ROW if name in row}
+        names = row_names(row)
+        values = {name: plain_value(row[name]) for name in _FROM_ROW if name in names}
         absent = [name for name in ("object_id", "field", "ra", "dec") if values.get(name) is None]
         if absent:
             raise ValidationError(f"the row has no {', '.join(absent)}", hint="pass a row of query_objects")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 
+from campfire.arguments import mapping, number, shown, text
 from campfire.bands import find_band
 from campfire.errors import NotFoundError, ValidationError
 from campfire.text import printed
@@ -102,17 +103,20 @@ class Photometry:
         photo_z_err_lo: float | None = None,
         photo_z_err_hi: float | None = None,
     ) -> None:
-        if isinstance(bands, str):
-            raise ValidationError(f"bands is the text {bands!r}", hint="pass a list of names")
-        self.bands = [str(name) for name in bands]
-        if flux_unit not in (FNU_UNIT, "µJy", "μJy"):
-            raise ValidationError(f"flux_unit is {flux_unit!r}", hint="convert to 'uJy', or pass a Quantity")
+        self.bands = _band_names(bands)
+        if not isinstance(flux_unit, str) or flux_unit not in (FNU_UNIT, "µJy", "μJy"):
+            raise ValidationError(
+                f"flux_unit is {shown(flux_unit)}", hint="convert to 'uJy', or pass a Quantity"
+            )
         self.wavelength = self._array("wavelength", to_micron(_numbers(wavelength)))
         self.flux = self._array("flux", to_microjansky(_numbers(flux), self.wavelength))
         self.flux_err = self._array("flux_err", to_microjansky(_numbers(flux_err), self.wavelength))
-        self.catalog, self.catalog_id, self.flux_unit = catalog, catalog_id, flux_unit
-        self.photo_z, self.photo_z_err_lo, self.photo_z_err_hi = photo_z, photo_z_err_lo, photo_z_err_hi
-        self.match_distance_arcsec = match_distance_arcsec
+        self.catalog, self.flux_unit = text(catalog, "catalog"), flux_unit
+        self.catalog_id = None if catalog_id is None else text(catalog_id, "catalog_id")
+        self.photo_z = _number(photo_z, "photo_z")
+        self.photo_z_err_lo = _number(photo_z_err_lo, "photo_z_err_lo")
+        self.photo_z_err_hi = _number(photo_z_err_hi, "photo_z_err_hi")
+        self.match_distance_arcsec = _number(match_distance_arcsec, "match_distance_arcsec")
         self._place = {name: index for index, name in enumerate(self.bands)}
         if len(self._place) != len(self.bands):
             twice = sorted({name for name in self.bands if self.bands.count(name) > 1})
@@ -146,7 +150,7 @@ class Photometry:
         Pivot wavelengths are those of ``campfire.bands``, else the record's own ``wav``, else NaN (last).
         Fluxes and errors that are null become NaN.
         """
-        body = record.get("photometry")
+        body = mapping(record, "record", "pass a row of the archive's photometry").get("photometry")
         if isinstance(body, str):
             try:
                 body = json.loads(body)
@@ -164,12 +168,12 @@ class Photometry:
             flux_err=_numbers([row[3] for row in rows]),
             wavelength=_numbers([row[1] for row in rows]),
             catalog=str(record.get("catalog_name") or ""),
-            photo_z=_number(record.get("photo_z")),
+            photo_z=record.get("photo_z"),
             flux_unit=str(body.get("flux_unit") or FNU_UNIT),
             catalog_id=None if record.get("catalog_id") is None else str(record["catalog_id"]),
-            match_distance_arcsec=_number(record.get("match_distance_arcsec")),
-            photo_z_err_lo=_number(record.get("photo_z_err_lo")),
-            photo_z_err_hi=_number(record.get("photo_z_err_hi")),
+            match_distance_arcsec=record.get("match_distance_arcsec"),
+            photo_z_err_lo=record.get("photo_z_err_lo"),
+            photo_z_err_hi=record.get("photo_z_err_hi"),
         )
 
     @property
@@ -252,10 +256,19 @@ class Photometry:
         return photometry_card(self)
 
 
-def _number(value: Any) -> float | None:
-    """Return a finite float, or None."""
-    number = np.nan if value is None or value is np.ma.masked else float(value)
-    return number if np.isfinite(number) else None
+def _band_names(bands: Iterable[str]) -> list[str]:
+    if isinstance(bands, str | bytes | Mapping) or not isinstance(bands, Iterable):
+        raise ValidationError(f"bands={shown(bands)}", hint="pass a list of names")
+    return [text(name, "the name of a band") for name in bands]
+
+
+def _number(value: Any, name: str) -> float | None:
+    """Return a finite float, or None for what is unknown: None, masked, NaN, infinite."""
+    if value is None or value is np.ma.masked:
+        return None
+    if isinstance(value, float | np.floating) and not np.isfinite(value):
+        return None
+    return number(value, name)
 
 
 def _numbers(values: Any) -> Any:

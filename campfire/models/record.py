@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from campfire.arguments import shown
 from campfire.errors import CampfireError, ValidationError
 from campfire.models.spectrum import SpectrumData
 from campfire.text import printed
@@ -103,7 +104,7 @@ class Spectrum:
         ValidationError
             If the row has no spectrum id.
         """
-        names = row.keys() if isinstance(row, Mapping) else row.colnames
+        names = row_names(row)
         values = {name: plain_value(row[name]) for name in _COLUMNS if name in names}
         if not values.get("spectrum_id"):
             raise ValidationError("the row has no spectrum_id", hint="pass a row of query_spectra")
@@ -183,9 +184,25 @@ class Spectrum:
 _COLUMNS = tuple(item.name for item in fields(Spectrum) if item.name != "opener")
 
 
+def row_names(row: Any) -> list[str]:
+    """Return the columns of a row: a dictionary, or a row of a table of astropy or pandas.
+
+    Raises
+    ------
+    ValidationError
+        If it is none.
+    """
+    of_pandas = hasattr(row, "iloc") and not hasattr(row, "columns")
+    if isinstance(row, Mapping) or of_pandas:
+        return [str(name) for name in row.keys()]  # noqa: SIM118, a Series iterates over its values
+    if hasattr(row, "colnames") and hasattr(row, "as_void"):
+        return list(row.colnames)
+    raise ValidationError(f"{shown(row)} is not a row", hint="pass one row, as table[0]")
+
+
 def plain_value(value: Any) -> Any:
     """Return a catalogue value as plain Python; None for what is masked or NaN."""
-    if value is None or value is np.ma.masked:
+    if value is None or value is np.ma.masked or type(value).__name__ == "NAType":
         return None
     if isinstance(value, np.generic):
         value = value.item()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
 
+from campfire.arguments import choice, number, text, truth
+from campfire.config import as_path
 from campfire.convert.covariance import as_covariance, as_sparse
 from campfire.convert.header import dump_header, plain_header
 from campfire.errors import ValidationError
@@ -146,23 +148,26 @@ class SpectrumData:
         covariance: Any = None,
         resolving_power: ArrayLike | None = None,
     ) -> None:
-        for name, text, unit in (
+        for name, units, unit in (
             ("wave_units", wave_units, WAVE_UNIT),
             ("fnu_units", fnu_units, FNU_UNIT),
             ("flam_units", flam_units, FLAM_UNIT),
         ):
-            check_unit(name, str(text), unit)
+            check_unit(name, str(units), unit)
         self.wavelength = _vector("wavelength", to_micron(wavelength))
         self.fnu = self._pixels("fnu", to_microjansky(fnu, wavelength))
         self.fnu_err = self._pixels("fnu_err", to_microjansky(fnu_err, wavelength))
         self.header = plain_header(header)
-        self.grating = str(grating)
-        self.spectrum_id = str(spectrum_id)
+        self.grating = text(grating, "grating")
+        self.spectrum_id = text(spectrum_id, "spectrum_id")
         # What is computed is left out again by to_fields(), so that it cannot go stale.
         self._computed = frozenset(n for n, v in (("flam", flam), ("flam_err", flam_err)) if v is None)
         self.flam = self._density("flam", flam, self.fnu)
         self.flam_err = self._density("flam_err", flam_err, self.fnu_err)
-        self.fits_path = None if fits_path is None else os.fspath(fits_path)
+        self.fits_path = None
+        if fits_path is not None and fits_path != "":
+            as_path(fits_path, "fits_path")
+            self.fits_path = os.fspath(fits_path)
         self.fnu_units, self.flam_units, self.wave_units = str(fnu_units), str(flam_units), str(wave_units)
         self.mask = normalise_mask(self.fnu, self.fnu_err, mask)
         self.redshift = _redshift(redshift)
@@ -170,8 +175,7 @@ class SpectrumData:
         self.covariance = covariance if len(self) else None
         self.resolving_power = None
         if resolving_power is not None and len(self):
-            power = np.asarray(resolving_power, dtype=np.float64)
-            self.resolving_power = self._pixels("resolving_power", power)
+            self.resolving_power = self._pixels("resolving_power", _power(resolving_power))
 
     def _pixels(self, name: str, values: FloatArray) -> FloatArray:
         result = _vector(name, values)
@@ -217,7 +221,8 @@ class SpectrumData:
         """
         from campfire.formats.fits import read_spectrum
 
-        fields = read_spectrum(path, extraction=extraction, spectrum_id=spectrum_id, grating=grating)
+        names = {"spectrum_id": text(spectrum_id, "spectrum_id"), "grating": text(grating, "grating")}
+        fields = read_spectrum(path, extraction=extraction, **names)
         return cls(**fields)
 
     @classmethod
@@ -331,7 +336,7 @@ class SpectrumData:
         """
         from campfire.formats.products import write_spectrum
 
-        write_spectrum(path, self.to_fields(), overwrite=overwrite)
+        write_spectrum(path, self.to_fields(), overwrite=truth(overwrite, "overwrite"))
 
     def plot(
         self, flux_unit: FluxUnit = "fnu", show_errors: bool = True, ax: Axes | None = None, **kwargs: Any
@@ -364,7 +369,7 @@ class SpectrumData:
         from campfire.plotting.labels import spectrum_title
         from campfire.plotting.static import draw_spectrum
 
-        in_flam = flux_unit in ("flam", "flambda")
+        in_flam = choice(flux_unit, "flux_unit", ("fnu", "flam", "flambda")) != "fnu"
         kwargs.setdefault("title", spectrum_title(self.spectrum_id, self.grating))
         return draw_spectrum(
             self.wavelength,
@@ -415,11 +420,17 @@ class SpectrumData:
 
 
 def _redshift(value: Any) -> float | None:
+    unknown = (
+        value is None or value is np.ma.masked or (isinstance(value, float | np.floating) and value != value)
+    )
+    return None if unknown else number(value, "redshift")
+
+
+def _power(values: Any) -> FloatArray:
     try:
-        number = np.nan if value is None else float(value)
+        return np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as err:
-        raise ValidationError(f"redshift is {value!r}", hint="pass one number, or None") from err
-    return None if np.isnan(number) else number
+        raise ValidationError("resolving_power is not numbers", hint="pass one number a pixel") from err
 
 
 def _vector(name: str, values: FloatArray) -> FloatArray:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from campfire.arguments import choice, mapping, number, shown, truth
+from campfire.config import as_path
 from campfire.errors import NotFoundError, ValidationError
-from campfire.plotting.static import new_axes
+from campfire.plotting.static import new_axes, one_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,6 +60,8 @@ DEFAULT_STYLE: dict[str, dict[str, Any]] = {
         "marker": "box",
     },
 }
+_MARKERS = ("box", "corners")
+_STYLE_HINT = "e.g. {'target': {'edgecolor': 'cyan'}}"
 Which = Literal["all", "target"] | bool
 
 
@@ -77,7 +81,9 @@ def check_fov(fov: float) -> float:
     except (TypeError, ValueError):  # no number; UnitConversionError is a ValueError too
         value = np.nan
     if not low <= value <= high:
-        raise ValidationError(f"fov={fov!r}", hint=f"choose a field of view from {low:g} to {high:g} arcsec")
+        raise ValidationError(
+            f"fov={shown(fov)}", hint=f"choose a field of view from {low:g} to {high:g} arcsec"
+        )
     return value
 
 
@@ -113,17 +119,12 @@ def shutter_category(shutter: Row, members: Collection[str]) -> str:
 
 def _style(overrides: Mapping[str, Mapping[str, Any]] | None) -> dict[str, dict[str, Any]]:
     style = {name: dict(values) for name, values in DEFAULT_STYLE.items()}
-    for name, values in (overrides or {}).items():
-        if name not in style:
-            raise ValidationError(f"unknown shutter category {name!r}", hint="one of " + ", ".join(style))
-        for key, value in values.items():
-            if key not in style[name]:
-                raise ValidationError(
-                    f"unknown shutter style {key!r}", hint="one of " + ", ".join(DEFAULT_STYLE["target"])
-                )
-            if key == "marker" and value not in ("box", "corners"):
-                raise ValidationError(f"unknown shutter marker {value!r}", hint="'box' or 'corners'")
-            style[name][key] = value
+    given = mapping({} if overrides is None else overrides, "shutter_style", _STYLE_HINT)
+    for name, values in given.items():
+        choice(name, "shutter category", style)
+        for key, value in mapping(values, f"shutter_style[{name!r}]", _STYLE_HINT).items():
+            choice(key, "shutter style", style[name])
+            style[name][key] = choice(value, "shutter marker", _MARKERS) if key == "marker" else value
     return style
 
 
@@ -209,48 +210,61 @@ def draw_cutout(
     """
     fov = check_fov(fov)
     style = _style(shutter_style)
-    if which not in (True, False, "all", "target"):
-        raise ValidationError(f"shutters={which!r}", hint="use True, 'all', 'target' or False")
-    if ax is None:
-        (ax,) = new_axes(1, [1], figsize=(5, 5))
-    from pathlib import Path
-
+    scalebar = truth(scalebar, "scalebar")
+    length = None if scalebar_length is None else _bar_length(scalebar_length, fov)
+    if not isinstance(which, bool):
+        choice(which, "shutters", ("all", "target"))
+    path = as_path(image_path, "image_path")
+    (ax,) = new_axes(1, [1], figsize=(5, 5)) if ax is None else (one_axes(ax),)
     import matplotlib.image as mpimg
 
     try:
-        image = mpimg.imread(Path(image_path))
+        image = mpimg.imread(path)
     except FileNotFoundError as err:
-        raise NotFoundError(
-            f"no image at {image_path}", path=str(image_path), hint="cf.get_cutout() makes one"
-        ) from err
+        raise NotFoundError(f"no image at {path}", path=path, hint="cf.get_cutout() makes one") from err
     except Exception as err:  # each decoder has errors of its own for what is damaged, or too large unpacked
         raise ValidationError(
-            f"{image_path} cannot be read as an image ({type(err).__name__})",
+            f"{path} cannot be read as an image ({type(err).__name__})",
             hint="move it away; cf.get_cutout() fetches it again",
-            path=str(image_path),
+            path=path,
         ) from err
     half = fov / 2
     ax.imshow(image, extent=(-half, half, -half, half), origin="upper", interpolation="nearest")
-    rows = list(shutters) if which else []
+    rows = _rows(shutters) if which else []
     if rows and center is None:
         raise ValidationError(
             "shutters need the centre of the image", hint="pass center_ra= and center_dec=, or the whole dict"
         )
     faces: dict[str, list[list[tuple[float, float]]]] = {}
-    for row in rows:
-        category = shutter_category(row, members)
-        if center is None or (which == "target" and row.get("object_id") not in members):
-            continue
-        faces.setdefault(category, []).extend(_draw_shutter(ax, row, center, half, style[category]))
-    for category, boxes in faces.items():
-        _fill(ax, boxes, style[category]["facecolor"])
+    try:
+        for row in rows:
+            category = shutter_category(row, members)
+            if center is None or (which == "target" and row.get("object_id") not in members):
+                continue
+            faces.setdefault(category, []).extend(_draw_shutter(ax, row, center, half, style[category]))
+        for category, boxes in faces.items():
+            _fill(ax, boxes, style[category]["facecolor"])
+    except (AttributeError, TypeError, ValueError) as err:  # what matplotlib says of a colour or a width
+        raise ValidationError(f"matplotlib cannot draw this shutter_style: {err}", hint=_STYLE_HINT) from err
     ax.set_xlim(-half, half)
     ax.set_ylim(-half, half)
     ax.set_aspect("equal")
     ax.set_axis_off()
     if scalebar:
-        _draw_scalebar(ax, fov, scalebar_length)
+        _draw_scalebar(ax, fov, length)
     return ax
+
+
+def _rows(shutters: Iterable[Row]) -> list[Row]:
+    hint = 'pass the dict of get_shutters(), or its "shutters"'
+    given: Any = shutters
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise ValidationError(f"shutters={shown(given)}", hint=hint)
+    rows = list(given)
+    for row in rows:
+        for key in ("center_ra", "center_dec"):
+            number(mapping(row, "a shutter", hint).get(key), f"{key} of a shutter")
+    return rows
 
 
 def _fill(ax: Axes, boxes: Sequence[Sequence[tuple[float, float]]], color: Any) -> None:
@@ -287,11 +301,13 @@ def _draw_shutter(
     return [drawn]
 
 
+def _bar_length(length: Any, fov: float) -> float:
+    return number(length, "scalebar_length", above=0, most=fov, unit="arcsec")
+
+
 def _draw_scalebar(ax: Axes, fov: float, length: float | None) -> None:
     if length is None:
         length = next((size for size in (0.1, 0.2, 0.5, 1, 2, 5, 10) if size >= fov / 10), 10)
-    elif not 0 < length <= fov:
-        raise ValidationError(f"scalebar_length={length!r}", hint=f"choose 0 to {fov:g} arcsec")
     right, y = fov / 2 - 0.05 * fov, -fov / 2 + 0.05 * fov
     ax.plot([right - length, right], [y, y], color="white", linewidth=2, solid_capstyle="butt")
     ax.text(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from campfire.about import missing_extra
+from campfire.arguments import choice, integer, mapping, number, shown, text, truth
 from campfire.errors import ValidationError
 from campfire.linelist import get_emission_lines
 from campfire.plotting.labels import flux_kind
@@ -23,6 +25,7 @@ __all__ = ["COLORMAPS", "plot_redshift_fit", "plot_spectrum", "plot_spectrum_sim
 
 COLORMAPS = ("viridis", "plasma", "inferno", "magma", "cividis", "greys")
 ACCENT = "#ec4899"
+_PAYLOAD = "pass what get_spectrum_data() or get_redshift_fit_data() returned"
 WAVE_TITLE = "Observed wavelength [μm]"
 FLUX_TITLES = {"fnu": "f<sub>ν</sub> [μJy]", "flam": "f<sub>λ</sub> [erg s⁻¹ cm⁻² Å⁻¹]"}
 
@@ -35,17 +38,30 @@ def _plotly() -> Any:
     return go
 
 
+def _absent(data: Mapping[str, Any], key: str) -> ValidationError:
+    return ValidationError(f"the data have no {key!r} (they have {', '.join(map(str, data))})", hint=_PAYLOAD)
+
+
 def _array(data: Mapping[str, Any], key: str, length: int | None = None) -> FloatArray:
     """Return one list of a payload as floats, null as NaN."""
     if key not in data:
-        raise ValidationError(
-            f"the data have no {key!r} (they have {', '.join(map(str, data))})",
-            hint="pass what get_spectrum_data() or get_redshift_fit_data() returned",
-        )
-    values = np.array([np.nan if v is None else v for v in data[key]], dtype=float)
+        raise _absent(data, key)
+    try:
+        values = np.array([np.nan if v is None else v for v in data[key]], dtype=float)
+        if values.ndim != 1:
+            raise TypeError("one value a pixel")
+    except (TypeError, ValueError) as err:
+        raise ValidationError(f"{key!r} is {shown(data[key])}", hint="expected a list of numbers") from err
     if length is not None and values.shape != (length,):
         raise ValidationError(f"{key!r} has {values.size} values", hint=f"expected {length}, as its grid has")
     return values
+
+
+def _one(data: Mapping[str, Any], key: str) -> float:
+    """Return one number of a payload."""
+    if key not in data:
+        raise _absent(data, key)
+    return number(data[key], key)
 
 
 def _fluxes(data: Mapping[str, Any], kind: str) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -58,12 +74,42 @@ def _fluxes(data: Mapping[str, Any], kind: str) -> tuple[FloatArray, FloatArray,
     )
 
 
+def _payload(data: Any, name: str) -> Mapping[str, Any]:
+    if hasattr(data, "to_fields"):
+        raise ValidationError(
+            f"{name} is a {type(data).__name__}", hint=f"{_PAYLOAD}; the spectrum itself has .plot()"
+        )
+    return mapping(data, name, _PAYLOAD)
+
+
+def _color(color: Any) -> str:
+    """Return a colour, checked to be of the form that all our figures can shade."""
+    if not (isinstance(color, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", color)):
+        raise ValidationError(f"accent_color={shown(color)}", hint="write it as '#rrggbb'")
+    return color
+
+
 def _rgba(color: str, alpha: float) -> str:
-    text = color.lstrip("#")
-    if len(text) != 6:
-        raise ValidationError(f"accent_color={color!r}", hint="write it as '#rrggbb'")
-    red, green, blue = (int(text[i : i + 2], 16) for i in (0, 2, 4))
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
+
+
+def _layout(title: Any, width: Any, height: Any) -> dict[str, Any]:
+    """Return what all figures are laid out with, checked: plotly would say it in twenty lines."""
+    return {
+        "template": "plotly_white",
+        "title": None if title is None else text(title, "title"),
+        "width": integer(width, "width", least=10),
+        "height": integer(height, "height", least=10),
+    }
+
+
+def _snr_range(given: Any) -> tuple[float, float]:
+    try:
+        low, high = given
+    except (TypeError, ValueError) as err:
+        raise ValidationError(f"snr_range={shown(given)}", hint="pass (lowest, highest)") from err
+    return number(low, "the lowest of snr_range"), number(high, "the highest of snr_range")
 
 
 def _add_spectrum(
@@ -183,10 +229,11 @@ def plot_spectrum(
     _plotly()
     from plotly.subplots import make_subplots
 
-    if colormap.lower() not in COLORMAPS:
-        raise ValidationError(f"unknown colormap {colormap!r}", hint="one of " + ", ".join(COLORMAPS))
-    kind = flux_kind(flux_unit)
+    colormap = choice(colormap.lower() if isinstance(colormap, str) else colormap, "colormap", COLORMAPS)
+    kind, layout = flux_kind(flux_unit), _layout(title, width, height)
+    spectrum_data, accent_color = _payload(spectrum_data, "spectrum_data"), _color(accent_color)
     wave, flux, error = _fluxes(spectrum_data, kind)
+    shift = number(redshift, "redshift", above=-1)
     figure = make_subplots(
         rows=2,
         cols=2,
@@ -197,14 +244,15 @@ def plot_spectrum(
         horizontal_spacing=0.02,
         vertical_spacing=0.12,
     )
-    _add_image(figure, spectrum_data, wave, colormap, snr_range)
-    _add_spectrum(figure, wave, flux, error if show_errors else None, accent_color, row=2, col=1)
-    if show_emission_lines:
-        _add_lines(figure, redshift, wave, flux, error, row=2, col=1)
+    _add_image(figure, spectrum_data, wave, colormap, _snr_range(snr_range))
+    shown_error = error if truth(show_errors, "show_errors") else None
+    _add_spectrum(figure, wave, flux, shown_error, accent_color, row=2, col=1)
+    if truth(show_emission_lines, "show_emission_lines"):
+        _add_lines(figure, shift, wave, flux, error, row=2, col=1)
     figure.update_xaxes(title_text=WAVE_TITLE, row=2, col=1)
     figure.update_yaxes(title_text=FLUX_TITLES[kind], range=flux_limits(flux, error), row=2, col=1)
     figure.update_yaxes(title_text="Spatial pixel", row=1, col=1)
-    figure.update_layout(template="plotly_white", title=title, width=width, height=height, showlegend=False)
+    figure.update_layout(**layout, showlegend=False)
     return figure
 
 
@@ -212,7 +260,10 @@ def _add_image(
     figure: Figure, data: Mapping[str, Any], wave: FloatArray, colormap: str, snr_range: tuple[float, float]
 ) -> None:
     go = _plotly()
-    image = np.asarray(data.get("snr_2d", ()), dtype=float)
+    try:
+        image = np.asarray(data.get("snr_2d", ()), dtype=float)
+    except (TypeError, ValueError) as err:
+        raise ValidationError("'snr_2d' is not an image of numbers", hint=_PAYLOAD) from err
     pixel = _array(data, "profile_pix")
     if image.shape != (pixel.size, wave.size):
         raise ValidationError(
@@ -288,10 +339,14 @@ def plot_redshift_fit(
     from plotly.subplots import make_subplots
 
     kind = flux_kind(flux_unit)
-    redshift = float(fit_data["redshift"])
+    fit_data, accent_color = _payload(fit_data, "fit_data"), _color(accent_color)
+    redshift, chi2_min, confidence = (_one(fit_data, key) for key in ("redshift", "chi2_min", "confidence"))
+    automatic = f"z = {redshift:.4f} | χ² = {chi2_min:.1f} | {confidence:.1f}% confidence"
+    layout = _layout(title or automatic, width, height)
+    show_emission_lines = truth(show_emission_lines, "show_emission_lines")
     figure = make_subplots(rows=2, cols=1, row_heights=[0.65, 0.35], vertical_spacing=0.14)
     if spectrum_data is not None:
-        wave, flux, error = _fluxes(spectrum_data, kind)
+        wave, flux, error = _fluxes(_payload(spectrum_data, "spectrum_data"), kind)
         _add_spectrum(figure, wave, flux, error, "#6b7280", name="Observed", row=1, col=1)
         figure.update_yaxes(range=flux_limits(flux, error), row=1, col=1)
     model_wave = _array(fit_data, "model_wave")
@@ -322,10 +377,7 @@ def plot_redshift_fit(
     figure.update_xaxes(title_text="Redshift", row=2, col=1)
     figure.update_yaxes(title_text=FLUX_TITLES[kind], row=1, col=1)
     figure.update_yaxes(title_text="χ²", type="log", row=2, col=1)
-    shown = title or (
-        f"z = {redshift:.4f} | χ² = {fit_data['chi2_min']:.1f} | {fit_data['confidence']:.1f}% confidence"
-    )
-    figure.update_layout(template="plotly_white", title=shown, width=width, height=height)
+    figure.update_layout(**layout)
     return figure
 
 
@@ -355,17 +407,16 @@ def plot_spectrum_simple(
     >>> [trace.name for trace in plot_spectrum_simple(data).data]
     ['1σ error', 'Spectrum']
     """
-    kind = flux_kind(flux_unit)
-    wave, flux, error = _fluxes(spectrum_data, kind)
+    kind, layout = flux_kind(flux_unit), _layout(title, width, height)
+    wave, flux, error = _fluxes(_payload(spectrum_data, "spectrum_data"), kind)
+    shift = number(redshift, "redshift", above=-1)
     figure = _plotly().Figure()
-    _add_spectrum(figure, wave, flux, error if show_errors else None, accent_color)
-    if show_emission_lines:
-        _add_lines(figure, redshift, wave, flux, error)
+    shown_error = error if truth(show_errors, "show_errors") else None
+    _add_spectrum(figure, wave, flux, shown_error, _color(accent_color))
+    if truth(show_emission_lines, "show_emission_lines"):
+        _add_lines(figure, shift, wave, flux, error)
     figure.update_layout(
-        template="plotly_white",
-        title=title,
-        width=width,
-        height=height,
+        **layout,
         showlegend=False,
         xaxis_title=WAVE_TITLE,
         yaxis={"title": FLUX_TITLES[kind], "range": flux_limits(flux, error)},

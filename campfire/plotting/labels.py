@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from campfire.errors import ValidationError
+from campfire.arguments import choice
 from campfire.schema import in_rest_frame
 from campfire.units import FNU_UNIT
 
@@ -23,10 +23,7 @@ def flux_kind(flux_unit: str) -> str:
     ValidationError
         For any other name.
     """
-    kind = {"fnu": "fnu", "flam": "flam", "flambda": "flam"}.get(flux_unit)
-    if kind is None:
-        raise ValidationError(f"unknown flux_unit {flux_unit!r}", hint="use 'fnu' or 'flam'")
-    return kind
+    return "fnu" if choice(flux_unit, "flux_unit", ("fnu", "flam", "flambda")) == "fnu" else "flam"
 
 
 def wave_label(header: Mapping[str, Any] | None = None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.about import missing_extra
+from campfire.arguments import number, shown, text, truth
 from campfire.errors import ValidationError
 from campfire.linelist import get_emission_lines
 from campfire.plotting.labels import flux_kind, flux_label, wave_label
@@ -28,6 +29,7 @@ __all__ = [
     "make_room",
     "mark_lines",
     "new_axes",
+    "one_axes",
     "pyplot",
     "show_range",
     "text_share",
@@ -55,9 +57,12 @@ def new_axes(
         If another number of axes is passed.
     """
     if axes is not None:
-        if len(axes) != rows:
-            raise ValidationError(f"{len(axes)} axes passed", hint=f"this plot has {rows} panels")
-        return tuple(axes)
+        panels = list(np.ravel(np.asarray(axes, dtype=object)))
+        if len(panels) != rows:
+            raise ValidationError(
+                f"{len(panels)} axes passed: {shown(axes)}", hint=f"this plot has {rows} panels"
+            )
+        return tuple(map(one_axes, panels))
     plt = pyplot()
     _, made = plt.subplots(
         rows,
@@ -69,6 +74,22 @@ def new_axes(
         squeeze=False,
     )
     return tuple(made[:, 0])
+
+
+def one_axes(ax: Any) -> Axes:
+    """Return what was passed as axes, if it is one.
+
+    Raises
+    ------
+    ValidationError
+        If it is something else, such as the array of several that ``plt.subplots`` gives.
+    """
+    if hasattr(ax, "get_xaxis_transform") and hasattr(ax, "figure"):
+        axes: Axes = ax
+        return axes
+    raise ValidationError(
+        f"ax={shown(ax)} is not matplotlib axes", hint="pass one, as of fig, ax = plt.subplots()"
+    )
 
 
 def pyplot() -> Any:
@@ -185,25 +206,33 @@ def draw_spectrum(
     'Observed wavelength [μm]'
     """
     kind = flux_kind(flux_unit)
-    if ax is None:
-        (ax,) = new_axes(1, [1], figsize=(9, 4))
+    show_errors = truth(show_errors, "show_errors")
+    shift = None if redshift is None else number(redshift, "redshift", above=-1)
+    title = None if title is None else text(title, "title")
+    (ax,) = new_axes(1, [1], figsize=(9, 4)) if ax is None else (one_axes(ax),)
     wave = np.asarray(wavelength, dtype=float)
     good = _good(np.asarray(flux), mask)
-    shown = np.where(good, flux, np.nan)
+    drawn = np.where(good, flux, np.nan)
     style: dict[str, Any] = {"where": "mid", "color": INK, "linewidth": 0.9} | step
     if show_errors and error is not None:
         sigma = np.where(good & np.isfinite(error), error, np.nan)
         ax.fill_between(
-            wave, shown - sigma, shown + sigma, step="mid", color=style["color"], alpha=0.25, linewidth=0
+            wave, drawn - sigma, drawn + sigma, step="mid", color=style["color"], alpha=0.25, linewidth=0
         )
-    ax.step(wave, shown, **style)
+    try:
+        ax.step(wave, drawn, **style)
+    except (AttributeError, TypeError, ValueError) as err:  # what matplotlib says of a keyword
+        raise ValidationError(
+            f"matplotlib cannot draw with {', '.join(sorted(step))}: {err}",
+            hint="keywords are those of Axes.step, and title, redshift, show_errors, flux_unit",
+        ) from err
     ax.axhline(0, color=GREY, linewidth=0.5, zorder=0)
-    limits = flux_limits(shown, error if error is None else np.asarray(error))
+    limits = flux_limits(drawn, error if error is None else np.asarray(error))
     if limits is not None:
         ax.set_ylim(*limits)
     low, high = show_range((ax,), wave, good)
-    if redshift is not None and low <= high:
-        mark_lines(ax, 0.0 if in_rest_frame(header) else redshift, low, high)
+    if shift is not None and low <= high:
+        mark_lines(ax, 0.0 if in_rest_frame(header) else shift, low, high)
     ax.set_xlabel(wave_label(header))
     ax.set_ylabel(flux_label(kind, header, fnu_units))
     if title:
@@ -335,8 +364,7 @@ def draw_collection(
     matplotlib.axes.Axes
         The axes drawn on.
     """
-    if ax is None:
-        (ax,) = new_axes(1, [1], figsize=(9, 5))
+    (ax,) = new_axes(1, [1], figsize=(9, 5)) if ax is None else (one_axes(ax),)
     rows = np.asarray(flux, dtype=float)
     if order is not None and not np.isfinite(np.asarray(order, dtype=float)).any():
         order = None

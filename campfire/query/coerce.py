@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from campfire import arguments
+from campfire.arguments import shown
 from campfire.config import plain_text
 from campfire.errors import ValidationError
 from campfire.flags import FlagQuery, parse_flags, parse_quality
@@ -23,7 +24,7 @@ __all__ = ["cone", "flags", "interval", "names", "qualities", "text", "truth"]
 def _items(name: str, value: Any) -> list[Any]:
     items = [value] if isinstance(value, str | int | np.integer) else value
     if isinstance(items, Mapping) or not isinstance(items, Iterable):
-        raise ValidationError(f"{name}={value!r} is not a list", hint=f"e.g. {name}=[...]")
+        raise ValidationError(f"{name}={shown(value)} is not a list", hint=f"e.g. {name}=[...]")
     items = list(items)
     if not items:
         raise ValidationError(f"{name} is an empty list", hint=f"leave {name} out to ask for all")

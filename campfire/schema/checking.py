@@ -36,6 +36,8 @@ def state_of(ds: xr.Dataset) -> tuple[str, ...]:
     ValidationError
         If it is none of them; the message names what is missing.
     """
+    if not hasattr(ds, "data_vars"):
+        raise ValidationError(f"a {type(ds).__name__}, not a Dataset", hint="pass an xarray.Dataset")
     missing = [name for name in ("fnu", "fnu_err") if name not in ds.data_vars]
     if "wavelength" not in ds.variables:
         missing.append("wavelength")

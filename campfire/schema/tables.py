@@ -292,7 +292,10 @@ def normalise_mask(fnu: FloatArray, fnu_err: FloatArray, mask: Any = None) -> Bo
     bad: BoolArray = ~(np.isfinite(fnu) & np.isfinite(fnu_err) & (np.asarray(fnu_err) > 0))
     if mask is None:
         return bad
-    given = np.asarray(mask)
+    try:
+        given = np.asarray(mask)
+    except ValueError:  # ragged
+        given = np.asarray(None)
     if given.shape != bad.shape or given.dtype != np.bool_:
         raise ValidationError(
             f"mask is {given.dtype} of shape {given.shape}",

@@ -159,14 +159,18 @@ def test_names_of_the_photometry_may_be_upper_case() -> None:
     assert calibrate_to_photometry(spectrum(), phot).bands_used == ["F150W", "F444W"]
 
 
-def test_rounded_zero_errors_and_missing_fluxes() -> None:
-    """A catalogue error of 0 is one rounded to six decimals; NaN is no measurement."""
+def test_an_error_of_zero_and_a_missing_flux_are_no_measurement() -> None:
+    """No photometry is exact: a band of error 0 is left out, or has the error floor as its error."""
     phot = Photometry(NAMES[:3], [1.0, np.nan, 1.1], [0.0, 0.1, 0.1], [1.15, 1.5, 2.0])
-    result = calibrate_to_photometry(spectrum(), phot)
-    assert result.bands_used == ["f115w", "f200w"]
+    with pytest.warns(CampfireWarning, match="their error is 0: f115w; error_floor="):
+        result = calibrate_to_photometry(spectrum(), phot)
+    assert result.bands_used == ["f200w"]
     assert np.all(np.isfinite(result.multiplier_err))
+    result = calibrate_to_photometry(spectrum(), phot, error_floor=0.05)
+    assert result.bands_used == ["f115w", "f200w"]
+    np.testing.assert_allclose(result.observed_flux_err, [0.05, np.hypot(0.1, 0.055)])
     with pytest.warns(CampfireWarning, match="no finite flux"):
-        calibrate_to_photometry(spectrum(), phot, bands=["f115w", "f150w"])
+        calibrate_to_photometry(spectrum(), phot, bands=["f150w", "f200w"])
 
 
 def test_error_floor_is_added_in_quadrature() -> None:
@@ -211,14 +215,14 @@ def test_spectrum_dataset_and_row_are_calibrated_alike() -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"method": "spline"}, "unknown method"),
+        ({"method": "spline"}, "unknown calibration method"),
         ({"degree": -1}, "degree"),
         ({"degree": 1.5}, "degree"),
         ({"min_snr": -1}, "min_snr"),
         ({"min_snr": np.nan}, "min_snr"),
         ({"error_floor": -0.1}, "error_floor"),
         ({"bands": []}, "bands"),
-        ({"bands": "f150w"}, "bands"),
+        ({"bands": ["f150w", "F150W"]}, "given twice: f150w"),
         ({"bands": ["f090w"]}, "no band 'f090w'"),
         ({"bands": ["f999w"]}, "no curve"),
         ({"photometry": {"f150w": 1.0}}, "photometry is dict"),

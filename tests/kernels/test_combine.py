@@ -153,7 +153,7 @@ def test_bootstrap_errors_include_the_spread_of_the_sources() -> None:
 
 
 def test_unknown_method_is_refused() -> None:
-    with pytest.raises(ValidationError, match="use one of weighted_mean, mean, median"):
+    with pytest.raises(ValidationError, match="known: 'weighted_mean', 'mean', 'median'"):
         find_combiner("mode")
 
 

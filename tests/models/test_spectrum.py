@@ -138,7 +138,7 @@ def test_quantities_are_converted_once(wave_unit: Any, flux_unit: Any) -> None:
         ({"flam_units": "erg/s/cm2/A"}, "flam_units is 'erg/s/cm2/A'"),
         ({"fnu_units": "blah"}, "fnu_units is 'blah'"),
         ({"header": 3}, "header is a int"),
-        ({"redshift": "high"}, "redshift is 'high'"),
+        ({"redshift": "high"}, "redshift='high'"),
         ({"flam": np.ones(2)}, "flam has 2 pixels"),
     ],
 )
