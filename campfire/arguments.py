@@ -21,6 +21,7 @@ __all__ = [
     "did_you_mean",
     "function",
     "integer",
+    "known_number",
     "mapping",
     "number",
     "shown",
@@ -149,6 +150,25 @@ def number(
         ):
             return found
     raise ValidationError(f"{name}={shown(value)}", hint=f"pass a {_wanted('number', above, least, most)}")
+
+
+def known_number(value: object, name: str) -> float | None:
+    """Return a finite number, or None for what is unknown: None, masked (numpy, pandas), not finite.
+
+    Raises
+    ------
+    ValidationError
+        For anything else.
+
+    Examples
+    --------
+    >>> known_number(2.5, "redshift"), known_number(float("nan"), "redshift")
+    (2.5, None)
+    """
+    unknown = value is None or type(value).__name__ in ("MaskedConstant", "NAType")
+    if unknown or (isinstance(value, Real) and not math.isfinite(value)):
+        return None
+    return number(value, name)
 
 
 def integer(value: object, name: str, *, least: int | None = None, most: int | None = None) -> int:

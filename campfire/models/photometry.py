@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 
-from campfire.arguments import mapping, number, shown, text
+from campfire.arguments import known_number, mapping, shown, text
 from campfire.bands import find_band
 from campfire.errors import NotFoundError, ValidationError
 from campfire.text import printed
@@ -113,10 +113,10 @@ class Photometry:
         self.flux_err = self._array("flux_err", to_microjansky(_numbers(flux_err), self.wavelength))
         self.catalog, self.flux_unit = text(catalog, "catalog"), flux_unit
         self.catalog_id = None if catalog_id is None else text(catalog_id, "catalog_id")
-        self.photo_z = _number(photo_z, "photo_z")
-        self.photo_z_err_lo = _number(photo_z_err_lo, "photo_z_err_lo")
-        self.photo_z_err_hi = _number(photo_z_err_hi, "photo_z_err_hi")
-        self.match_distance_arcsec = _number(match_distance_arcsec, "match_distance_arcsec")
+        self.photo_z = known_number(photo_z, "photo_z")
+        self.photo_z_err_lo = known_number(photo_z_err_lo, "photo_z_err_lo")
+        self.photo_z_err_hi = known_number(photo_z_err_hi, "photo_z_err_hi")
+        self.match_distance_arcsec = known_number(match_distance_arcsec, "match_distance_arcsec")
         self._place = {name: index for index, name in enumerate(self.bands)}
         if len(self._place) != len(self.bands):
             twice = sorted({name for name in self.bands if self.bands.count(name) > 1})
@@ -260,15 +260,6 @@ def _band_names(bands: Iterable[str]) -> list[str]:
     if isinstance(bands, str | bytes | Mapping) or not isinstance(bands, Iterable):
         raise ValidationError(f"bands={shown(bands)}", hint="pass a list of names")
     return [text(name, "the name of a band") for name in bands]
-
-
-def _number(value: Any, name: str) -> float | None:
-    """Return a finite float, or None for what is unknown: None, masked, NaN, infinite."""
-    if value is None or value is np.ma.masked:
-        return None
-    if isinstance(value, float | np.floating) and not np.isfinite(value):
-        return None
-    return number(value, name)
 
 
 def _numbers(values: Any) -> Any:

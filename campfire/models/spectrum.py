@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
 
-from campfire.arguments import choice, number, text, truth
+from campfire.arguments import choice, known_number, text, truth
 from campfire.config import as_path
 from campfire.convert.covariance import as_covariance, as_sparse
 from campfire.convert.header import dump_header, plain_header
@@ -170,7 +170,7 @@ class SpectrumData:
             self.fits_path = os.fspath(fits_path)
         self.fnu_units, self.flam_units, self.wave_units = str(fnu_units), str(flam_units), str(wave_units)
         self.mask = normalise_mask(self.fnu, self.fnu_err, mask)
-        self.redshift = _redshift(redshift)
+        self.redshift = known_number(redshift, "redshift")
         self._covariance: csr_array | Covariance | None = None
         self.covariance = covariance if len(self) else None
         self.resolving_power = None
@@ -417,13 +417,6 @@ class SpectrumData:
         from campfire.models.html import spectrum_card
 
         return spectrum_card(self)
-
-
-def _redshift(value: Any) -> float | None:
-    unknown = (
-        value is None or value is np.ma.masked or (isinstance(value, float | np.floating) and value != value)
-    )
-    return None if unknown else number(value, "redshift")
 
 
 def _power(values: Any) -> FloatArray:
