@@ -37,6 +37,7 @@ VERBS: dict[str, _Verb] = {
     "verify": _Verb("files", "Check the downloaded files against the catalogue."),
     "lock": _Verb("lock", "Write down which files a result used; check or reproduce them."),
     "cache": _Verb("files", "Manage the pixel cache of collections."),
+    "sheet": _Verb("sheet", "Draw a page an object, into one PDF."),
     "doctor": _Verb("doctor", "Find what is wrong, and name the fix."),
     "simulate": _Verb("archive", "Make a simulated archive with known truth."),
     "index": _Verb("archive", "Make a catalogue of the FITS products of a folder."),

@@ -14,6 +14,7 @@ from campfire.client.collections import Collections
 from campfire.client.decorators import on_disk, with_query_keywords
 from campfire.client.images import Images
 from campfire.client.prepared import Prepared
+from campfire.client.sheets import Sheets
 from campfire.columns import to_table
 from campfire.config import DEFAULT_BASE_URL, as_path, plain_text, service_name
 from campfire.disk import new_file
@@ -27,7 +28,7 @@ from campfire.mirror.lockfile import Lock
 from campfire.mirror.locking import changes, lock_of
 from campfire.mirror.report import DownloadReport
 from campfire.mirror.reproducing import compare, reproduce
-from campfire.models.ids import spectrum_names
+from campfire.models.ids import object_names, spectrum_names
 from campfire.progress import progress_bars
 from campfire.query import QueryOptions
 from campfire.typing import Row, SpectrumPayload
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from astropy.table import Table
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
     from campfire.analysis.calibration import CalibrationResult
@@ -129,6 +131,7 @@ class Campfire:
         self._collections = Collections(self._context, self._queries, self._keeper)
         self._prepared = Prepared(self._context, self._keeper)
         self._images = Images(self._context)
+        self._sheets = Sheets(self._context, self._queries, self._keeper, self._prepared, self._images)
 
     @property
     def base_url(self) -> str:
@@ -930,3 +933,81 @@ class Campfire:
             If matplotlib is not installed.
         """
         return self._images.plot(object_id, fov, size, shutters, ax, shutter_style, scalebar, **kwargs)
+
+    @on_disk("cannot draw")
+    def sheet(self, object_id: str, *, fov: float = 5.0) -> Figure:
+        """Draw one page about an object: image, spectra of every grating, photometry, redshift fit, facts.
+
+        Of every grating the spectrum with the highest signal-to-noise ratio is drawn, of up to four gratings.
+        What cannot be had (an image of a field without mosaic) leaves its place empty; a ``CampfireWarning``
+        names spectra that are missing.
+
+        Parameters
+        ----------
+        object_id
+            Its id, or that of one of its targets.
+        fov
+            Width of the image, 1 to 30 arcsec.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A4, landscape.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such object.
+        ImportError
+            If matplotlib is not installed.
+        """
+        return self._sheets.draw(object_id, fov)
+
+    @on_disk("cannot write")
+    def sheets(
+        self,
+        objects: Table | Iterable[str | Object] | str | Object,
+        path: PathInput,
+        *,
+        fov: float = 5.0,
+        overwrite: bool = False,
+        progress: Progress = None,
+    ) -> Path:
+        """Write the sheets of many objects into one PDF, a page an object; see :meth:`sheet`.
+
+        Spectra that are not on this disk are fetched first, many at once. One page at a time is in memory,
+        and the file appears when it is whole.
+
+        Parameters
+        ----------
+        objects
+            Ids, or what holds objects: a table of :meth:`query_objects`, rows, ``Object``.
+        path
+            The PDF.
+        fov
+            Width of the images, 1 to 30 arcsec.
+        overwrite
+            Replace the file at ``path``.
+        progress
+            As for :meth:`download`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        ValidationError
+            If no object is named, or the file is there already.
+        NotFoundError
+            For an unknown object, before anything is drawn.
+        """
+        target = new_file(path, overwrite=overwrite)
+        names = list(dict.fromkeys(object_names(objects)))
+        if not names:
+            raise ValidationError("sheets of no objects", hint="pass at least one id")
+        with progress_bars(progress) as report:
+            self._sheets.fetch(names, report)
+            self._sheets.write(names, target, fov=fov, progress=report)
+        return target

@@ -10,7 +10,7 @@ from campfire.errors import ValidationError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["spectrum_names"]
+__all__ = ["object_names", "spectrum_names"]
 
 _STACK = "stack:"  # of the name of a stack, whose header lists its inputs
 _INPUT = "input: "
@@ -71,13 +71,50 @@ def spectrum_names(spectra: Any) -> Iterator[str]:
         )
 
 
-def _names_of_table(table: Any) -> Iterator[str]:
+def object_names(objects: Any) -> Iterator[str]:
+    """Yield the ids of whatever holds objects; they may repeat.
+
+    Parameters
+    ----------
+    objects
+        An id, a table (astropy or pandas) with a column ``object_id`` or a row of one, an ``Object``, or any
+        iterable of these.
+
+    Raises
+    ------
+    ValidationError
+        If it is something else.
+
+    Examples
+    --------
+    >>> list(object_names(["J1", {"object_id": "J2"}]))
+    ['J1', 'J2']
+    """
+    if isinstance(objects, str):
+        yield objects
+    elif hasattr(objects, "colnames") or hasattr(objects, "iloc"):
+        yield from _names_of_table(objects, "object_id", "query_objects")
+    elif isinstance(objects, Mapping) and "object_id" in objects:
+        yield from object_names(objects["object_id"])
+    elif isinstance(getattr(objects, "object_id", None), str):
+        yield objects.object_id
+    elif isinstance(objects, Iterable) and not isinstance(objects, bytes | Mapping):
+        for item in objects:
+            yield from object_names(item)
+    else:
+        raise ValidationError(
+            f"{type(objects).__name__} does not say which objects it is of",
+            hint="pass ids, or a table of query_objects",
+        )
+
+
+def _names_of_table(table: Any, column: str = "spectrum_id", query: str = "query_spectra") -> Iterator[str]:
     """Yield the ids of a table of astropy or pandas, or of one row of either."""
     names = table.colnames if hasattr(table, "colnames") else table.keys()
-    if "spectrum_id" not in list(names):
-        raise ValidationError("the table has no column spectrum_id", hint="pass one of query_spectra")
-    column = table["spectrum_id"]
-    yield from [str(column)] if isinstance(column, str) else (str(name) for name in column)
+    if column not in list(names):
+        raise ValidationError(f"the table has no column {column}", hint=f"pass one of {query}")
+    ids = table[column]
+    yield from [str(ids)] if isinstance(ids, str) else (str(name) for name in ids)
 
 
 def _names_of_dataset(ds: xr.Dataset) -> Iterator[str]:

@@ -222,3 +222,17 @@ def test_simulate_then_index_from_files_alone(tmp_path: Path) -> None:
 
     with Catalog(root / "meta" / "campfire.db", read_only=True) as catalog:
         assert catalog.count(Query.of("spectra")) == len(products) - 1
+
+
+def test_sheets_of_objects(run: Run, tmp_path: Path) -> None:
+    """Statement: ``campfire sheet`` writes one PDF, and replaces none unasked."""
+    assert run("sync").returncode == 0
+    names = [row["object_id"] for row in _json(run("query", "objects", "--limit", "2", "--json"))]
+    path = tmp_path / "two.pdf"
+    done = run("sheet", *names, "--pdf", str(path))
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "2 sheets" in done.stderr
+    assert path.read_bytes().startswith(b"%PDF")
+    again = run("sheet", *names, "--pdf", str(path))
+    assert again.returncode == 1
+    assert "--overwrite" in again.stderr

@@ -20,6 +20,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("disk.py", "remove_tree"): "the one place for folders: marked, contained, without links",
     ("disk.py", "remove_file"): "the one place for computed names",
     ("disk.py", "set_aside"): "gives a damaged file a name that nothing has",
+    ("client/sheets.py", "Sheets.write"): "pages of a PDF under a temporary name of its own",
     ("collection/pixel_cache.py", "PixelCache.remove_table"): "rmdir takes only what is empty",
     ("client/kept.py", "write_whole"): _TEMPORARY,
     ("mirror/lockfile.py", "Lock.write"): "asked for by name; what is there only if told to, in one step",
