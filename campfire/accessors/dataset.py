@@ -202,9 +202,9 @@ class DatasetAccessor(Handoffs, Listed):
         Raises
         ------
         NotFoundError
-            If there is no such spectrum. It is a LookupError, as the KeyError for a wavelength is.
+            If there is no such spectrum or pixel.
         ValidationError
-            For labels that do not go together, and wavelengths of which every spectrum has its own.
+            For labels that are none or do not go together, and wavelengths where each spectrum has its own.
         """
         from campfire.analysis.selecting import Labels, select_labels
 

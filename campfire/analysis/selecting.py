@@ -154,6 +154,10 @@ class Labels:
                 "nothing to select" if not pixels else "two ranges of wavelengths",
                 hint="pass wavelength= or rest_wavelength=; or spectrum_id=, object_id=, or ra= with dec=",
             )
+        if (method is not None or tolerance is not None) and not (position or pixels):
+            raise ValidationError("names have no method or tolerance", hint="leave them out")
+        if tolerance is not None and method is None:
+            raise ValidationError("a tolerance without a method", hint='pass method="nearest" with it')
         cones = _targets(ra, dec, method, tolerance) if position else ()
         names = _names(*next(iter(given.items()))) if given else ()
         options = {} if position or method is None else {"method": method, "tolerance": tolerance}
@@ -242,10 +246,10 @@ def select_labels(ds: xr.Dataset, labels: Labels) -> xr.Dataset:
 
     Raises
     ------
-    NotFoundError, KeyError
+    NotFoundError
         If a label is not there: a row, or a pixel.
     ValidationError
-        For wavelengths of a collection whose rows have their own.
+        For what is no wavelength, and wavelengths of a collection whose rows have their own.
     """
     rows, separation, missing = labels.rows(ds)
     if missing:
@@ -259,8 +263,8 @@ def select_labels_in(groups: Mapping[str, xr.Dataset], labels: Labels) -> dict[s
     Raises
     ------
     NotFoundError
-        If a row is asked for that none has.
-    KeyError, ValidationError
+        If a row is asked for that none has, or a pixel that one has not.
+    ValidationError
         As :func:`select_labels`.
     """
     found = {name: labels.rows(ds) for name, ds in groups.items()}
@@ -294,7 +298,19 @@ def _pixels(ds: xr.Dataset, labels: Labels) -> xr.Dataset:
                 f"ds.fnu.where({own} < 1.5)",
             )
         index = SpectralIndex(wavelength.values, "wavelength")
-        ds = ds.isel(index.sel({name: label}, **labels.options).dim_indexers)
+        try:
+            found = index.sel({name: label}, **labels.options)
+        except KeyError as err:
+            near = "a wider tolerance" if labels.options else 'method="nearest"'
+            raise NotFoundError(f"no pixel at {name}={shown(label)}", hint=f"pass {near}") from err
+        except ValidationError:
+            raise
+        except (TypeError, ValueError, NotImplementedError) as err:
+            raise ValidationError(
+                f"{name}={shown(label)} cannot be selected: {err}",
+                hint='pass microns or Quantities, or a slice of them; method="nearest" is not for slices',
+            ) from err
+        ds = ds.isel(found.dim_indexers)
     return ds
 
 

@@ -166,6 +166,12 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "rows twice": ("sel", {"spectrum_id": "s0", "object_id": "o0"}, "pass one of"),
     "two wavelengths": ("sel", {"wavelength": 1.0, "rest_wavelength": 1.0}, "two ranges"),
     "a name that is a number": ("sel", {"spectrum_id": 3}, "pass a name"),
+    "a tolerance alone": ("sel", {"wavelength": 1.0, "tolerance": 1 * u.AA}, "nearest"),
+    "a name that is near": ("sel", {"spectrum_id": "s0", "method": "nearest"}, "leave them out"),
+    "text for a wavelength": ("sel", {"wavelength": "a"}, "pass microns"),
+    "the nearest of a slice": ("sel", {"wavelength": slice(1, 2), "method": "nearest"}, "not for slices"),
+    "an unknown method": ("sel", {"wavelength": 1.01, "method": "closest"}, "pass microns"),
+    "a flux for a wavelength": ("sel", {"rest_wavelength": 3 * u.uJy}, "pass microns"),
     "no names": ("sel", {"spectrum_id": []}, "pass a name"),
 }
 
@@ -304,7 +310,7 @@ def test_nearest_in_the_rest_frame() -> None:
     ds = SpectrumData(WAVE, WAVE, WAVE, {}, "PRISM", "a", redshift=3.0).to_xarray()
     found = ds.campfire.sel(rest_wavelength=5007 * u.AA, method="nearest", tolerance=300 * u.AA)
     assert found.wavelength.item() == 2.0
-    with pytest.raises(KeyError):
+    with pytest.raises(NotFoundError, match="wider tolerance"):
         ds.campfire.sel(rest_wavelength=5007 * u.AA, method="nearest", tolerance=1 * u.AA)
 
 
@@ -388,7 +394,7 @@ def test_what_no_grating_has_is_said() -> None:
         tree().campfire.sel(spectrum_id=["p2", "x"])
     with pytest.raises(NotFoundError, match="within 1 arcsec of ra=77"):
         tree().campfire.sel(ra=77, dec=0, method="nearest", tolerance=1)
-    with pytest.raises(KeyError):
+    with pytest.raises(NotFoundError, match='method="nearest"'):
         tree().campfire.sel(wavelength=1.00001)
 
 
