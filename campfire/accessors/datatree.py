@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from campfire.accessors.handoffs import TreeHandoffs
 from campfire.accessors.listing import Listed
 from campfire.errors import ValidationError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["DataTreeAccessor"]
 
 
-class DataTreeAccessor(Listed):
+class DataTreeAccessor(TreeHandoffs, Listed):
     """Methods of a collection as ``open_collection`` gives it; a tree gives a tree.
 
     Parameters

@@ -238,7 +238,7 @@ def prepare(spectrum: SpectrumLike, *, any_frame: bool = False) -> Prepared:
         entry=entries[0],
         frame=frame,
         origin=_origin(spectrum, data),
-        wavelength=np.asarray(data.wavelength, dtype=np.float64),
+        wavelength=np.array(data.wavelength, dtype=np.float64),  # its own: tools may change it
         fnu=np.where(good, fnu, 0.0),
         fnu_err=np.where(good, error, HUGE_ERROR),
         good=good,
