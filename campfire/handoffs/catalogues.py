@@ -85,10 +85,10 @@ def to_mmu(spectra: xr.Dataset | xr.DataTree) -> Inputs:
     Inputs
         ``mapping`` of columns: ``object_id`` (text, the id of the spectrum), ``ra`` and ``dec`` (degrees),
         ``Z`` (redshift, NaN where it is not known) and ``spectrum``, a dictionary a row: ``lambda``
-        (angstrom, vacuum, observed), ``flux`` and ``ivar`` (f_lambda in 1e-17 erg s-1 cm-2
-        angstrom-1 and its inverse variance), ``lsf_sigma`` (standard deviation of an unresolved line, angstrom) and ``mask`` (True for
-        pixels that are not good, of which flux and ivar are 0), float32 and boolean, of the length of the
-        spectrum.
+        (angstrom, vacuum, observed), ``flux`` and ``ivar`` (f_lambda in 1e-17 erg s-1 cm-2 angstrom-1 and
+        its inverse variance), ``lsf_sigma`` (standard deviation of an unresolved line, angstrom) and ``mask``
+        (True for pixels that are not good, of which flux and ivar are 0), float32 and boolean, of the length
+        of the spectrum.
 
     Raises
     ------

@@ -12,7 +12,7 @@ import numpy as np
 from campfire.about import VERSION
 from campfire.errors import ValidationError
 from campfire.formats.bandpasses import load_bandpass
-from campfire.handoffs.photometry import measured
+from campfire.handoffs.photometry import measured, write_once
 from campfire.handoffs.prepared import ANGSTROM, Inputs
 from campfire.models import Object, Photometry
 
@@ -52,7 +52,7 @@ def to_eazy(
     Raises
     ------
     ValidationError
-        If no object has a measured band, or a band has no curve.
+        If no object has a measured band, a band has no curve, or there is another file of that name.
     ImportError
         If astro-sedpy, which has the curves, is not installed.
 
@@ -124,9 +124,10 @@ def _write_filters(bands: list[str], path: PathInput) -> None:
     curves = [load_bandpass(name) for name in bands]
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("w", encoding="utf-8") as stream:
-        for curve in curves:
-            size = len(curve.wavelength)
-            stream.write(f"{size} {curve.name} {curve.filter_id} lambda_c= {curve.pivot * ANGSTROM:.6e}\n")
-            nodes = zip(curve.wavelength * ANGSTROM, curve.throughput, strict=True)
-            stream.writelines(f"{k} {wave:.8g} {part:.8g}\n" for k, (wave, part) in enumerate(nodes, 1))
+    lines = []
+    for curve in curves:
+        center = f"lambda_c= {curve.pivot * ANGSTROM:.6e}"
+        lines.append(f"{len(curve.wavelength)} {curve.name} {curve.filter_id} {center}")
+        nodes = zip(curve.wavelength * ANGSTROM, curve.throughput, strict=True)
+        lines += [f"{k} {wave:.8g} {part:.8g}" for k, (wave, part) in enumerate(nodes, 1)]
+    write_once(target, lines)

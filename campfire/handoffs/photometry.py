@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from campfire.models import Photometry
     from campfire.typing import FloatArray, PathInput
 
-__all__ = ["measured", "write_filters"]
+__all__ = ["measured", "write_filters", "write_once"]
 
 
 def write_filters(bands: Iterable[str], folder: PathInput) -> dict[str, Path]:
@@ -37,7 +37,7 @@ def write_filters(bands: Iterable[str], folder: PathInput) -> dict[str, Path]:
     Raises
     ------
     ValidationError
-        For a band without a curve.
+        For a band without a curve, or if there is another file of that name.
     ImportError
         If astro-sedpy, which has the curves, is not installed.
 
@@ -54,9 +54,29 @@ def write_filters(bands: Iterable[str], folder: PathInput) -> dict[str, Path]:
     paths = {}
     for name, curve in curves.items():
         paths[name] = target / f"{name}.dat"
-        columns = np.column_stack([curve.wavelength * ANGSTROM, curve.throughput])
-        np.savetxt(paths[name], columns, fmt="%.8g", header=f"{curve.name} {curve.source}")
+        nodes = zip(curve.wavelength * ANGSTROM, curve.throughput, strict=True)
+        lines = [f"# {curve.name} {curve.source}", *(f"{wave:.8g} {part:.8g}" for wave, part in nodes)]
+        write_once(paths[name], lines)
     return paths
+
+
+def write_once(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file that is not there yet; one that has the same content is left as it is.
+
+    Raises
+    ------
+    ValidationError
+        If there is another file of that name.
+    """
+    text = "".join(f"{line}\n" for line in lines)
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError as err:
+        if path.read_bytes() != text.encode():
+            raise ValidationError(
+                "there is another file of that name", hint="choose another name, or remove it", path=path
+            ) from err
 
 
 def measured(

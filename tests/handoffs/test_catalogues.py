@@ -116,14 +116,20 @@ def test_eazy_has_one_row_an_object_with_measured_bands(tmp_path: Path) -> None:
     assert list(table["object_id"]) == ["J1", "J2"]
     assert list(table["f_f444w"]) == [2.0, -99.0]
     assert list(table["e_f115w"]) == [-99.0, 0.3]
+    handoffs.to_eazy(PHOT, tmp_path / "FILTERS.RES")  # again: the same file
     record = {"object_id": "J4", "field": "cosmos", "ra": 150.0, "dec": 2.0, "redshift": 3.4}
     bands = {"f444w": {"flux": 1.0, "flux_err": 0.1}}
     obj = Object.from_row(record, [], [{"catalog_name": "demo", "photometry": {"bands": bands}}])
-    row = handoffs.to_eazy([obj], tmp_path / "FILTERS.RES")["params"]["CATALOG_FILE"][0]
+    row = handoffs.to_eazy([obj], tmp_path / "OTHER.RES")["params"]["CATALOG_FILE"][0]
     assert (row["object_id"], row["ra"], row["z_spec"], row["f_f444w"]) == ("J4", 150.0, 3.4, 1.0)
     for wrong in ({"J3": PHOT["J3"]}, {}):
         with pytest.raises(ValidationError, match="no object has a measured band"):
             handoffs.to_eazy(wrong, tmp_path / "none")
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    with pytest.raises(ValidationError, match="another file of that name"):
+        handoffs.to_eazy(PHOT, taken)
+    assert taken.read_text() == "mine"
     with pytest.raises(ValidationError, match="not an object"):
         handoffs.to_eazy(["J1"], tmp_path / "none")  # type: ignore[list-item]
 
