@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from campfire.config import DataPaths, plain_text, resolve_base_url, service_name
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from campfire.access.remote import RemoteCatalogue
     from campfire.store.catalog import Catalog
+    from campfire.store.hashes import FileHashes
     from campfire.transport.api import API
     from campfire.transport.auth import Authenticator
     from campfire.transport.http import Http, Sender
@@ -154,6 +156,14 @@ class Context:
         except (CampfireError, OSError):
             return None
         return None if book.read_only else book
+
+    @cached_property
+    def hashes(self) -> FileHashes:
+        """The hashes of the files on this disk, remembered."""
+        from campfire.formats.claims import claims_of
+        from campfire.store.hashes import FileHashes
+
+        return FileHashes(self.paths.products, lambda path: claims_of(path).to_text())
 
     # --- the service -------------------------------------------------------------------------------------
 

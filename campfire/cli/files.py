@@ -177,7 +177,7 @@ def _report(report: Any, as_json: bool, *, dry_run: bool) -> int:
 @json_option
 @client_options
 def verify_command(repair: bool, as_json: bool, base_url: str | None, data_dir: str | None) -> int:
-    """Check the downloaded files against the catalogue: size and time first, then the hash.
+    """Check the downloaded files by their hash; what has not changed since is not read again.
 
     The exit code is 1 if a file is missing, changed or truncated.
     """

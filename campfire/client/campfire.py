@@ -598,7 +598,7 @@ class Campfire:
 
     @on_disk("cannot check")
     def verify(self, *, repair: bool = False) -> Verification:
-        """Check the downloaded files: size and time first, the content where those differ.
+        """Check the downloaded files by their content; what has not changed since is not read again.
 
         Parameters
         ----------

@@ -61,7 +61,8 @@ class Prepared:
         plain_text(spectrum_id, "spectrum id")
         path = self._keeper.settled_path(spectrum_id)
         fit = None if path is None else _fit_beside(path)
-        if fit is not None:
+        if path is not None and fit is not None:
+            self._keeper.identity.settle_fit(fit, path, spectrum_id)
             return redshift_fit_payload(fit)
         return self._context.api().redshift_fit(str(self._row(spectrum_id)["fits_path"]))
 

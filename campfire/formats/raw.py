@@ -32,6 +32,7 @@ __all__ = ["Hdu", "RawFits"]
 
 _FIRST_READ = 96 * 1024  # the headers and the whole 1-D table of a PRISM file
 _MAX_HEADER = 4 * 1024 * 1024
+_MOST_UNPACKED = 256 * 1024 * 1024  # spectra with their images have a tenth of that
 _IMAGE_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -265,6 +266,13 @@ class RawFits:
         """Let astropy read what needs more than a cast."""
         from astropy.io import fits
 
+        header = self.header(hdu)
+        if column is None and hdu.kind == "BINTABLE":  # a compressed image is as large as it says
+            axes = [first(header.get(f"ZNAXIS{axis}", 0)) for axis in (1, 2, 3)]
+            if math.prod(n for n in axes if type(n) is int and n > 0) * 8 > _MOST_UNPACKED:
+                raise self.error(
+                    f"{hdu.name} unpacks to more than {_MOST_UNPACKED >> 20} MiB", "not a spectrum"
+                )
         try:
             # from memory: on damaged files astropy would leave its handle open
             with fits.open(BytesIO(self._read(0, self._size))) as opened:
@@ -288,7 +296,9 @@ class _Unzipped:
             # Sizes are known only at the end, and the checksum is there: the whole file is needed.
             file.seek(0)
             with gzip.GzipFile(fileobj=file) as unzipped:
-                content = unzipped.read()
+                content = unzipped.read(_MOST_UNPACKED + 1)
+            if len(content) > _MOST_UNPACKED:
+                raise ValueError(f"it unpacks to more than {_MOST_UNPACKED >> 20} MiB")
             self._held = (key, content)
         return content
 

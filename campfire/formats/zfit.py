@@ -14,7 +14,7 @@ from campfire.formats.writing import fits_header, table_hdu, write_hdus
 if TYPE_CHECKING:
     from campfire.typing import FloatArray, PathInput
 
-__all__ = ["ZFit", "read_zfit", "write_zfit"]
+__all__ = ["ZFit", "belongs_to", "read_zfit", "write_zfit"]
 
 
 class ZFit(TypedDict):
@@ -70,6 +70,23 @@ def read_zfit(path: PathInput) -> ZFit:
             "model_wave": columns["MODEL.wav"],
             "model_fnu": columns["MODEL.fnu"],
         }
+
+
+def belongs_to(fit: PathInput, spectrum: PathInput) -> bool:
+    """Tell whether a fit is one of a spectrum: its model is on the very wavelengths of the spectrum.
+
+    Files of fits hold no name, neither of their spectrum nor of themselves.
+
+    Raises
+    ------
+    NotFoundError, ValidationError
+        As :func:`read_zfit`, of either file.
+    """
+    from campfire.formats.fits import peek_spectrum
+
+    model = read_zfit(fit)["model_wave"]
+    _, wavelength = peek_spectrum(spectrum)
+    return model.shape == wavelength.shape and bool(np.allclose(model, wavelength, rtol=1e-5, atol=0.0))
 
 
 def write_zfit(path: PathInput, zfit: ZFit, *, overwrite: bool = False) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from campfire.config import DataPaths
 from campfire.mirror.downloads import run_download
 from campfire.mirror.planning import in_threads
 from campfire.store.catalog import Catalog
-from campfire.store.files import FileRecord, State, check, hash_file
+from campfire.store.files import FileRecord, State, check
 
 if TYPE_CHECKING:
     from campfire.access.context import Context
@@ -36,7 +35,7 @@ def verify(context: Context, *, repair: bool) -> Verification:
         If nothing of what was to be repaired could be fetched.
     """
     book = context.known_files()
-    verification, states = verify_files(context.paths, book)
+    verification, states = verify_files(context, book)
     broken = [name for name, state in states.items() if state in ("missing", "truncated", "changed")]
     if not (repair and broken and book is not None):
         return verification
@@ -45,11 +44,11 @@ def verify(context: Context, *, repair: bool) -> Verification:
     for name in (name for name, row in rows.items() if row is None):
         book.forget_file(name)  # the archive no longer has it
     run_download(context, [row for row in rows.values() if row is not None], replace_local=True)
-    return verify_files(context.paths, book)[0]
+    return verify_files(context, book)[0]
 
 
-def verify_files(paths: DataPaths, book: Catalog | None) -> tuple[Verification, dict[str, State]]:
-    """Check every recorded file, size and time first, and find those without a record.
+def verify_files(context: Context, book: Catalog | None) -> tuple[Verification, dict[str, State]]:
+    """Check every recorded file by its content, and find those without a record.
 
     Returns
     -------
@@ -58,22 +57,26 @@ def verify_files(paths: DataPaths, book: Catalog | None) -> tuple[Verification, 
     states
         State by spectrum, of the recorded ones.
     """
+    paths, hashes = context.paths, context.hashes
     known = {} if book is None else book.local_files()
     # What was here before is somebody else's, who may change it.
     records = {name: record for name, record in known.items() if record.origin == "download"}
     places = {name: paths.products / record.path for name, record in records.items()}
 
+    hashes.recall([str(place) for place in places.values()], book)
+
     def state(record: FileRecord) -> State:
         place = places[record.spectrum_id]
-        found = check(place, record)
+        found = check(place, record, hashes.of)
         if found == "changed" and book is not None:
             # A download that was killed may have published a newer version without noting it down.
             row = book.spectrum_row(record.spectrum_id)
-            if row is not None and row["file_hash"] and hash_file(place) == row["file_hash"]:
-                return "touched"
+            if row is not None and row["file_hash"] and hashes.of(place) == row["file_hash"]:
+                return "same"
         return found
 
     states = dict(zip(records, in_threads(state, list(records.values())), strict=True))
+    hashes.remember(book)
     by_state: dict[str, list[str]] = {"missing": [], "changed": [], "truncated": []}
     for name, found in states.items():
         if found in by_state:
@@ -81,7 +84,7 @@ def verify_files(paths: DataPaths, book: Catalog | None) -> tuple[Verification, 
     ours = set(places.values())
     untracked = [str(path) for path in _products(paths.products) if path not in ours]
     verification = Verification(
-        ok=sum(found in ("same", "touched") for found in states.values()),
+        ok=sum(found == "same" for found in states.values()),
         missing=sorted(by_state["missing"]),
         changed=sorted(by_state["changed"]),
         truncated=sorted(by_state["truncated"]),

@@ -14,7 +14,7 @@ from campfire.mirror.partial import leftovers, size_of, sweep
 from campfire.mirror.planning import Planned, plan_files, record_for
 from campfire.mirror.report import DownloadReport, FileEntry, FileState
 from campfire.query import Query, QueryOptions
-from campfire.store.files import FileRecord, hash_file
+from campfire.store.files import FileRecord
 from campfire.store.records import put_records, records_of
 
 if TYPE_CHECKING:
@@ -42,13 +42,16 @@ class _Recorder:
 
     def __init__(self, context: Context) -> None:
         self._paths = context.paths
+        self._hashes = context.hashes
         self._book = context.record_book()
         self._waiting: list[FileRecord] = []
         self._since = time.monotonic()
 
     def add(self, outcome: Outcome) -> None:
         wanted, ours = outcome.wanted, outcome.state != "local"
-        digest = outcome.file_hash if ours else hash_file(wanted.target)
+        digest = outcome.file_hash if ours else self._hashes.of(wanted.target)
+        if ours:
+            self._hashes.note(wanted.target, digest)
         self.note(record_for(self._paths, wanted.spectrum_id, wanted.target, digest, ours=ours))
 
     def note(self, record: FileRecord) -> None:
@@ -59,6 +62,7 @@ class _Recorder:
     def flush(self) -> None:
         if self._book is not None and self._waiting:
             put_records(self._book, self._waiting)
+        self._hashes.remember(self._book)
         self._waiting, self._since = [], time.monotonic()
 
 
@@ -117,7 +121,9 @@ def run_download(
     """
     book = context.known_files()
     records = {} if book is None else records_of(book, [str(row["spectrum_id"]) for row in rows])
-    plan = plan_files(context.paths, rows, records, replace_local=replace_local)
+    products = context.paths.products
+    context.hashes.recall([str(products / record.path) for record in records.values()], book)
+    plan = plan_files(context.paths, rows, records, context.hashes, replace_local=replace_local)
     entries = {str(item.row["spectrum_id"]): _entry(item) for item in plan}
     todo = [item for item in plan if _STATES[item.action] == "planned"]
     if not dry_run:

@@ -3,7 +3,8 @@
 =====================================================  =================================================
 content                                                 what happens
 =====================================================  =================================================
-the archive's file of this spectrum, by its hash        opened
+the archive's file of this spectrum, by its hash        opened; announced if its header has another name
+the same, and its header names another known spectrum   refused: the catalogue was changed
 what this client downloaded of it before                opened; the archive's newer version is announced
 the archive's file of another spectrum                  refused
 says in its header that it is another spectrum          refused
@@ -13,16 +14,16 @@ anything else: your own reduction, or a changed file    opened, and announced to
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campfire.access.telling import tell
 from campfire.disk import disk_faults
-from campfire.errors import CampfireError, ValidationError
+from campfire.errors import ValidationError
+from campfire.formats.claims import Claims
 from campfire.store.files import FileRecord
-from campfire.store.hashes import FileHashes
+from campfire.store.hashes import Content
 from campfire.store.records import records_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Identity"]
 
-_ENDING = "_spec.fits"
+_Item = tuple[Mapping[str, Any], str, Content]
+"""Row, path and content of one file."""
+_CHUNK = 500
+_SAME_REDSHIFT = 2e-4  # some headers and catalogues round to four decimals
 
 
 class Identity:
@@ -44,19 +48,7 @@ class Identity:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._hashes = FileHashes(context.paths.products)
         self._told: set[tuple[str, str]] = set()
-
-    def digest(self, path: Path) -> str:
-        """Return the hash of a file as it is now.
-
-        Raises
-        ------
-        CampfireError
-            If it cannot be read.
-        """
-        with disk_faults("cannot read", path):
-            return self._hashes.of(path, self._context.known_files())
 
     def settle(self, path: Path, row: Mapping[str, Any], record: FileRecord | None) -> str:
         """Make sure that a file may be opened as the spectrum of a row; return its hash.
@@ -65,18 +57,18 @@ class Identity:
         ------
         ValidationError
             If it is another spectrum.
+        CampfireError
+            If it cannot be read.
 
         Warns
         -----
         CampfireWarning
             If it is not the archive's file, once for each content.
         """
-        digest = self.digest(path)
-        if digest != row.get("file_hash"):
-            problem = self._foreign(path, digest, row, record)
-            if problem is not None and self._news(row, digest):
-                tell(f"{row['spectrum_id']}: {problem}")
-        return digest
+        content = self._contents([str(path)], path)[str(path)]
+        records = {} if record is None else {str(row["spectrum_id"]): record}
+        self._announce(self._problems([(row, str(path), content)], records))
+        return content.hash
 
     def settle_all(self, rows: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> dict[str, str]:
         """Make sure of many files at once; return spectrum id -> hash. One warning tells of all others'.
@@ -88,36 +80,118 @@ class Identity:
         CampfireError
             If one cannot be read.
         """
+        items = self._items(rows, paths)
+        others = [
+            str(row["spectrum_id"]) for row, _, content in items if content.hash != row.get("file_hash")
+        ]
         book = self._context.known_files()
-        with disk_faults("cannot read one of the files below", self._context.paths.products):
-            digests = self._hashes.of_all(list(dict.fromkeys(paths)), book)
-        pairs = zip(rows, paths, strict=True)
-        others = [(row, path) for row, path in pairs if digests[path] != row["file_hash"]]
-        names = list(dict.fromkeys(str(row["spectrum_id"]) for row, _ in others))
-        records = {} if book is None else records_of(book, names)
-        told: list[str] = []
-        for row, path in others:
-            digest = digests[path]
-            problem = self._foreign(Path(path), digest, row, records.get(str(row["spectrum_id"])))
-            if problem is not None and self._news(row, digest):
-                told.append(f"{row['spectrum_id']}: {problem}")
+        records = {} if book is None else records_of(book, list(dict.fromkeys(others)))
+        self._announce(self._problems(items, records))
+        return {str(row["spectrum_id"]): content.hash for row, _, content in items}
+
+    def settle_fit(self, fit: Path, path: Path, spectrum_id: str) -> None:
+        """Make sure that a redshift fit may be opened as that of a spectrum.
+
+        Raises
+        ------
+        ValidationError
+            If it was made of another spectrum.
+        CampfireError
+            If it cannot be read.
+
+        Warns
+        -----
+        CampfireWarning
+            If the catalogue has another redshift of the automated fit.
+        """
+        from campfire.formats.zfit import belongs_to, read_zfit
+
+        if not belongs_to(fit, path):
+            raise ValidationError(
+                f"{fit} is not a fit of {path.name}: its model has other wavelengths",
+                hint="move it away; the service is then asked for the fit",
+                path=fit,
+            )
+        catalog = self._context.catalog()
+        row = None if catalog is None else catalog.spectrum_row(spectrum_id)
+        known = None if row is None else row.get("redshift_auto")
+        found = read_zfit(fit)["redshift"]
+        if known is not None and abs(found - known) > _SAME_REDSHIFT * (1 + abs(known)):
+            content = (spectrum_id, f"{fit} {found}")
+            if content not in self._told:
+                self._told.add(content)
+                tell(
+                    f"{spectrum_id}: {fit} has the redshift {found:.4f}, the catalogue {known:.4f}; "
+                    "it is opened as it is"
+                )
+
+    def refuse_others(self, rows: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> None:
+        """Refuse files that are those of other spectra, and say nothing of one's own.
+
+        Raises
+        ------
+        ValidationError
+            If one is another spectrum.
+        CampfireError
+            If one cannot be read.
+        """
+        self._problems(self._items(rows, paths), {})
+
+    def _items(self, rows: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> list[_Item]:
+        contents = self._contents(list(dict.fromkeys(paths)), self._context.paths.products)
+        return [(row, path, contents[path]) for row, path in zip(rows, paths, strict=True)]
+
+    def _contents(self, paths: Sequence[str], where: Path) -> dict[str, Content]:
+        with disk_faults("cannot read", where):
+            return self._context.hashes.of_all(paths, self._context.known_files())
+
+    def _announce(self, told: list[str]) -> None:
         if told:
             more = f" (and {len(told) - 1} more like this)" if len(told) > 1 else ""
             tell(f"{told[0]}{more}")
-        return {str(row["spectrum_id"]): digests[path] for row, path in zip(rows, paths, strict=True)}
 
-    def _news(self, row: Mapping[str, Any], digest: str) -> bool:
-        key = (str(row["spectrum_id"]), digest)
-        if key in self._told:
-            return False
-        self._told.add(key)
-        return True
+    def _problems(self, items: list[_Item], records: Mapping[str, FileRecord]) -> list[str]:
+        """Return what is to be said of files that are not the archive's, each content once."""
+        claims = {content: Claims.from_text(content.says or "") for _, _, content in items}
+        names = {str(row["spectrum_id"]) for row, _, _ in items}
+        known = names | self._catalogued({c.spectrum_id for c in claims.values() if c.spectrum_id} - names)
+        told = []
+        for row, path, content in items:
+            name = str(row["spectrum_id"])
+            problem = self._problem(row, path, content.hash, claims[content], known, records.get(name))
+            if problem is not None and (name, content.hash) not in self._told:
+                self._told.add((name, content.hash))
+                told.append(f"{name}: {problem}")
+        return told
 
-    def _foreign(
-        self, path: Path, digest: str, row: Mapping[str, Any], record: FileRecord | None
+    def _problem(
+        self,
+        row: Mapping[str, Any],
+        path: str,
+        digest: str,
+        claims: Claims,
+        known: set[str],
+        record: FileRecord | None,
     ) -> str | None:
-        """Return what is to be said of a file that is not the archive's present one, or None."""
-        self.refuse_another(path, digest, row)
+        own, grating = str(row["spectrum_id"]), row.get("grating")
+        archives = digest == row.get("file_hash")
+        other = None if archives else self._owner(digest, own)
+        if other is None and grating and claims.grating not in (None, str(grating).upper()):
+            other = f"a {claims.grating} spectrum, as its header says"
+        renamed = claims.spectrum_id not in (None, own)
+        if other is None and renamed and (not archives or claims.spectrum_id in known):
+            other = f"that of {claims.spectrum_id}, as its header says"
+        if other is not None:
+            raise ValidationError(
+                f"{path} is not the file of {own}: its content is {other}",
+                hint="call sync(): the catalogue does not go with its files"
+                if archives
+                else "move it away; opening the spectrum again then fetches its own file",
+                path=path,
+            )
+        if archives:
+            # Ids change in the archive, and its files are not made anew for that.
+            return f"its file says that it is {claims.spectrum_id}; has it been renamed?" if renamed else None
         if record is not None and record.origin == "download":
             if digest == record.hash:
                 return None  # an older version, which is announced where it is opened
@@ -126,22 +200,16 @@ class Identity:
             return f"{path} is not the archive's file, but one of your own; it is opened as it is"
         return f"{path} is opened by its name: nothing here says what the archive's file is"
 
-    def refuse_another(self, path: Path, digest: str, row: Mapping[str, Any]) -> None:
-        """Refuse a file that is not the archive's present one of a spectrum, if it is that of another.
-
-        Raises
-        ------
-        ValidationError
-            If it is.
-        """
-        spectrum_id = str(row["spectrum_id"])
-        other = self._owner(digest, spectrum_id) or _header_says(path, row)
-        if other is not None:
-            raise ValidationError(
-                f"{path} is not the file of {spectrum_id}: its content is {other}",
-                hint="move it away; opening the spectrum again then fetches its own file",
-                path=path,
-            )
+    def _catalogued(self, names: set[str]) -> set[str]:
+        """Return which of some names are those of spectra of the catalogue."""
+        book = self._context.known_files()
+        found: set[str] = set()
+        wanted = sorted(names) if book is not None else []
+        for start in range(0, len(wanted), _CHUNK):
+            part = wanted[start : start + _CHUNK]
+            select = f"SELECT spectrum_id FROM spectra WHERE spectrum_id IN ({','.join('?' * len(part))})"
+            found |= {row[0] for row in book.execute(select, part)} if book is not None else set()
+        return found
 
     def _owner(self, digest: str, spectrum_id: str) -> str | None:
         """Return whose file this content is, if the archive or a download has it for another spectrum."""
@@ -155,22 +223,3 @@ class Identity:
             (digest, spectrum_id),
         ).fetchone()
         return None if found is None else f"that of {found[0]}"
-
-
-def _header_says(path: Path, row: Mapping[str, Any]) -> str | None:
-    """Return what the header of a file says it is, if that is another spectrum than the row's."""
-    from campfire.formats.fits import peek_spectrum
-
-    try:
-        fields, _ = peek_spectrum(os.fspath(path))
-    except CampfireError:
-        return None  # whoever reads it will say what is wrong with it
-    name = fields["header"].get("FILENAME")
-    own = str(row["spectrum_id"])
-    if isinstance(name, str) and name.endswith(_ENDING) and name.removesuffix(_ENDING) != own:
-        return f"that of {name.removesuffix(_ENDING)}, as its header says"
-    grating = row.get("grating")
-    found = fields["grating"]
-    if grating and found and found.upper() not in ("UNKNOWN", str(grating).upper()):
-        return f"a {found} spectrum, as its header says"
-    return None

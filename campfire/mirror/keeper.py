@@ -15,7 +15,7 @@ from campfire.errors import ValidationError
 from campfire.mirror.identity import Identity
 from campfire.mirror.planning import record_for
 from campfire.query import did_you_mean
-from campfire.store.files import FileRecord, check, expected_hash, expected_path, hash_file
+from campfire.store.files import FileRecord, expected_hash, expected_path, hash_file
 from campfire.store.records import put_records, records_of
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class FileKeeper:
 
     @staticmethod
     def _must_fetch(path: Path, record: FileRecord | None) -> bool:
-        return record is not None and record.origin == "download" and check(path, record) == "truncated"
+        return record is not None and record.origin == "download" and path.stat().st_size < record.size
 
     def _row(self, spectrum_id: str) -> Row:
         row = self._context.spectrum_row(spectrum_id)
@@ -195,6 +195,7 @@ class FileKeeper:
         book = context.record_book()
         if book is not None:
             put_records(book, [record])
+            context.hashes.note(target, record.hash)
         with self._lock:
             self._fetched += 1
             if self._fetched == _HINT_AFTER:

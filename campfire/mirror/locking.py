@@ -44,9 +44,7 @@ def lock_of(context: Context, identity: Identity, found: Iterable[Row]) -> Lock:
             hint="download them first",
         )
     entries = [_locked(row, hashes.get(name)) for name, row in rows.items()]
-    for name, digest in hashes.items():
-        if digest != rows[name]["file_hash"]:
-            identity.refuse_another(Path(rows[name]["local_path"]), digest, rows[name])
+    identity.refuse_others([rows[name] for name in hashes], [rows[name]["local_path"] for name in hashes])
     return Lock.of(entries, origin(context.base_url), context.last_synced())
 
 
@@ -61,7 +59,7 @@ def changes(context: Context) -> Table:
     found = []
     for name, old in stale.items():
         path = Path(old["path"])
-        whole = check(path, records[name]) in ("same", "touched")
+        whole = check(path, records[name], context.hashes.of) == "same"
         then = file_version(path, old["local_hash"]) if whole else FileVersion(old["local_hash"])
         found.append(
             Change(name, old["grating"], old["observation"], old["path"], then, version_in(rows[name]))

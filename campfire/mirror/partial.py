@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from campfire.disk import disk_error
 from campfire.errors import DownloadError
+from campfire.store.hashes import Stamp, stamp_of
 
 __all__ = [
     "DiskErrors",
@@ -43,7 +44,6 @@ __all__ = [
 _BLOCK = 1 << 20
 _LONGEST_TAG = 96  # bytes of an entity tag that still fit into a file name
 _OURS = re.compile(r"\.([0-9a-f]{32})(?:\.[^.]+\.part|\.lock)")
-_TIME_TOLERANCE = 1e-3  # seconds: file systems round modification times differently
 
 
 class Taken(DownloadError):
@@ -66,7 +66,7 @@ class Wanted:
         Whether the file at ``target`` may be replaced: only if this client wrote it, which is if it is as
         ``known``, or the beginning of what is fetched.
     known
-        Size and modification time of the file that may be replaced.
+        Stamp of the file that may be replaced: what :func:`campfire.store.hashes.stamp_of` gives.
     aside
         Where the file at ``target`` is kept, if it is to be kept.
     """
@@ -78,7 +78,7 @@ class Wanted:
     file_hash: str | None = None
     file_size: int | None = None
     overwrite: bool = False
-    known: tuple[int, float] | None = None
+    known: Stamp | None = None
     aside: Path | None = None
 
 
@@ -185,12 +185,9 @@ def publish(part: Path, wanted: Wanted) -> None:
         part.unlink()
 
 
-def _is_known(path: Path, known: tuple[int, float] | None) -> bool:
+def _is_known(path: Path, known: Stamp | None) -> bool:
     """Tell whether a file is still that of a record: planning may be hours ago."""
-    if known is None:
-        return False
-    status = path.stat()
-    return status.st_size == known[0] and abs(status.st_mtime - known[1]) <= _TIME_TOLERANCE
+    return known is not None and stamp_of(path) == known
 
 
 def _begins_with(whole: Path, path: Path) -> bool:

@@ -13,6 +13,7 @@ from campfire.config import DataPaths
 from campfire.errors import ValidationError
 from campfire.mirror.partial import Wanted
 from campfire.store.files import FileRecord, check, decide, expected_hash, expected_path, hash_file
+from campfire.store.hashes import FileHashes, Stamp, stamp_of
 from campfire.typing import Row
 
 __all__ = ["Planned", "in_threads", "plan_files", "record_for"]
@@ -26,8 +27,8 @@ _THREADS, _CHUNK = 8, 64
 class Planned:
     """One file: ``action`` is ``fetch``, ``update``, ``replace``, ``keep``, ``local`` or ``refuse``.
 
-    ``found`` is what an unrecorded file turned out to be, to be recorded; ``known`` size and modification
-    time of the file of ours that is to be replaced.
+    ``found`` is what an unrecorded file turned out to be, to be recorded; ``known`` is the stamp of the file
+    of ours that is to be replaced.
     """
 
     row: Row
@@ -35,7 +36,7 @@ class Planned:
     action: str
     reason: str
     found: FileRecord | None = None
-    known: tuple[int, float] | None = None
+    known: Stamp | None = None
 
     def wanted(self, *, keep_old: bool) -> Wanted:
         """Return what to fetch."""
@@ -68,7 +69,12 @@ def record_for(paths: DataPaths, spectrum_id: str, path: Path, digest: str, *, o
 
 
 def plan_files(
-    paths: DataPaths, rows: Sequence[Row], records: Mapping[str, FileRecord], *, replace_local: bool = False
+    paths: DataPaths,
+    rows: Sequence[Row],
+    records: Mapping[str, FileRecord],
+    hashes: FileHashes,
+    *,
+    replace_local: bool = False,
 ) -> list[Planned]:
     """Decide about every file.
 
@@ -80,6 +86,8 @@ def plan_files(
         Rows of spectra.
     records
         What is known of files on this disk, by spectrum.
+    hashes
+        What is known of their contents.
     replace_local
         Replace also what this client did not write; it is set aside then.
     """
@@ -97,10 +105,11 @@ def plan_files(
             path, server_hash = expected_path(paths, row), expected_hash(row)
         except ValidationError as err:
             return Planned(row, None, "refuse", str(err))
-        record, found = records.get(spectrum_id), None
+        record, found, before = records.get(spectrum_id), None, None
         if record is not None:
-            state = check(path, record)
-            if state == "changed" and server_hash is not None and hash_file(path) == server_hash:
+            before = stamp_of(path) if path.exists() else None
+            state = check(path, record, hashes.of)
+            if state == "changed" and server_hash is not None and hashes.of(path) == server_hash:
                 # A run that was killed published it, and had no time to note it down.
                 found = record_for(paths, spectrum_id, path, server_hash, ours=True)
                 return Planned(row, path, "keep", "up to date", found)
@@ -108,7 +117,7 @@ def plan_files(
             # A file with the archive's very content is the archive's, whoever put it there; the size spares
             # hashing most of the others.
             same_size = row.get("file_size") in (None, path.stat().st_size)
-            digest = hash_file(path) if server_hash and same_size else None
+            digest = hashes.of(path) if server_hash and same_size else None
             if digest is not None:
                 found = record_for(paths, spectrum_id, path, digest, ours=digest == server_hash)
             if digest is not None and digest == server_hash:
@@ -122,9 +131,7 @@ def plan_files(
         )
         if decision.action != "update" or state == "truncated":
             return _final(row, path, decision.action, decision.reason, None)
-        status = path.stat()
-        known = (status.st_size, status.st_mtime)
-        return Planned(row, path, "update", decision.reason, known=known)
+        return Planned(row, path, "update", decision.reason, known=before)
 
     def _final(row: Row, path: Path, action: str, reason: str, found: FileRecord | None) -> Planned:
         ours = action == "fetch" or action == "keep"

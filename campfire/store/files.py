@@ -4,7 +4,7 @@
 ``expected_path(paths, row) -> Path``                       where a spectrum's file belongs
 ``expected_hash(row) -> str | None``                         the hash it has to have
 ``decide(...) -> Decision``                                 fetch, update, keep or leave a file (pure)
-``check(path, record) -> State``                            size and time first, then the hash
+``check(path, record, hash_of) -> State``                   what became of a recorded file, by its hash
 ``local_paths(paths, observations, fits_paths) -> list``    which of many files are there
 ``hash_file(path) -> "sha256:..."``                         hash of a file
 =========================================================  ==============================================
@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,13 +35,10 @@ __all__ = [
     "local_paths",
 ]
 
-MTIME_TOLERANCE = 1e-3
-"""Seconds within which two modification times are the same (file systems round them differently)."""
-
 _FEW = 64
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
-State = Literal["same", "touched", "changed", "truncated", "missing"]
+State = Literal["same", "changed", "truncated", "missing"]
 Action = Literal["fetch", "update", "keep", "local"]
 
 
@@ -118,27 +115,28 @@ def hash_file(path: str | os.PathLike[str]) -> str:
         return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
-def check(path: Path, record: FileRecord) -> State:
-    """Compare a file with its record; the content is read only where size or time differ.
+def check(path: Path, record: FileRecord, hash_of: Callable[[Path], str] = hash_file) -> State:
+    """Compare a file with its record, by its content: sizes and times can be set.
+
+    Parameters
+    ----------
+    path, record
+        The file, and what is known of it.
+    hash_of
+        Gives the hash of a file; :meth:`campfire.store.hashes.FileHashes.of` remembers it.
 
     Returns
     -------
     str
-        ``same``; ``touched`` (another time, same content); ``changed``; ``truncated`` (shorter than
-        recorded); ``missing``.
+        ``same``; ``changed``; ``truncated`` (shorter than recorded); ``missing``.
     """
     try:
-        status = path.stat()
+        size = path.stat().st_size
+        if size < record.size:
+            return "truncated"
+        return "same" if size == record.size and hash_of(path) == record.hash else "changed"
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
-    if status.st_size < record.size:
-        return "truncated"
-    if status.st_size == record.size:
-        if abs(status.st_mtime - record.mtime) <= MTIME_TOLERANCE:
-            return "same"
-        if hash_file(path) == record.hash:
-            return "touched"
-    return "changed"
 
 
 def decide(

@@ -18,6 +18,13 @@ from campfire.store.catalog import Catalog
 from campfire.store.files import hash_file
 from campfire.testing import served
 
+
+def _named(content: bytes, spectrum_id: str) -> bytes:
+    """Return a file whose header says that it is another spectrum."""
+    at = content.index(b"FILENAME= ")
+    return content[:at] + f"FILENAME= '{spectrum_id}_spec.fits'".ljust(80).encode() + content[at + 80 :]
+
+
 Fault = Callable[[str], tuple[int, bytes] | None]
 
 
@@ -57,7 +64,7 @@ class Service:
             rows = {name: catalog.spectrum_row(name) for name in (spectrum_id, donor)}
             paths = {name: self.path_of(row) for name, row in rows.items() if row}
             partial = paths[spectrum_id].with_suffix(".new")
-            shutil.copy(paths[donor], partial)
+            partial.write_bytes(_named(paths[donor].read_bytes(), spectrum_id))
             partial.replace(paths[spectrum_id])
             row = rows[spectrum_id]
             assert row is not None

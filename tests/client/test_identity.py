@@ -17,6 +17,7 @@ import pytest
 from campfire import SpectrumData
 from campfire.client import Campfire
 from campfire.errors import CampfireError, CampfireWarning, ValidationError
+from campfire.formats.zfit import read_zfit, write_zfit
 from campfire.store import hashes
 from campfire.store.files import hash_file
 from tests.client.conftest import Service
@@ -102,6 +103,25 @@ def _record_leads_elsewhere(pair: Pair) -> None:
     pair.sql("UPDATE local_files SET path = ? WHERE spectrum_id = ?", pair.source.name, pair.name)
 
 
+def _row_of_other(pair: Pair) -> None:
+    """A catalogue that was rewritten: the other's hash under this name, and in the record of its file."""
+    shutil.copy(pair.source, pair.path)
+    digest, status = hash_file(pair.source), pair.path.stat()
+    pair.sql(
+        "UPDATE local_files SET hash = ?, size = ?, mtime = ? WHERE spectrum_id = ?",
+        digest,
+        status.st_size,
+        status.st_mtime,
+        pair.name,
+    )
+    pair.sql(
+        "UPDATE spectra SET file_hash = ?, file_size = ? WHERE spectrum_id = ?",
+        digest,
+        status.st_size,
+        pair.name,
+    )
+
+
 SWAPS: dict[str, Swap] = {
     "copied": lambda p: shutil.copy(p.source, p.path),
     "copied with its times": lambda p: shutil.copy2(p.source, p.path),
@@ -119,6 +139,7 @@ SWAPS: dict[str, Swap] = {
         p.other,
         p.name,
     ),
+    "the catalogue's hash is that of the other": lambda p: _row_of_other(p),
     "packed and changed": lambda p: p.path.write_bytes(gzip.compress(p.source.read_bytes())),
     "padded to the same size": _same_size,
 }
@@ -213,6 +234,94 @@ def test_a_file_of_ones_own_is_opened_and_announced_unless_it_says_it_is_another
     cf.open_spectrum(pair.name)  # told once
 
 
+def test_a_catalogue_that_was_rewritten_is_not_believed(cf: Campfire) -> None:
+    """Where hash and header disagree on whose a file is: refused if the other is known, else announced."""
+    pair = Pair(cf)
+    _row_of_other(pair)
+    for call in (CALLS["open_spectrum"], CALLS["collection"], CALLS["object"]):
+        with pytest.raises(ValidationError, match=f"is not the file of {pair.name}: its content is that of"):
+            call(cf, pair.name)
+    with pytest.raises(ValidationError, match="is not the file of"):
+        cf.lock(cf.data_dir / "a.lock", [pair.name])
+    pair.sql("DELETE FROM spectra WHERE spectrum_id = ?", pair.other)
+    with pytest.warns(CampfireWarning, match=f"says that it is {pair.other}; has it been renamed"):
+        cf.open_spectrum(pair.name)
+    cf.open_collection([pair.name])  # told once
+    pair.sql("UPDATE spectra SET grating = 'G395M' WHERE spectrum_id = ?", pair.name)
+    with pytest.raises(ValidationError, match="its content is a PRISM spectrum"):
+        cf.open_spectrum(pair.name)
+
+
+def _changed_in_place(pair: Pair) -> None:
+    content = bytearray(pair.path.read_bytes())
+    content[-3000] ^= 1
+    pair.in_place(bytes(content))
+
+
+def _replaced(pair: Pair) -> None:
+    times = pair.path.stat()
+    pair.spare.write_bytes(pair.path.read_bytes()[:-1] + b"x")
+    os.utime(pair.spare, ns=(times.st_atime_ns, times.st_mtime_ns))
+    pair.spare.replace(pair.path)
+
+
+def _replaced_by_a_link(pair: Pair) -> None:
+    _replaced(pair)
+    pair.path.rename(pair.spare)
+    pair.path.symlink_to(pair.spare)
+
+
+UNSEEN: dict[str, Swap] = {
+    "changed in place": _changed_in_place,
+    "replaced": _replaced,
+    "replaced by a link": _replaced_by_a_link,
+}
+
+
+@pytest.mark.parametrize("verified", [False, True], ids=["at once", "looked at before"])
+@pytest.mark.parametrize("change", UNSEEN)
+def test_a_change_that_size_and_time_do_not_show_is_seen(change: str, verified: bool, cf: Campfire) -> None:
+    """Statement: verify and download know files by their content, not by size and time of modification."""
+    pair = Pair(cf)
+    if verified:
+        assert cf.verify()["changed"] == []
+    before = pair.path.stat()
+    UNSEEN[change](pair)
+    after = pair.path.stat()
+    assert (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    assert cf.verify()["changed"] == [str(pair.path)]
+    (entry,) = cf.download(spectrum_ids=[pair.name]).files
+    assert entry["state"] == "local"
+    cf.verify(repair=True)
+    assert np.array_equal(cf.open_spectrum(pair.name).fnu, pair.right, equal_nan=True)
+    assert cf.verify()["ok"] == 2
+
+
+def test_redshift_fits_are_known_by_their_content(cf: Campfire, archive: Path) -> None:
+    """Statement: the fit of another spectrum is refused, one of another redshift announced."""
+    pair = Pair(cf)
+    fit = pair.path.with_name(f"{pair.name}_zfit.fits")
+    (own,) = archive.glob(f"products/*/{fit.name}")
+    shutil.copy(own, fit)
+    right = cf.get_redshift_fit_data(pair.name)["redshift"]
+    mine = read_zfit(own)
+    another = mine.copy()
+    another["chi2"] = np.roll(mine["chi2"], 400)
+    write_zfit(fit, another, overwrite=True)
+    with pytest.warns(CampfireWarning, match="the catalogue"):
+        assert cf.get_redshift_fit_data(pair.name)["redshift"] != right
+    cf.get_redshift_fit_data(pair.name)  # told once
+    g395m = next(p for p in archive.glob("products/*/*_zfit.fits") if "g395m" in p.name)
+    shifted = mine.copy()
+    shifted["model_wave"] = mine["model_wave"] * 1.001
+    for other in (read_zfit(g395m), shifted):
+        write_zfit(fit, other, overwrite=True)
+        with pytest.raises(ValidationError, match="is not a fit of"):
+            cf.get_redshift_fit_data(pair.name)
+    fit.unlink()
+    assert cf.get_redshift_fit_data(pair.name)["redshift"] == right  # of the service
+
+
 def test_one_warning_tells_of_all_files_of_a_collection(cf: Campfire) -> None:
     names = [str(name) for name in cf.query_spectra(gratings=["PRISM"])["spectrum_id"]]
     cf.download(spectrum_ids=names)
@@ -252,7 +361,6 @@ def test_a_record_never_leads_out_of_the_mirror(path: str, cf: Campfire) -> None
 def test_hashes_are_computed_once(cf: Campfire, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hash is remembered as long as the file is what it was, in this process and beyond it."""
     names = [str(name) for name in cf.query_spectra()["spectrum_id"]]
-    cf.download(spectrum_ids=names)
     made: list[object] = []
 
     def counted(path: Path) -> str:
@@ -262,10 +370,16 @@ def test_hashes_are_computed_once(cf: Campfire, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(hashes, "hash_file", counted)
     monkeypatch.setattr(hashes, "_WRITE_FROM", 1)
     monkeypatch.setattr(hashes, "_SETTLED_NS", 0)
+    cf.download(spectrum_ids=names)
     cf.open_collection(names, cache=False)
-    assert len(made) == len(names)
-    cf.open_collection(names, cache=False)
-    cf.open_spectrum(names[0])
+    assert made == []  # it was computed while the file came
+    for path in cf.data_dir.glob("products/*/*_spec.fits"):
+        os.utime(path)
+    for _ in range(2):
+        assert cf.verify()["ok"] == len(names)
+        cf.open_collection(names, cache=False)
+        cf.open_spectrum(names[0])
+        cf.download(spectrum_ids=names)
     assert len(made) == len(names)
     with Campfire(cf.base_url, cf.data_dir, token="any") as later:
         later.open_collection(names, cache=False)

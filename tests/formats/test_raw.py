@@ -263,3 +263,27 @@ def test_a_repeated_structural_card_counts_once(tmp_path: Path) -> None:
 def test_columns_are_named_when_one_is_missing(product_file: Callable[..., Path]) -> None:
     with RawFits(product_file()) as raw, pytest.raises(ValidationError, match=r"no column 'flux'.*wave, fnu"):
         raw.column(raw.hdus[1], "flux")
+
+
+def test_what_unpacks_to_more_than_any_spectrum_is_refused(
+    product_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A packed file, and a compressed image, are never unpacked beyond a limit that is said."""
+    import tracemalloc
+
+    path = tmp_path / "bomb_spec.fits.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(product_file().read_bytes())
+        for _ in range(10):
+            file.write(bytes(10 << 20))
+    monkeypatch.setattr("campfire.formats.raw._MOST_UNPACKED", 20 << 20)
+    tracemalloc.start()
+    with pytest.raises(ValidationError, match="unpacks to more than 20 MiB"):
+        read_spectrum(path)
+    assert tracemalloc.get_traced_memory()[1] < 60 << 20
+    tracemalloc.stop()
+    image = tmp_path / "image.fits"
+    hdu = fits.CompImageHDU(np.zeros((3000, 3000), dtype="f4"), name="SCI")
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(image)
+    with RawFits(image) as raw, pytest.raises(ValidationError, match="unpacks to more than 20 MiB"):
+        raw.image(raw.hdus[1])

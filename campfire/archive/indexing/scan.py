@@ -24,7 +24,7 @@ from campfire.formats.names import (
     parse_product_name,
     spectrum_name,
 )
-from campfire.formats.zfit import read_zfit
+from campfire.formats.zfit import belongs_to, read_zfit
 from campfire.store.files import FileRecord
 from campfire.typing import Row
 
@@ -367,7 +367,10 @@ def _redshift(path: Path, known: float | None, since: float) -> tuple[float | No
     try:
         if known is not None and fit.stat().st_mtime < since:
             return known, []
-        return read_zfit(fit)["redshift"], []
+        redshift = read_zfit(fit)["redshift"]
+        if not belongs_to(fit, path):
+            return known, [(fit, f"not a fit of {path.name}: its model has other wavelengths")]
+        return redshift, []
     except (FileNotFoundError, LookupError):
         return None, []
     except (CampfireError, OSError) as err:
