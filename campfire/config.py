@@ -109,7 +109,8 @@ def resolve_base_url(base_url: str | None = None) -> str:
     ValidationError
         If it is not https (http is accepted on loopback).
     """
-    url = base_url or os.environ.get("CAMPFIRE_API_URL") or DEFAULT_BASE_URL
+    text = None if base_url is None or base_url == "" else plain_text(base_url, "base URL")
+    url = text or os.environ.get("CAMPFIRE_API_URL") or DEFAULT_BASE_URL
     checked = check_url(plain_text(url, "base URL").strip().rstrip("/"), "base URL")
     parts = urlsplit(checked)
     if parts.query or parts.fragment or any(c in checked for c in " ?#\\") or not checked.isprintable():

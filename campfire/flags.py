@@ -7,6 +7,7 @@ keeps exact.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -341,10 +342,10 @@ def encode_flags(names: Iterable[str | int] | str, flag_type: str = "dq_flags") 
     mask = 0
     for name in [names] if isinstance(names, str) else names:
         if isinstance(name, str):
-            bit = name.strip().upper().removeprefix("BIT_")
-            mask |= 1 << int(bit) if bit.isdigit() else int(_flag(name))
+            bit = re.fullmatch(r"BIT_([0-5]?[0-9]|6[0-2])", name.strip().upper())
+            mask |= 1 << int(bit[1]) if bit else int(_flag(name))
         elif isinstance(name, DQFlags):
             mask |= int(name)
         else:
-            raise ValidationError(f"{name!r} is not a flag name", hint="e.g. 'LOW_SNR'")
+            raise ValidationError(f"{shown(name)} is not a flag name", hint="e.g. 'LOW_SNR'")
     return mask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     pass
 
 __all__ = [
+    "EXTRACTIONS",
     "BandpassLike",
     "BoolArray",
     "Extraction",
@@ -35,6 +36,7 @@ IntArray: TypeAlias = NDArray[np.integer[Any]]
 BoolArray: TypeAlias = NDArray[np.bool_]
 PathInput: TypeAlias = str | PathLike[str]
 Extraction: TypeAlias = Literal["optimal", "3px", "4px", "5px"]
+EXTRACTIONS: tuple[str, ...] = get_args(Extraction)
 Row: TypeAlias = dict[str, Any]
 """One catalogue row as the wire or the store gives it: column name -> plain Python value."""
 

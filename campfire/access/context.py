@@ -6,6 +6,7 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from campfire.arguments import shown
 from campfire.config import DataPaths, plain_text, resolve_base_url, service_name
 from campfire.errors import CampfireError, NotFoundError, ValidationError
 
@@ -46,7 +47,13 @@ class Context:
         session: Sender | None,
     ) -> None:
         if token is not None and (not isinstance(token, str) or not token.strip()):
-            raise ValidationError("token is empty", hint="leave it out to use the login of `campfire login`")
+            raise ValidationError(
+                "token is empty, or no text", hint="leave it out to use the login of `campfire login`"
+            )
+        if session is not None and not hasattr(session, "request"):
+            raise ValidationError(
+                f"session={shown(session)} sends no requests", hint="pass a requests.Session, or None"
+            )
         self.base_url = resolve_base_url(base_url)
         self.paths = DataPaths.resolve(data_dir)
         self.auto_refresh = auto_refresh

@@ -83,10 +83,10 @@ class DatasetAccessor(Handoffs, Listed):
         wavelengths of the row with most pixels.
         """
         if not functions.is_collection(self._ds):
-            return functions.resample(self._ds, grid, covariance=bool(covariance))
+            return functions.resample(self._ds, grid, covariance=False if covariance is None else covariance)
         from campfire.analysis.resampling import resample_collection
 
-        return resample_collection(self._ds, grid, covariance=covariance is not False)
+        return resample_collection(self._ds, grid, covariance=True if covariance is None else covariance)
 
     def synthetic_photometry(
         self, bands: str | BandpassLike | Sequence[str | BandpassLike], *, min_coverage: float = 0.95

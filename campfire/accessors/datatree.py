@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from campfire.accessors.handoffs import TreeHandoffs
 from campfire.accessors.listing import Listed
+from campfire.arguments import mapping
 from campfire.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         """
         from campfire.analysis.contents import plot_collection
 
-        chosen = axes or {}
+        chosen = mapping({} if axes is None else axes, "axes", "grating -> matplotlib axes")
         drawn = {}
         for path, ds in self._groups().items():
             name = path.rsplit("/", 1)[-1]

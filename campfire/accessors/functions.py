@@ -15,6 +15,7 @@ import numpy as np
 
 from campfire import schema
 from campfire.analysis.frames import check_frames, redshift_numbers
+from campfire.arguments import did_you_mean, shown, truth
 from campfire.convert import append_history, to_dataset
 from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.convert.header import dump_header, load_header
@@ -94,7 +95,7 @@ def good_pixels(ds: xr.Dataset, ignore: Ignored = 0) -> xr.DataArray:
 
 
 def _bits(ignore: Ignored) -> int:
-    several = isinstance(ignore, Iterable) and not isinstance(ignore, str)
+    several = isinstance(ignore, Iterable) and not isinstance(ignore, str | bytes)
     items: Any = ignore if several else [ignore]
     return reduce(or_, map(_bit, items), 0)
 
@@ -107,7 +108,7 @@ def _bit(item: Any) -> int:
         if not 0 <= item <= 0xFF:
             raise ValidationError(f"ignore={item} is not a mask of pixel bits", hint="0 to 255, or names")
         return int(item)
-    raise ValidationError(f"unknown pixel bit {item!r}", hint=f"one of {', '.join(known)}")
+    raise ValidationError(f"unknown pixel bit {shown(item)}", hint=did_you_mean(str(item), known))
 
 
 def to_restframe(ds: xr.Dataset, z: float) -> xr.Dataset:
@@ -202,6 +203,7 @@ def resample(ds: xr.Dataset, grid: ArrayLike, *, covariance: bool = False) -> xr
     from campfire.analysis.resampling import resample_one
 
     _require_one(ds)
+    covariance = truth(covariance, "covariance")
     if isinstance(grid, str):
         raise ValidationError(f"grid={grid!r}", hint="pass an array of microns")
     bits = _dq(ds)[rising(ds["wavelength"].values)]

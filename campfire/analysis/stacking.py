@@ -263,7 +263,7 @@ def calibrate_and_stack(
             calibrate_to_photometry(data, photometry, method, **calibration_options) for data in originals
         ]
         inputs = [_Input(result.spectrum, Terms.of(result.spectrum)) for result in calibrations]
-    options = {name: stacking.get(name) for name in _STACK_OPTIONS}
+    options: dict[str, Any] = {**dict.fromkeys(_STACK_OPTIONS), "match_resolution": False} | stacking
     shifts = as_redshifts(options["redshift"], len(inputs))
     spectrum, stacked, terms = _stack(inputs, stacking_method, wavelength_grid, object_id, **options)
     return StackResult(
@@ -302,9 +302,8 @@ def _stack(
     normalize: tuple[float, float] | None,
     sigma_clip: float | None,
     rng: Any,
-    match_resolution: bool | None,
+    match_resolution: bool,
 ) -> tuple[SpectrumData, Stacked, list[Terms]]:
-    match_resolution = False if match_resolution is None else match_resolution
     combiner = check_stacking(method, object_id, sigma_clip, rng, match_resolution)
     gratings = sorted({entry.data.grating for entry in inputs})
     if len(gratings) > 1 and wavelength_grid is None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeAlias, Unpack
 
 from campfire.access.context import Context
 from campfire.access.queries import BY_OBJECT, BY_SPECTRUM, MetadataRows, Queries
+from campfire.arguments import integer
 from campfire.client.collections import Collections
-from campfire.client.decorators import on_disk, with_query_keywords
+from campfire.client.decorators import on_disk, with_query_keywords, with_truth_values
 from campfire.client.images import Images
 from campfire.client.prepared import Prepared
 from campfire.client.sheets import Sheets
@@ -80,6 +81,7 @@ class _Opener:
         return self.client._keeper.local_path(spectrum_id)
 
 
+@with_truth_values
 class Campfire:
     """Access to the archive: its catalogue, synchronised here or asked remotely, and its files.
 
@@ -485,8 +487,7 @@ class Campfire:
             If everything failed (with ``report``), or there is no space; with ``lock``, if some files cannot
             be had as they were locked (with the :class:`LockReport` as ``report``).
         """
-        if not isinstance(max_workers, int) or not 1 <= max_workers <= _MOST_WORKERS:
-            raise ValidationError(f"max_workers={max_workers!r}", hint=f"1 to {_MOST_WORKERS}")
+        max_workers = integer(max_workers, "max_workers", least=1, most=_MOST_WORKERS)
         named = [observations, programs, fields, gratings, spectrum_ids]
         if lock is not None:
             if any(value is not None for value in named) or stale_only or everything or replace_local:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.access.telling import tell
+from campfire.arguments import choice
 from campfire.columns import Columns
 from campfire.errors import NotFoundError, ValidationError
 from campfire.mirror.downloads import run_download, wanted_rows
 from campfire.models.ids import spectrum_names
 from campfire.query import Query
+from campfire.typing import EXTRACTIONS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,6 +66,7 @@ class Collections:
         """Open spectra, or what matches; without either, all that are on this disk."""
         from campfire.collection.build import open_tree
 
+        choice(extraction, "extraction", EXTRACTIONS)
         if spectra is None and not filters and not download:
             columns = self._on_disk()
         else:

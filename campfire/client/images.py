@@ -8,14 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from campfire.about import missing_extra
+from campfire.arguments import choice, integer
 from campfire.client.kept import keep_json, kept_json, server_folder, whole_png, write_whole
 from campfire.config import plain_text
 from campfire.disk import new_file
-from campfire.errors import APIError, NotFoundError, ValidationError
-from campfire.query import did_you_mean
+from campfire.errors import APIError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,13 +49,7 @@ class Images:
         from campfire.plotting.cutouts import check_fov
 
         fov = check_fov(fov)
-        if size is not None and (
-            isinstance(size, bool)
-            or not isinstance(size, int | np.integer)
-            or not _SIZES[0] <= size <= _SIZES[1]
-        ):
-            raise ValidationError(f"size={size!r}", hint=f"{_SIZES[0]} to {_SIZES[1]} pixels, or None")
-        pixels = None if size is None else int(size)
+        pixels = None if size is None else integer(size, "size", least=_SIZES[0], most=_SIZES[1])
         suffix = f"_fov{fov:g}" + ("" if pixels is None else f"_s{pixels}") + ".png"
         path = self._image_path(object_id, suffix)
         if not (_fresh(path) and whole_png(path)):
@@ -116,11 +107,10 @@ class Images:
     ) -> Axes:
         """Draw image and shutters; see :meth:`campfire.Campfire.plot_cutout`."""
         from campfire.plotting.cutouts import draw_cutout
+        from campfire.plotting.static import pyplot
 
-        if not isinstance(shutters, bool) and shutters not in _WORDS:
-            raise ValidationError(
-                f"shutters={shutters!r}", hint=f"True, False, or {did_you_mean(str(shutters), _WORDS)}"
-            )
+        if not isinstance(shutters, bool):
+            choice(shutters, "shutters", _WORDS)
         path = self.cutout(object_id, fov, size)
         rows: list[Row] = []
         members: set[str] = set()
@@ -132,11 +122,7 @@ class Images:
             rows = [r for r in found["shutters"] if shutters != "target" or r["object_id"] in members]
             center = (float(meta["center_ra"]), float(meta["center_dec"]))
         if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as err:
-                raise missing_extra("plots need matplotlib", "deploy") from err
-            ax = plt.gca()
+            ax = pyplot().gca()
         return draw_cutout(
             path,
             fov=fov,

@@ -21,14 +21,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from campfire.errors import ValidationError
 from campfire.formats.names import spectrum_name
 from campfire.formats.quantities import UNITS, apply_missing, is_flam, unit_factor, unusable_pixels
-from campfire.typing import Extraction
+from campfire.typing import EXTRACTIONS
 from campfire.units import flam_to_fnu
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ __all__ = [
     "read_wavelength",
 ]
 
-EXTRACTIONS: tuple[str, ...] = get_args(Extraction)
 
 # Aliases of each column, in order of preference, lower case.
 _WAVE = ("wave", "wavelength")

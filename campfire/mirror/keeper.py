@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campfire.access.telling import tell
+from campfire.arguments import choice
 from campfire.config import plain_text
 from campfire.errors import ValidationError
 from campfire.mirror.identity import Identity
 from campfire.mirror.planning import record_for
-from campfire.query import did_you_mean
 from campfire.store.files import FileRecord, expected_hash, expected_path, hash_file
 from campfire.store.records import put_records, records_of
+from campfire.typing import EXTRACTIONS
 
 if TYPE_CHECKING:
     from campfire.access.context import Context
@@ -26,7 +27,6 @@ __all__ = ["FileKeeper"]
 
 _log = logging.getLogger("campfire")
 _HINT_AFTER = 5
-EXTRACTIONS = ("optimal", "3px", "4px", "5px")
 
 
 class FileKeeper:
@@ -100,10 +100,7 @@ class FileKeeper:
         from campfire.formats.fits import read_spectrum
 
         plain_text(spectrum_id, "spectrum id")
-        if extraction not in EXTRACTIONS:
-            raise ValidationError(
-                f"unknown extraction {extraction!r}", hint=did_you_mean(str(extraction), EXTRACTIONS)
-            )
+        choice(extraction, "extraction", EXTRACTIONS)
         path, row = self.path_of(spectrum_id)
         fields = read_spectrum(
             path, extraction=extraction, spectrum_id=spectrum_id, grating=str(row.get("grating") or "")

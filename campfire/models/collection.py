@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
-from campfire.arguments import did_you_mean, shown
+from campfire.arguments import choice, did_you_mean, shown
 from campfire.errors import NotFoundError, ValidationError
 from campfire.models.record import Spectrum
 from campfire.text import printed
+from campfire.typing import EXTRACTIONS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -255,6 +256,7 @@ class SpectrumCollection:
         from campfire.collection.build import open_tree
         from campfire.collection.sources import FileSource
 
+        choice(extraction, "extraction", EXTRACTIONS)
         absent = [s.spectrum_id for s in self._spectra if not s.downloaded]
         if absent:
             raise NotFoundError(

@@ -77,7 +77,7 @@ def check_fov(fov: float) -> float:
     unit = getattr(fov, "unit", None)  # of a Quantity
     try:
         plain: Any = fov if unit is None else fov.to_value("arcsec")  # type: ignore[attr-defined]
-        value = np.nan if isinstance(plain, bool | str) or np.ndim(plain) else float(plain)
+        value = np.nan if isinstance(plain, bool | str | bytes) or np.ndim(plain) else float(plain)
     except (TypeError, ValueError):  # no number; UnitConversionError is a ValueError too
         value = np.nan
     if not low <= value <= high:

@@ -234,6 +234,9 @@ def plot_spectrum(
     spectrum_data, accent_color = _payload(spectrum_data, "spectrum_data"), _color(accent_color)
     wave, flux, error = _fluxes(spectrum_data, kind)
     shift = number(redshift, "redshift", above=-1)
+    show_errors = truth(show_errors, "show_errors")
+    show_emission_lines = truth(show_emission_lines, "show_emission_lines")
+    limits = _snr_range(snr_range)
     figure = make_subplots(
         rows=2,
         cols=2,
@@ -244,10 +247,9 @@ def plot_spectrum(
         horizontal_spacing=0.02,
         vertical_spacing=0.12,
     )
-    _add_image(figure, spectrum_data, wave, colormap, _snr_range(snr_range))
-    shown_error = error if truth(show_errors, "show_errors") else None
-    _add_spectrum(figure, wave, flux, shown_error, accent_color, row=2, col=1)
-    if truth(show_emission_lines, "show_emission_lines"):
+    _add_image(figure, spectrum_data, wave, colormap, limits)
+    _add_spectrum(figure, wave, flux, error if show_errors else None, accent_color, row=2, col=1)
+    if show_emission_lines:
         _add_lines(figure, shift, wave, flux, error, row=2, col=1)
     figure.update_xaxes(title_text=WAVE_TITLE, row=2, col=1)
     figure.update_yaxes(title_text=FLUX_TITLES[kind], range=flux_limits(flux, error), row=2, col=1)
@@ -342,7 +344,7 @@ def plot_redshift_fit(
     fit_data, accent_color = _payload(fit_data, "fit_data"), _color(accent_color)
     redshift, chi2_min, confidence = (_one(fit_data, key) for key in ("redshift", "chi2_min", "confidence"))
     automatic = f"z = {redshift:.4f} | χ² = {chi2_min:.1f} | {confidence:.1f}% confidence"
-    layout = _layout(title or automatic, width, height)
+    layout = _layout(automatic if title is None or title == "" else title, width, height)
     show_emission_lines = truth(show_emission_lines, "show_emission_lines")
     figure = make_subplots(rows=2, cols=1, row_heights=[0.65, 0.35], vertical_spacing=0.14)
     if spectrum_data is not None:

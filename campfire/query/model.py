@@ -8,6 +8,7 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
+from campfire.arguments import shown
 from campfire.columns import TableName
 from campfire.errors import ValidationError
 from campfire.query.filters import FILTERS, SORTS, Filter, QueryOptions
@@ -208,7 +209,9 @@ def _sort(table: TableName, sort: Any, *, cone: bool) -> str:
         return "distance" if cone else SORTS[table][0]
     name = "distance" if sort == "distance_arcsec" else sort
     if not isinstance(name, str) or name not in SORTS[table]:
-        raise ValidationError(f"cannot sort {table} by {sort!r}", hint=did_you_mean(str(sort), SORTS[table]))
+        raise ValidationError(
+            f"cannot sort {table} by {shown(sort)}", hint=did_you_mean(str(sort), SORTS[table])
+        )
     if name == "distance" and not cone:
         raise ValidationError(
             "cannot sort by distance without a cone", hint="give cone_search=(ra, dec, radius)"
