@@ -585,6 +585,7 @@ TABLE: dict[str, Row] = {
         fov="fov",
         output="path or None",
     ),
+    "sheet": _row(lambda g: g.cf.sheet, lambda g: {"object_id": g.object_id}, object_id="text", fov="fov"),
     "cf.plot_cutout": _row(
         lambda g: g.cf.plot_cutout,
         lambda g: {"object_id": g.object_id},
@@ -675,7 +676,7 @@ FACES: dict[str, Any] = {
     **{f"tree.{name}": member for name, member in vars(DataTreeAccessor).items()},
     **{name: member for name, member in vars(Campfire).items()},
 }
-ELSEWHERE = {"lock", "check_lock", "reproduce", "plot_cutout", "sel", "cone", "summary"}
+ELSEWHERE = {"sheets", "lock", "check_lock", "reproduce", "plot_cutout", "sel", "cone", "summary"}
 
 
 def test_no_public_argument_is_forgotten() -> None:
