@@ -36,6 +36,7 @@ _HOMES = {
     "campfire.units": ("convert_flux_units",),
     "campfire.linelist": ("EMISSION_LINES", "get_emission_lines"),
     "campfire.analysis.lines": ("measure_lines",),
+    "campfire.analysis.noise": ("Noise", "measure_noise", "with_noise"),
     "campfire.calibration": (
         "CalibrationResult",
         "StackResult",

@@ -1,5 +1,8 @@
 from campfire import handoffs as handoffs
 from campfire.analysis.lines import measure_lines as measure_lines
+from campfire.analysis.noise import Noise as Noise
+from campfire.analysis.noise import measure_noise as measure_noise
+from campfire.analysis.noise import with_noise as with_noise
 from campfire.calibration import CalibrationResult as CalibrationResult
 from campfire.calibration import StackResult as StackResult
 from campfire.calibration import calibrate_and_stack as calibrate_and_stack

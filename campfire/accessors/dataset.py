@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from specutils import Spectrum
 
     from campfire.analysis.calibration import CalibrationMethod
+    from campfire.analysis.noise import Noise
     from campfire.models import Photometry, SpectrumData
     from campfire.typing import BandpassLike
 
@@ -136,6 +137,18 @@ class DatasetAccessor(Handoffs, Listed):
 
         options: dict[str, Any] = {"object_id": object_id, "rng": rng, "match_resolution": match_resolution}
         return stack_collection(self._ds, method, grid, redshift, normalize, sigma_clip, **options)
+
+    def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> Noise:
+        """Measure size and correlation of the noise; see :func:`campfire.measure_noise`."""
+        from campfire.analysis.noise import measure_noise
+
+        return measure_noise(self._ds, repeats=repeats, lags=lags)
+
+    def with_noise(self, noise: Noise) -> xr.Dataset:
+        """Put measured errors and their correlation in; see :func:`campfire.with_noise`."""
+        from campfire.analysis.noise import with_noise
+
+        return with_noise(self._ds, noise)
 
     def select(
         self,

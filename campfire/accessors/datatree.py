@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from campfire.accessors.handoffs import TreeHandoffs
 from campfire.accessors.listing import Listed
-from campfire.arguments import mapping
+from campfire.arguments import mapping, shown
 from campfire.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from campfire.analysis.calibration import CalibrationMethod
+    from campfire.analysis.noise import Noise
     from campfire.models import Photometry, SpectrumData
     from campfire.typing import BandpassLike
 
@@ -126,6 +127,45 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         return self._each(
             stack_collection, method, grid, redshift, normalize, sigma_clip, **options, skip_empty=True
         )
+
+    def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> dict[str, Noise]:
+        """Measure the noise of every grating that has spectra; see :func:`campfire.measure_noise`.
+
+        Returns
+        -------
+        dict
+            Grating -> noise.
+        """
+        from campfire.analysis.noise import measure_noise
+
+        groups = {path.rsplit("/", 1)[-1]: ds for path, ds in self._groups().items()}
+        return {
+            name: measure_noise(ds, repeats=repeats, lags=lags)
+            for name, ds in groups.items()
+            if ds.sizes["spectrum"]
+        }
+
+    def with_noise(self, noise: Mapping[str, Noise]) -> xr.DataTree:
+        """Put measured errors in, grating -> noise; see :func:`campfire.with_noise`."""
+        from campfire.analysis.noise import with_noise
+        from campfire.collection.coords import gratings_of
+
+        if not isinstance(noise, Mapping):
+            raise ValidationError(
+                f"noise is {shown(noise)}", hint="pass what tree.campfire.measure_noise() returned"
+            )
+
+        def own(ds: xr.Dataset) -> xr.Dataset:
+            names = set(gratings_of(ds))
+            missing = sorted(names - set(noise))
+            if missing:
+                raise ValidationError(
+                    f"no noise of {', '.join(missing)} (of {', '.join(noise) or 'nothing'})",
+                    hint="pass what tree.campfire.measure_noise() returned",
+                )
+            return with_noise(ds, noise[names.pop()]) if names else ds
+
+        return self._each(own)
 
     def select(
         self,

@@ -24,7 +24,7 @@ from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.continuum import CurveFit
 from campfire.kernels.grids import good_pixels
 from campfire.models import Photometry, SpectrumData
-from campfire.schema import GRIDDED, PixelDQ, attrs_of
+from campfire.schema import PixelDQ, attrs_of
 from campfire.text import printed, text_variable
 
 if TYPE_CHECKING:
@@ -323,7 +323,7 @@ def calibrate_collection(
     )
     correlated = correlations(ds)
     kinds: dict[str, np.dtype[Any]] = {"fnu_modes": np.dtype((np.float64, (slots.signs.shape[1],)))}
-    if dims == GRIDDED and "fnu_cov" in ds:
+    if "fnu_cov" in ds:
         kinds["fnu_cov"] = np.dtype((np.float64, (ds.sizes["lag"],)))
     beside = [of_row, slots.signs, slots.labels, *correlated]
     groups = [_OUTPUTS, kinds] if is_lazy(ds) else [_OUTPUTS | kinds]  # modes are not made unless asked for

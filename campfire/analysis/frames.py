@@ -74,6 +74,9 @@ OPERATIONS = {
     "to_restframe": Takes(hint="it was moved there before; begin with the spectrum as observed"),
     "lines": Takes(hint="leave redshift= out, or pass 0: it is applied already"),
     "stacking": Takes(hint="leave redshift= out, or pass 0 for those: it is applied already"),
+    "noise": Takes(
+        rest=False, hint="measure and apply it before to_restframe(), redshift= and anything that resamples"
+    ),
     "this hand-off": Takes(
         rest=False,
         relative=False,

@@ -1,6 +1,6 @@
-"""Covariances of resampled pixels: how many bands they need, and those of every row of a collection.
+"""Covariances of pixels: how many bands resampled ones need, and those of every row of a collection.
 
-``fnu_cov`` of a gridded collection has dimensions (spectrum, wavelength, lag): element [s, i, k] is the
+``fnu_cov`` of a collection has dimensions (spectrum, wavelength or pixel, lag): element [s, i, k] is the
 covariance of pixels i and i + k of spectrum s, as (wavelength, lag) holds it for one spectrum.
 """
 
@@ -140,7 +140,7 @@ def correlations(ds: xr.Dataset) -> list[Any]:
     Nothing where pixels are independent; ``fnu_cov`` and ``fnu_modes`` side by side for every pixel, with
     these on one axis; and where there are modes, ``mode_sign`` and ``measurement``.
     """
-    bands = ds["fnu_cov"] if "fnu_cov" in ds and ds["fnu_cov"].dims == CORRELATED else None
+    bands = ds["fnu_cov"].transpose(*ds["fnu"].dims, "lag") if "fnu_cov" in ds else None
     if "fnu_modes" not in ds:
         return [] if bands is None else [_flat(bands.data)]
     usable = ds["dq"] == 0

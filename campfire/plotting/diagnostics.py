@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.errors import ValidationError
 from campfire.plotting.labels import wave_label
 from campfire.plotting.static import (
     BLUE,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from campfire.typing import BoolArray, FloatArray
 
-__all__ = ["draw_calibration", "draw_stack", "spread_out"]
+__all__ = ["draw_calibration", "draw_noise", "draw_stack", "spread_out"]
 
 
 def draw_calibration(
@@ -281,6 +282,52 @@ def draw_stack(
     panels[-1].set_xlabel(wave_label(header))
     show_range(panels, wavelength, _drawn(flux, mask))
     return panels
+
+
+def draw_noise(
+    wavelength: FloatArray,
+    scale: FloatArray,
+    scale_err: FloatArray,
+    correlation: FloatArray,
+    correlation_err: FloatArray,
+    *,
+    title: str,
+    axes: Iterable[Axes] | None = None,
+) -> tuple[Axes, Axes]:
+    """Draw the size of noise over wavelength, and its correlation over lag.
+
+    Parameters
+    ----------
+    wavelength
+        Microns, shape (w,).
+    scale, scale_err
+        True over stated error, and its error, shape (w,).
+    correlation, correlation_err
+        Shape (lag,).
+    title
+        Of the figure.
+    axes
+        Two axes; a new figure without them.
+
+    Returns
+    -------
+    tuple
+        (scale axes, correlation axes).
+    """
+    if axes is None:
+        figure, axes = pyplot().subplots(1, 2, figsize=(9, 3.2), width_ratios=(2, 1), layout="constrained")
+        figure.suptitle(title, fontsize="medium")
+    given = tuple(axes)
+    if len(given) != 2:
+        raise ValidationError(f"{len(given)} axes passed", hint="this plot has 2 panels")
+    top, side = given
+    _draw_curve(top, wavelength, scale, scale_err)
+    top.set(xlabel=wave_label(), ylabel="true / stated error")
+    lag = np.arange(len(correlation))
+    side.axhline(0.0, color=GREY, lw=0.8)
+    side.errorbar(lag, correlation, correlation_err, fmt="o", ms=4, color=BLUE)
+    side.set(xlabel="lag (pixels)", ylabel="correlation", xticks=lag)
+    return top, side
 
 
 def _colors(n: int) -> Any:

@@ -151,7 +151,7 @@ VARIABLES: dict[str, VariableSpec] = _table(
         "float",
         f"{FNU_UNIT}2",
         {"long_name": "covariance of fnu of pixels i and i + lag"},
-        "covariance of pixels i and i + lag; of resampled, calibrated and stacked spectra",
+        "covariance of pixels i and i + lag; of resampled, calibrated, stacked spectra, of measured noise",
     ),
     VariableSpec(
         "fnu_modes",

@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 
 import campfire
-from campfire import Campfire, Object, Photometry, Spectrum, SpectrumCollection, SpectrumData
+from campfire import Campfire, Noise, Object, Photometry, Spectrum, SpectrumCollection, SpectrumData
 from campfire.accessors.dataset import DatasetAccessor
 from campfire.accessors.datatree import DataTreeAccessor
 from campfire.errors import CampfireError
@@ -116,7 +116,11 @@ WRONG: dict[str, list[Any]] = {
     "line names": ["nonsense", "", True, [], [True], {}, THING, [None], b"Ha", [-1.0], BIG],
     "chunks": ["nonsense", -5, 1.5, True, [], THING, b"x"],
     "header": ["x", 3, True, [1], THING, BIG],
+    "noise": [None, "x", 3, True, [], {}, THING, np.ones(9), BIG],
+    "noises": [None, "x", 3, True, [], {}, {"PRISM": 3}, THING, BIG],
 }
+_TWO = np.ones(2)
+NOISE = Noise("PRISM", _TWO, _TWO, _TWO, _TWO, _TWO, 100, 1, "residuals")
 
 
 def _spectrum(grating: str = "PRISM") -> SpectrumData:
@@ -306,6 +310,23 @@ TABLE: dict[str, Row] = {
         redshift="redshift",
         width="number",
     ),
+    "measure_noise": _row(
+        lambda g: campfire.measure_noise,
+        lambda g: {"spectra": g.spec},
+        spectra="spectra",
+        repeats="truth",
+        lags="whole",
+    ),
+    "with_noise": _row(
+        lambda g: campfire.with_noise,
+        lambda g: {"spectrum": g.spec, "noise": NOISE},
+        spectrum="spectrum",
+        noise="noise",
+    ),
+    "Dataset.measure_noise": _row(lambda g: g.one.campfire.measure_noise, repeats="truth", lags="whole"),
+    "Dataset.with_noise": _row(lambda g: g.one.campfire.with_noise, noise="noise"),
+    "tree.measure_noise": _row(lambda g: g.tree.campfire.measure_noise, repeats="truth", lags="whole"),
+    "tree.with_noise": _row(lambda g: g.tree.campfire.with_noise, noise="noises"),
     "convert_flux_units": _row(
         lambda g: campfire.convert_flux_units,
         lambda g: {"fnu": [1.0, 2.0], "wavelength": [1.0, 2.0]},
@@ -676,7 +697,7 @@ FACES: dict[str, Any] = {
     **{f"tree.{name}": member for name, member in vars(DataTreeAccessor).items()},
     **{name: member for name, member in vars(Campfire).items()},
 }
-ELSEWHERE = {"cite", "sheets", "lock", "check_lock", "reproduce", "plot_cutout", "sel", "cone", "summary"}
+ELSEWHERE = {"sheets", "lock", "check_lock", "reproduce", "plot_cutout", "sel", "cone", "summary"}
 
 
 def test_no_public_argument_is_forgotten() -> None:
