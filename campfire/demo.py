@@ -200,6 +200,9 @@ def _main_job(cf: Campfire, pictures: Path) -> list[Path]:
         ax.set_title(obj.object_id, fontsize=9)
         save(ax, "cutout")
         notes.append(f"{obj.object_id} with its shutters")
+    with _step("sheet") as notes:
+        save(cf.sheet(obj.object_id, fov=4.0).axes[0], "sheet")
+        notes.append(f"all that is known of {obj.object_id} on one page")
     return made
 
 

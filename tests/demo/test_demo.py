@@ -22,6 +22,7 @@ STEPS = (
     "stack",
     "collection",
     "cutout",
+    "sheet",
 )
 
 
@@ -30,7 +31,8 @@ def test_the_demo_does_the_main_job_and_draws_it(tmp_path: Path, capsys: pytest.
     printed = capsys.readouterr().out
     for step in STEPS:
         assert any(line.startswith(step) and " s " in line for line in printed.splitlines()), step
-    assert {path.stem for path in pictures} == {"spectrum", "calibration", "stack", "collection", "cutout"}
+    drawn = {"spectrum", "calibration", "stack", "collection", "cutout", "sheet"}
+    assert {path.stem for path in pictures} == drawn
     for path in pictures:
         image = matplotlib.image.imread(path)
         assert image[..., :3].std() > 0.02, f"{path.name} shows nothing"
