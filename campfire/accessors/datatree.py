@@ -58,7 +58,10 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         groups = self._groups()
         if skip_empty and any(ds.sizes["spectrum"] for ds in groups.values()):
             groups = {path: ds for path, ds in groups.items() if ds.sizes["spectrum"]}
-        return self._with({path: function(ds, *args, **options) for path, ds in groups.items()})
+        results = {}
+        for path, ds in groups.items():
+            results[path] = function(ds, *args, **options)
+        return self._with(results)
 
     def _with(self, groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
         """Return a tree of other Datasets, given by the paths of this one."""

@@ -206,14 +206,18 @@ def as_lines(card: Any) -> list[str]:
     return [] if card is None else [str(line) for line in card] if isinstance(card, list) else [str(card)]
 
 
-def as_window(normalize: Any) -> tuple[float, float]:
+def as_window(normalize: Any) -> tuple[float, float] | None:
     """Return a range of wavelengths, (low, high) in microns or Quantities, as two numbers of microns.
+
+    None of None.
 
     Raises
     ------
     ValidationError
         If it is not two wavelengths, low first.
     """
+    if normalize is None:
+        return None
     try:
         low, high = (float(to_micron(edge)) for edge in normalize)
     except (TypeError, ValueError) as err:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from campfire.analysis.stack_rows import Parts
     from campfire.typing import FloatArray
 
-__all__ = ["ROWS", "StackErrors", "clipped", "combine_rows", "to_errors"]
+__all__ = ["ROWS", "StackErrors", "clipped", "combine_columns", "combine_rows", "to_errors"]
 
 _FLOAT = np.dtype(np.float64)
 ROWS: dict[str, np.dtype[Any]] = {"flux": _FLOAT, "error": _FLOAT, "good": np.dtype(np.bool_)}
@@ -30,19 +30,19 @@ _RESULT = np.dtype([("fnu", "f8"), ("fnu_err", "f8"), ("n_used", "i8"), ("reject
 _COLUMN_VALUES = 4_000_000  # pixels in a block of whole columns: 32 MB a variable
 
 
-class _Way(NamedTuple):
-    """How to combine, as far as a block has to know."""
-
-    method: str
-    rng: Any
-
-
-def combine_rows(rows: Mapping[str, Any], kept: Any, method: str, rng: Any) -> dict[str, Any]:
-    """Combine rows, numpy or dask, pixel by pixel: means by sums of blocks, else by whole columns.
+def combine_columns(
+    flux: NDArray[Any],
+    error: NDArray[Any],
+    good: NDArray[Any],
+    kept: NDArray[Any],
+    method: str,
+    rng: Any = None,
+) -> dict[str, NDArray[Any]]:
+    """Combine rows (numpy) pixel by pixel, all at hand.
 
     Parameters
     ----------
-    rows
+    flux, error, good
         The arrays of :data:`ROWS`, shape (row, pixel).
     kept
         Which good pixels are left after clipping.
@@ -56,12 +56,20 @@ def combine_rows(rows: Mapping[str, Any], kept: Any, method: str, rng: Any) -> d
     dict
         ``fnu``, ``fnu_err``, ``n_used``, ``rejected``, shape (pixel,).
     """
-    way = _Way(method, _frozen(rng))
-    if isinstance(rows["flux"], np.ndarray):
-        return _columns(rows["flux"], rows["error"], rows["good"], kept, way=way)
+    combiner = find_combiner(method)
+    result = combiner(flux, error, kept)
+    sigma = result.error
+    if rng is not None:
+        sigma = np.fmax(sigma, bootstrap(flux, error, kept, combiner, rng))
+    rejected = (good & ~kept).sum(axis=0)
+    return {"fnu": result.flux, "fnu_err": sigma, "n_used": result.n_used, "rejected": rejected}
+
+
+def combine_rows(rows: Mapping[str, Any], kept: Any, method: str, rng: Any) -> dict[str, Any]:
+    """Combine lazy rows as :func:`combine_columns` does: means by sums of blocks, else by whole columns."""
     combiner = find_combiner(method)
     if combiner.whole_columns or kept is not rows["good"] or rng is not None:
-        return _by_columns(rows, kept, way)
+        return _by_columns(rows, kept, method, _frozen(rng))
     return _by_sums(rows, combiner)
 
 
@@ -90,21 +98,10 @@ def _as_columns(arrays: Sequence[Any]) -> list[Any]:
     return [array.rechunk({0: -1, 1: size}) for array in arrays]
 
 
-def _columns(
-    flux: NDArray[Any], error: NDArray[Any], good: NDArray[Any], kept: NDArray[Any], *, way: _Way
-) -> dict[str, NDArray[Any]]:
-    """Combine whole columns (numpy)."""
-    combiner = find_combiner(way.method)
-    result = combiner(flux, error, kept)
-    sigma = result.error
-    if way.rng is not None:
-        sigma = np.fmax(sigma, bootstrap(flux, error, kept, combiner, deepcopy(way.rng)))
-    rejected = (good & ~kept).sum(axis=0)
-    return {"fnu": result.flux, "fnu_err": sigma, "n_used": result.n_used, "rejected": rejected}
-
-
-def _column_block(*columns: NDArray[Any], way: _Way) -> NDArray[Any]:
-    return _as_records(_columns(*columns, way=way))
+def _column_block(
+    flux: NDArray[Any], error: NDArray[Any], good: NDArray[Any], kept: NDArray[Any], *, method: str, rng: Any
+) -> NDArray[Any]:
+    return _as_records(combine_columns(flux, error, good, kept, method, deepcopy(rng)))
 
 
 def _as_records(result: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
@@ -114,11 +111,12 @@ def _as_records(result: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     return records
 
 
-def _by_columns(rows: Mapping[str, Any], kept: Any, way: _Way) -> dict[str, Any]:
+def _by_columns(rows: Mapping[str, Any], kept: Any, method: str, rng: Any) -> dict[str, Any]:
     records = dask_array().map_blocks(
         _column_block,
         *_as_columns([*(rows[name] for name in ROWS), kept]),
-        way=way,
+        method=method,
+        rng=rng,
         dtype=_RESULT,
         drop_axis=0,
         meta=np.empty(0, dtype=_RESULT),
@@ -192,7 +190,7 @@ class StackErrors(NamedTuple):
     signs: Any
 
 
-def to_errors(raw: Any, error: Any, width: int, parts: Parts) -> StackErrors:
+def to_errors(raw: Any, error: Any, parts: Parts) -> StackErrors:
     """Return the covariance of a stack, scaled so that it has the stack's errors on its diagonal.
 
     Parameters
@@ -201,11 +199,10 @@ def to_errors(raw: Any, error: Any, width: int, parts: Parts) -> StackErrors:
         Sum over rows, as :class:`Parts` says; numpy or dask.
     error
         Errors of the stack by what rows have of their own, shape (m,).
-    width
-        Number of bands.
     parts
-        What ``raw`` holds beside.
+        What ``raw`` holds beside its bands.
     """
+    width = raw.shape[1] - parts.columns(len(error))
     if not (parts.far or parts.measured):
         return StackErrors(error, _blockwise(_scaled, raw, error, raw.shape), None, None)
     count = parts.most + len(parts.labels)

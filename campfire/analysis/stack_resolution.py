@@ -8,27 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.kernels.lsf import GRATINGS, resolving_power, sigma_of_match, smoothing_matrix
+from campfire.collection.blocks import sum_rows
+from campfire.kernels.combine import find_combiner
+from campfire.kernels.lsf import GRATINGS, resolving_power, sigma_of_match
 
 if TYPE_CHECKING:
-    from campfire.analysis.stack_inputs import Terms
-    from campfire.models import SpectrumData
-    from campfire.typing import FloatArray
+    import xarray as xr
+    from numpy.typing import NDArray
 
-__all__ = [
-    "Lowest",
-    "Power",
-    "good_range",
-    "lowest_power",
-    "match_terms",
-    "matching_sigma",
-    "root_of_ratio",
-    "stack_power",
-]
+    from campfire.models import SpectrumData
+    from campfire.typing import FloatArray, IntArray
+
+__all__ = ["Lowest", "Power", "lowest_power", "matching_sigma", "row_powers", "stack_power"]
 
 _NODES = 4096  # R = 1800 from one to the next over a factor of ten in wavelength
 
@@ -99,10 +95,11 @@ class Lowest(NamedTuple):
         return np.interp(wavelength, *self, left=np.nan, right=np.nan)
 
 
-def good_range(terms: Terms) -> tuple[float, float]:
-    """Return the first and last wavelength of good pixels; (inf, -inf) without any."""
-    good = terms.wavelength[terms.good]
-    return (float(good[0]), float(good[-1])) if good.size else (np.inf, -np.inf)
+def row_powers(dispersers: Sequence[str | Power], code: IntArray, redshift: FloatArray) -> list[Power]:
+    """Return the resolving power of every row: that given, or that of a disperser at its redshift."""
+    given = [dispersers[k] for k in code]
+    pairs = zip(given, redshift.tolist(), strict=True)
+    return [one if isinstance(one, Power) else Power(one, z) for one, z in pairs]
 
 
 def lowest_power(powers: Iterable[Power], ranges: Iterable[tuple[float, float]]) -> Lowest:
@@ -153,57 +150,59 @@ def matching_sigma(wavelength: FloatArray, power: Power, lowest: Lowest) -> Floa
     return sigma_of_match(wavelength, own, np.where(np.isnan(target), own, target))
 
 
-def match_terms(terms: Sequence[Terms], powers: Sequence[Power], lowest: Lowest) -> list[Terms]:
-    """Smooth every input to the lowest resolving power, at each wavelength of the frame of the stack.
-
-    Parameters
-    ----------
-    terms
-        The inputs, in the frame of the stack.
-    powers, lowest
-        Their resolving powers, and the lowest of all inputs.
-    """
-    matched = []
-    for entry, power in zip(terms, powers, strict=True):
-        sigma = matching_sigma(entry.wavelength, power, lowest)
-        if not sigma.any():
-            matched.append(entry)
-            continue
-        matrix = smoothing_matrix(entry.wavelength, sigma, entry.good)
-        matched.append(entry.smoothed(matrix))
-    return matched
-
-
 def stack_power(
-    powers: Sequence[Power], lowest: Lowest | None, grid: FloatArray, weights: FloatArray
-) -> FloatArray | None:
-    """Return the resolving power of a stack; None where that of an input is not known.
+    ds: xr.Dataset,
+    dispersers: Sequence[str | Power],
+    lowest: Lowest | None,
+    grid: FloatArray,
+    method: str,
+    row_values: Sequence[Any],
+) -> Any:
+    """Return the resolving power of a stack, lazy if the rows are; None where that of one is not known.
 
     Parameters
     ----------
-    powers
-        Those of the inputs.
+    ds
+        The rows that are stacked.
+    dispersers
+        Names, or resolving powers, by ``code``.
     lowest
-        What they were smoothed to, or None.
+        What rows were smoothed to, or None.
     grid
         Pixel centres of the stack.
-    weights
-        How much every input counts, shape (spectrum, m). The square of the width of a line is the weighted
-        mean of those of the inputs; NaN where nothing counts.
+    method
+        How rows are combined. The square of the width of a line is the weighted mean of those of the inputs;
+        NaN where nothing counts.
+    row_values
+        Redshift and code of every row, its errors on the grid, and which pixels there are in the stack.
     """
+    redshift, code, *_ = row_values
+    pairs = np.array(list(dict.fromkeys(zip(code.tolist(), redshift.tolist(), strict=True))))
+    powers = row_powers(dispersers, pairs[:, 0].astype(np.intp), pairs[:, 1])
     if not all(power.is_known for power in powers):
         return None
     if all(power.table is None and power == powers[0] for power in powers):
         return powers[0].at(grid)
     if lowest is not None:
         return lowest.at(grid)
-    total = weights.sum(axis=0)
-    width = np.zeros(len(grid))
-    for row, power in zip(weights, powers, strict=True):
-        width += row / np.square(power.at(grid))
-    return root_of_ratio(total, width)
+    function = partial(_power_sums, dispersers=tuple(dispersers), grid=grid, method=method)
+    sums = sum_rows(ds, function, (grid.size, 2), *row_values)
+    if isinstance(sums, np.ndarray):
+        return _root_of_ratio(sums)
+    return sums.rechunk(-1).map_blocks(_root_of_ratio, drop_axis=1, dtype=np.float64, meta=np.empty(0))
 
 
-def root_of_ratio(total: FloatArray, width: FloatArray) -> FloatArray:
+def _power_sums(
+    *arrays: Any, dispersers: Sequence[str | Power], grid: FloatArray, method: str
+) -> NDArray[Any]:
+    redshift, code, error, kept = arrays[4:]
+    counts, width = find_combiner(method).counts(error, kept), np.zeros(grid.size)
+    for power, count in zip(row_powers(dispersers, code, redshift), counts, strict=True):
+        width += count / np.square(power.at(grid))
+    return np.stack([counts.sum(axis=0), width], axis=1)
+
+
+def _root_of_ratio(sums: FloatArray) -> FloatArray:
     """Return R of the sum of weights and of weights over R squared; NaN where nothing counts."""
+    total, width = sums.T
     return np.asarray(np.sqrt(np.divide(total, width, out=np.full(len(total), np.nan), where=total > 0)))

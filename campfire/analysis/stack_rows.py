@@ -1,35 +1,49 @@
-"""Rows of a collection on their way into a stack: a block at a time, each by itself.
+"""Rows on their way into a stack: into its frame, onto its grid, and the covariance of their sum.
 
-There are two ways. Rows of independent pixels are done all at once. Rows whose pixels are correlated already,
-or that are smoothed to another resolving power, are taken one by one as
-:class:`campfire.analysis.stack_inputs.Terms`, which is how single spectra are stacked.
+All functions take numpy arrays of some rows: all that there are, or a block of those of a lazy collection.
+Rows of independent pixels are done all at once; others have a
+:class:`campfire.kernels.covariance.Covariance` each.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.analysis.stack_arithmetic import resample_terms, weighted_covariance
-from campfire.analysis.stack_inputs import Terms
-from campfire.analysis.stack_resolution import Lowest, Power, match_terms
+from campfire.analysis.stack_resolution import Lowest, Power, matching_sigma, row_powers
 from campfire.collection.blocks import steady
 from campfire.collection.correlation import fit_bands, row_covariance, row_matrices
-from campfire.convert.covariance import banded
 from campfire.kernels.combine import find_combiner
+from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import good_pixels, pixel_bounds
+from campfire.kernels.lsf import smoothing_matrix
+from campfire.kernels.overlap import resample_matrix
 from campfire.kernels.pieces import scale_lags
 from campfire.kernels.resample import combined_lags, resample
-from campfire.models import SpectrumData
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from campfire.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Parts", "PlainRows", "Rows", "TermRows", "row_ranges"]
+__all__ = [
+    "Frame",
+    "OnGrid",
+    "Parts",
+    "Recipe",
+    "Rows",
+    "block_levels",
+    "block_rows",
+    "block_sum",
+    "in_frame",
+    "mean_levels",
+    "on_grid",
+    "row_ranges",
+    "weighted_covariance",
+]
 
 
 class Parts(NamedTuple):
@@ -52,11 +66,26 @@ class Parts(NamedTuple):
         return m * (self.far + self.loose) + (1 + len(self.labels)) * self.measured
 
 
-class Rows(NamedTuple):
-    """Some rows of a collection as numpy arrays.
+class Recipe(NamedTuple):
+    """What is done to every row.
 
-    ``code`` is the number of the grating; ``correlated``, ``signs`` and ``labels`` the covariance of pixels,
-    as :func:`campfire.collection.correlation.correlations` gives it.
+    ``dispersers`` are names, or resolving powers, by the ``code`` of rows; ``match`` is the one that all are
+    smoothed to, ``window`` the range in microns by whose mean each is divided. Rows that ``stay`` are on the
+    grid of the stack already and are not changed.
+    """
+
+    dispersers: tuple[str | Power, ...] = ()
+    match: Lowest | None = None
+    window: tuple[float, float] | None = None
+    stay: bool = False
+
+
+class Rows(NamedTuple):
+    """Some rows: what a collection has, and what goes beside.
+
+    ``code`` is the number of the disperser; ``known`` the covariance of pixels, as
+    :func:`campfire.collection.correlation.correlations` gives it with ``signs`` and ``labels``, or an array
+    of one :class:`Covariance` a row, None for independent pixels.
     """
 
     wavelength: NDArray[Any]
@@ -65,193 +94,110 @@ class Rows(NamedTuple):
     dq: NDArray[Any]
     redshift: FloatArray
     code: IntArray
-    correlated: NDArray[Any] | None = None
+    known: NDArray[Any] | None = None
     signs: FloatArray | None = None
     labels: NDArray[Any] | None = None
 
 
-class _Frame(NamedTuple):
-    """Rows in the frame of the stack; flux and error are 0 where not ``good``."""
+class Frame(NamedTuple):
+    """Rows in the frame of the stack; flux and error are 0 where not ``good``.
+
+    ``known`` is the covariance of rows whose pixels are not independent, of their pixels without the padding;
+    ``bands`` that of all rows, where they stay as they are.
+    """
 
     wave: FloatArray
     flux: FloatArray
     error: FloatArray
     good: BoolArray
+    known: dict[int, Covariance]
+    bands: FloatArray | None = None
+
+    def pixels(self, row: int) -> FloatArray:
+        """Return the wavelengths of a row without its padding."""
+        wave = self.wave if self.wave.ndim == 1 else self.wave[row]
+        return wave[np.isfinite(wave)]
+
+    def spectra(self) -> list[tuple[FloatArray, FloatArray, BoolArray]]:
+        """Return wavelength, flux and mask of every row, without its padding."""
+        waves = [self.pixels(k) for k in range(len(self.flux))]
+        return [(wave, self.flux[k, : len(wave)], ~self.good[k, : len(wave)]) for k, wave in enumerate(waves)]
+
+    def take(self, rows: NDArray[np.intp]) -> Frame:
+        """Return some of the rows."""
+        known = {new: self.known[old] for new, old in enumerate(rows.tolist()) if old in self.known}
+        wave = self.wave if self.wave.ndim == 1 else self.wave[rows]
+        return Frame(wave, self.flux[rows], self.error[rows], self.good[rows], known)
 
 
-class _Normalised(NamedTuple):
-    """Rows over their own level, on the grid.
+class OnGrid(NamedTuple):
+    """Rows on the grid, shape (spectrum, m); ``error`` is without what they share with others.
 
-    The error of the level adds ``-(slope lean' + lean slope')`` to the covariance of a row.
+    ``known`` is the covariance of those of correlated pixels. The error of a level adds
+    ``-(slope lean' + lean slope')`` to the covariance of a normalised row.
     """
 
-    frame: _Frame
+    frame: Frame
     flux: FloatArray
     error: FloatArray
-    mask: BoolArray
-    slope: FloatArray
-    lean: FloatArray
+    good: BoolArray
+    known: dict[int, Covariance]
+    slope: FloatArray | None
+    lean: FloatArray | None
+
+    def rows(self) -> dict[str, NDArray[Any]]:
+        """Return what combining takes."""
+        return {"flux": self.flux, "error": self.error, "good": self.good}
 
 
-@dataclass(frozen=True, slots=True)
-class PlainRows:
-    """Rows of independent pixels; or of correlated ones that stay as they are, on the grid of the stack.
+def in_frame(*arrays: Any, recipe: Recipe) -> Frame:
+    """Bring rows, the arrays of :class:`Rows`, into the frame of the stack and smooth them.
 
-    All methods take the arrays of :class:`Rows`.
-
-    Parameters
-    ----------
-    window
-        Range, in microns, by whose mean every row is divided; or None.
+    Wavelength and f_nu are divided by 1 + z, which keeps the integral of f_nu over frequency.
     """
-
-    window: tuple[float, float] | None
-
-    def levels(self, *arrays: Any, window: tuple[float, float]) -> dict[str, NDArray[Any]]:
-        """Return the mean of every row in a range, NaN if less than half is covered."""
-        return {"level": _levels(_in_frame(Rows(*arrays)), window)[0][:, None]}
-
-    def rows(self, *arrays: Any, grid: FloatArray) -> dict[str, NDArray[Any]]:
-        """Return flux, error and which pixels are good of every row on the grid."""
-        frame = _in_frame(Rows(*arrays))
-        if self.window is None:
-            out = resample(frame.wave, frame.flux, frame.error, grid, mask=~frame.good)
-            return {"flux": out.flux, "error": out.error, "good": ~out.mask & (out.error > 0)}
-        found = _normalised(frame, grid, self.window)
-        return {"flux": found.flux, "error": found.error, "good": ~found.mask & (found.error > 0)}
-
-    def covariance(self, *arrays: Any, grid: FloatArray, method: str, width: int) -> FloatArray:
-        """Return the covariance of the sum of all rows, each pixel counting as it does in the stack.
-
-        Parameters
-        ----------
-        *arrays
-            The rows; their errors on the grid; and which of their pixels there are in the stack.
-        grid
-            Pixel centres in microns, shape (m,).
-        method
-            How the stack is made.
-        width
-            Number of bands.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape (m, width); where rows are normalised (m, width + m): what correlates all pixels besides.
-        """
-        *given, error, kept = arrays
-        rows, counts = Rows(*given), find_combiner(method).counts(error, kept)
-        if rows.correlated is not None:
-            bands, _ = row_covariance(rows.correlated, good=kept)
-            return fit_bands(scale_lags(bands, counts).sum(axis=0), width)
-        frame = _in_frame(rows)
-        if self.window is None:
-            return fit_bands(combined_lags(frame.wave, frame.error, frame.good, grid, counts), width)
-        found = _normalised(frame, grid, self.window)
-        frame = found.frame
-        near = fit_bands(combined_lags(frame.wave, frame.error, frame.good, grid, counts), width)
-        slope, lean = (np.where(kept, values, 0.0) * counts for values in (found.slope, found.lean))
-        product = slope.T @ lean
-        return np.hstack([near, -(product + product.T)])
-
-
-@dataclass(frozen=True, slots=True)
-class TermRows:
-    """Rows as single spectra; the methods are those of :class:`PlainRows`.
-
-    Parameters
-    ----------
-    window
-        Range, in microns, by whose mean every row is divided; or None.
-    gratings
-        Names by the ``code`` of rows.
-    match
-        The resolving power that all are smoothed to, or None.
-    parts
-        What is known of the covariance of rows beyond neighbouring pixels.
-    """
-
-    window: tuple[float, float] | None
-    gratings: tuple[str, ...] = field(default=())
-    match: Lowest | None = None
-    parts: Parts = field(default=Parts())
-
-    def _terms(self, rows: Rows) -> list[Terms]:
-        """Return rows in the frame of the stack, not yet normalised."""
-        wavelength, fnu, fnu_err, dq = steady(rows.wavelength, rows.fnu, rows.fnu_err, rows.dq)
-        good = good_pixels(fnu, fnu_err, dq != 0)
-        known = None
-        if rows.correlated is not None:
-            known = row_matrices(rows.correlated, rows.signs, rows.labels, good=good)
-        terms = []
-        for k in range(len(fnu)):
-            wave = wavelength if wavelength.ndim == 1 else wavelength[k]
-            inside = np.isfinite(wave)
-            data = SpectrumData(
-                wave[inside], fnu[k, inside], fnu_err[k, inside], {}, "", "", mask=dq[k, inside] != 0
-            )
-            if known is not None:
-                data.covariance = known[k].at(np.flatnonzero(inside)).plain
-            terms.append(Terms.of(data))
-        terms = [entry.rest_frame(z) if z else entry for entry, z in zip(terms, rows.redshift, strict=True)]
-        if self.match is None:
-            return terms
-        powers = [Power(self.gratings[k], z) for k, z in zip(rows.code, rows.redshift.tolist(), strict=True)]
-        return match_terms(terms, powers, self.match)
-
-    def _normalised(self, rows: Rows) -> list[Terms]:
-        terms = self._terms(rows)
-        if self.window is None:
-            return terms
-        return [entry.normalised(*entry.mean(*self.window)) for entry in terms]
-
-    def levels(self, *arrays: Any, window: tuple[float, float]) -> dict[str, NDArray[Any]]:
-        """Return the mean of every row in a range."""
-        return {"level": np.array([[entry.mean(*window)[0]] for entry in self._terms(Rows(*arrays))])}
-
-    def rows(self, *arrays: Any, grid: FloatArray) -> dict[str, NDArray[Any]]:
-        """Return flux, error and which pixels are good of every row on the grid."""
-        found = resample_terms(self._normalised(Rows(*arrays)), grid)
-        return {"flux": found.flux, "error": found.error, "good": found.good}
-
-    def covariance(self, *arrays: Any, grid: FloatArray, method: str, width: int) -> FloatArray:
-        """Return the covariance of the sum of all rows, its parts side by side as ``parts`` says."""
-        *given, error, kept = arrays
-        terms, counts = self._normalised(Rows(*given)), find_combiner(method).counts(error, kept)
-        own, measured = weighted_covariance(terms, resample_terms(terms, grid), counts, grid)
-        found = [fit_bands(banded(own.near), width)]
-        if self.parts.far:
-            found.append((own.modes * own.signs) @ own.modes.T)
-        if self.parts.loose:
-            rest = [values for label, values in measured.items() if label not in self.parts.labels]
-            columns = np.array(rest).reshape(-1, len(grid))
-            found.append(columns.T @ columns)
-        if self.parts.measured:
-            none = np.zeros(len(grid))
-            found += [np.stack([counts.sum(axis=0), *(measured.get(t, none) for t in self.parts.labels)], 1)]
-        return np.hstack(found)
-
-
-def row_ranges(*arrays: Any) -> dict[str, NDArray[Any]]:
-    """Return the first and last wavelength of the good pixels of every row; (inf, -inf) without any."""
-    frame = _in_frame(Rows(*arrays))
-    low = np.where(frame.good, frame.wave, np.inf).min(axis=1, keepdims=True)
-    return {"low": low, "high": np.where(frame.good, frame.wave, -np.inf).max(axis=1, keepdims=True)}
-
-
-def _in_frame(rows: Rows) -> _Frame:
+    rows = Rows(*arrays)
     wavelength, fnu, fnu_err, dq = steady(rows.wavelength, rows.fnu, rows.fnu_err, rows.dq)
     good = good_pixels(fnu, fnu_err, dq != 0)
     flux = np.where(good, fnu, 0.0).astype(np.float64)
     error = np.where(good, fnu_err, 0.0).astype(np.float64)
     wave = np.asarray(wavelength, dtype=np.float64)
+    frame = Frame(wave, flux, error, good, {})
+    if rows.known is not None and recipe.stay:
+        return frame._replace(bands=row_covariance(rows.known, good=good)[0])
+    known = _known(rows, frame)
     if rows.redshift.any():
-        factor = (1.0 / (1.0 + rows.redshift))[:, None]
-        wave, flux, error = np.atleast_2d(wave) * factor, flux * factor, error * factor
-    return _Frame(wave, flux, error, good)
+        factor = 1.0 / (1.0 + rows.redshift)
+        column = factor[:, None]
+        wave, flux, error = np.atleast_2d(wave) * column, flux * column, error * column
+        known = {k: matrix.scaled(factor[k]) for k, matrix in known.items()}
+    frame = Frame(wave, flux, error, good, known)
+    if recipe.match is None:
+        return frame
+    for k, power in enumerate(row_powers(recipe.dispersers, rows.code, rows.redshift)):
+        own = frame.pixels(k)
+        sigma = matching_sigma(own, power, recipe.match)
+        if sigma.any():
+            n = len(own)
+            matrix = smoothing_matrix(own, sigma, good[k, :n])
+            before = known[k] if k in known else Covariance.of(np.square(error[k, :n]))
+            known[k] = before.transformed(matrix)
+            flux[k, :n] = matrix @ flux[k, :n]
+            error[k, :n] = np.sqrt(np.maximum(known[k].diagonal(), 0.0))
+    return frame
 
 
-def _levels(frame: _Frame, window: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
+def _known(rows: Rows, frame: Frame) -> dict[int, Covariance]:
+    """Return the covariance of every row whose pixels are not independent, without that of bad pixels."""
+    if rows.known is None:
+        return {}
+    if rows.signs is None and rows.known.dtype == object:
+        given = {k: matrix for k, matrix in enumerate(rows.known) if matrix is not None}
+        return {k: matrix.good(frame.good[k, : len(matrix.modes)]) for k, matrix in given.items()}
+    found = row_matrices(rows.known, rows.signs, rows.labels, good=frame.good)
+    return {k: matrix.at(np.arange(len(frame.pixels(k)))) for k, matrix in enumerate(found)}
+
+
+def mean_levels(frame: Frame, window: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
     """Return the mean flux of each row in a range, NaN if less than half is covered; and its weights."""
     low, high = window
     bounds = pixel_bounds(frame.wave)
@@ -263,17 +209,153 @@ def _levels(frame: _Frame, window: tuple[float, float]) -> tuple[FloatArray, Flo
     return np.where(enough[:, 0], (weights * frame.flux).sum(axis=1), np.nan), weights
 
 
-def _normalised(frame: _Frame, grid: FloatArray, window: tuple[float, float]) -> _Normalised:
-    """Divide rows by their level, which has to be positive, and resample them."""
-    mean, weights = _levels(frame, window)
-    level = mean[:, None]
-    scaled = _Frame(frame.wave, frame.flux / level, frame.error / level, frame.good)
-    out = resample(scaled.wave, scaled.flux, scaled.error, grid, mask=~frame.good)
-    # f = s / N with N = w . s: df = ds / N - (s / N^2) (w . ds), as for single spectra
-    spread = np.square(frame.error) * weights
-    ones = np.where(frame.good, 1.0, 0.0)
-    cross = resample(frame.wave, spread / level, ones, grid, mask=~frame.good).flux
-    slope = out.flux / level
-    lean = cross - 0.5 * (weights * spread).sum(axis=1)[:, None] * slope
-    error = np.sqrt(np.maximum(np.square(out.error) - 2 * slope * lean, 0.0))
-    return _Normalised(scaled, out.flux, error, out.mask, slope, lean)
+def on_grid(frame: Frame, grid: FloatArray, window: tuple[float, float] | None) -> OnGrid:
+    """Divide rows by their level, which has to be positive, if there is a window, and resample them once.
+
+    With ``f = s / N`` and ``N = w . s``: ``df = ds / N - (s / N^2) (w . ds)``. What is common to all pixels
+    of the level goes out with the level.
+    """
+    slope = lean = None
+    if window is not None:
+        mean, weights = mean_levels(frame, window)
+        level = mean[:, None]
+        spread = np.square(frame.error) * weights
+        known = {}
+        for k, matrix in frame.known.items():
+            weight = weights[k, : len(matrix.modes)]
+            spread[k, : len(weight)] = matrix.near @ weight
+            tilt = frame.flux[k, : len(weight)] / mean[k] ** 2
+            scaled = matrix.scaled(1.0 / mean[k])
+            modes = scaled.modes - tilt[:, None] * (weight @ matrix.modes)
+            known[k] = Covariance(scaled.near, modes, matrix.signs, matrix.labels)
+        frame = frame._replace(flux=frame.flux / level, error=frame.error / level, known=known)
+    out = resample(frame.wave, frame.flux, frame.error, grid, mask=~frame.good)
+    error, known = out.error, {}
+    for k, matrix in frame.known.items():
+        own = frame.pixels(k)
+        known[k] = matrix.transformed(resample_matrix(own, grid, frame.good[k, : len(own)])[0])
+        modes, signs = known[k].own()
+        variance = known[k].near.diagonal() + np.square(modes) @ signs
+        error[k] = np.where(out.mask[k], np.nan, np.sqrt(np.maximum(variance, 0.0)))
+    if window is not None:
+        ones = np.where(frame.good, 1.0, 0.0)
+        cross = resample(frame.wave, spread / level, ones, grid, mask=~frame.good).flux
+        slope = out.flux / level
+        lean = cross - 0.5 * (weights * spread).sum(axis=1)[:, None] * slope
+        error = np.sqrt(np.maximum(np.square(error) - 2 * slope * lean, 0.0))
+    return OnGrid(frame, out.flux, error, ~out.mask & (error > 0), known, slope, lean)
+
+
+def weighted_covariance(
+    found: OnGrid, grid: FloatArray, kept: BoolArray, method: str, width: int, parts: Parts
+) -> FloatArray:
+    """Return the covariance of the sum of rows, each pixel counting as it does in the stack.
+
+    Parameters
+    ----------
+    found
+        The rows.
+    grid
+        Pixel centres in microns, shape (m,).
+    kept
+        Which of their pixels there are in the stack, shape (spectrum, m).
+    method
+        How the stack is made.
+    width
+        Least number of bands.
+    parts
+        What is known beyond neighbouring pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (m, as many bands as there are, and what ``parts`` says).
+    """
+    m, frame, counts = len(grid), found.frame, find_combiner(method).counts(found.error, kept)
+    if frame.bands is not None:
+        near = scale_lags(frame.bands, counts).sum(axis=0)
+    else:
+        near = np.zeros((m, 1))
+        plain: Any = slice(None)
+        if found.known:
+            plain = np.setdiff1d(np.arange(len(counts)), list(found.known))
+        if len(counts[plain]):
+            wave = frame.wave if frame.wave.ndim == 1 else frame.wave[plain]
+            near = combined_lags(wave, frame.error[plain], frame.good[plain], grid, counts[plain])
+        near = _with_known(near, found.known, counts)
+    columns = [near if near.shape[1] >= width else fit_bands(near, width)]
+    if parts.far:
+        columns.append(_far(found, kept, counts))
+    if parts.measured or parts.loose:
+        shared: dict[str, FloatArray] = {}
+        for k, matrix in found.known.items():
+            for label, mode in matrix.shared().items():
+                shared[label] = shared.get(label, 0.0) + counts[k] * mode
+        if parts.loose:
+            rest = [values for label, values in shared.items() if label not in parts.labels]
+            alone = np.array(rest).reshape(-1, m)
+            columns.append(alone.T @ alone)
+        none = np.zeros(m)
+        of_each = (shared.get(label, none) for label in parts.labels)
+        columns.append(np.stack([counts.sum(axis=0), *of_each], axis=1))
+    return np.hstack(columns)
+
+
+def _with_known(near: FloatArray, known: Mapping[int, Covariance], counts: FloatArray) -> FloatArray:
+    """Add the bands of rows with covariances of their own, each pixel counting as it does."""
+    entries = []
+    for k, matrix in known.items():
+        upper = matrix.near.tocoo()
+        row, column = upper.coords
+        above = column >= row
+        row, column = row[above], column[above]
+        entries.append((row, column - row, upper.data[above] * counts[k][row] * counts[k][column]))
+    if not entries:
+        return near
+    row, lag, data = (np.concatenate(part) for part in zip(*entries, strict=True))
+    width = max(near.shape[1], int(lag.max(initial=0)) + 1)
+    total = np.bincount(row * width + lag, weights=data, minlength=len(near) * width)
+    return fit_bands(near, width) + total.reshape(len(near), width)
+
+
+def _far(found: OnGrid, kept: BoolArray, counts: FloatArray) -> FloatArray:
+    """Return what correlates all pixels of rows by themselves, shape (m, m)."""
+    m = counts.shape[1]
+    own = [(counts[k][:, None] * modes, signs) for k, c in found.known.items() for modes, signs in [c.own()]]
+    modes = np.hstack([np.zeros((m, 0)), *(mode for mode, _ in own)])
+    far = (modes * np.concatenate([np.zeros(0), *(signs for _, signs in own)])) @ modes.T
+    if found.slope is not None and found.lean is not None:
+        slope, lean = (np.where(kept, values, 0.0) * counts for values in (found.slope, found.lean))
+        product = slope.T @ lean
+        far = far - (product + product.T)
+    return np.asarray(far)
+
+
+def block_levels(*arrays: Any, recipe: Recipe) -> dict[str, NDArray[Any]]:
+    """Return the mean of every row of a block in the window."""
+    assert recipe.window is not None
+    return {"level": mean_levels(in_frame(*arrays, recipe=recipe), recipe.window)[0][:, None]}
+
+
+def block_rows(*arrays: Any, recipe: Recipe, grid: FloatArray) -> dict[str, NDArray[Any]]:
+    """Return flux, error and which pixels are good of every row of a block on the grid."""
+    return on_grid(in_frame(*arrays, recipe=recipe), grid, recipe.window).rows()
+
+
+def block_sum(
+    *arrays: Any, recipe: Recipe, grid: FloatArray, method: str, width: int, parts: Parts
+) -> FloatArray:
+    """Return the covariance of the sum of a block of rows, after which comes what is kept of them."""
+    *given, kept = arrays
+    found = on_grid(in_frame(*given, recipe=recipe), grid, recipe.window)
+    total = weighted_covariance(found, grid, kept, method, width, parts)
+    more = parts.columns(len(grid))
+    bands = total.shape[1] - more
+    return np.hstack([fit_bands(total[:, :bands], width), total[:, bands:]])
+
+
+def row_ranges(*arrays: Any) -> dict[str, NDArray[Any]]:
+    """Return the first and last wavelength of the good pixels of every row; (inf, -inf) without any."""
+    frame = in_frame(*arrays, recipe=Recipe())
+    low = np.where(frame.good, frame.wave, np.inf).min(axis=1, keepdims=True)
+    return {"low": low, "high": np.where(frame.good, frame.wave, -np.inf).max(axis=1, keepdims=True)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -16,28 +16,29 @@ from campfire.analysis.given_spectra import (
     as_spectra,
     as_window,
     check_stacking,
-    warn_apart,
-    warn_left_out,
 )
-from campfire.analysis.stack_arithmetic import Stacked, combine
 from campfire.analysis.stack_header import StackOptions, stack_cards
-from campfire.analysis.stack_inputs import Terms
-from campfire.analysis.stack_resolution import Power, good_range, lowest_power, match_terms, stack_power
+from campfire.analysis.stack_resolution import Power
+from campfire.analysis.stack_steps import Inputs, Stack, make_stack
+from campfire.convert.covariance import from_banded
 from campfire.errors import ValidationError
 from campfire.formats.exposure import exposure_time
 from campfire.kernels.combine import find_combiner
+from campfire.kernels.covariance import Covariance
 from campfire.models import SpectrumData
+from campfire.schema import NATIVE, PixelDQ
 from campfire.text import printed
 from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
     from campfire.analysis.calibration import CalibrationMethod
     from campfire.analysis.given_spectra import SpectraLike
     from campfire.models import Photometry
-    from campfire.typing import FloatArray, IntArray
+    from campfire.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["StackMethod", "StackResult", "calibrate_and_stack", "stack_spectra"]
 
@@ -74,8 +75,8 @@ class StackResult:
     stacking_method: str
     n_used: IntArray
     rejected: IntArray
-    frame_inputs: list[Terms]
     redshifts: FloatArray
+    frame_inputs: list[tuple[FloatArray, FloatArray, BoolArray]]
 
     def plot(self, axes: Sequence[Axes] | None = None) -> tuple[Axes, ...]:
         """Draw the stack, its inputs, and the calibration curves: three panels, or two without calibration.
@@ -98,7 +99,7 @@ class StackResult:
             self.spectrum.fnu_err,
             mask=self.spectrum.mask,
             n_used=self.n_used.astype(np.float64),
-            inputs=[(terms.wavelength, terms.flux, ~terms.good) for terms in self.frame_inputs],
+            inputs=self.frame_inputs,
             curves=[
                 (c.original.wavelength / (1.0 + z), c.multiplier, c.multiplier_err)
                 for c, z in zip(self.calibrations, self.redshifts, strict=False)
@@ -193,10 +194,11 @@ def stack_spectra(
     >>> stacked.spectrum_id, float(stacked.fnu[2]), round(float(stacked.fnu_err[2]), 4)
     ('stack:PRISM:2spectra', 2.0, 0.0707)
     """
-    inputs = _inputs(spectra)
-    return _stack(
-        inputs, method, wavelength_grid, object_id, redshift, normalize, sigma_clip, rng, match_resolution
-    )[0]
+    check_stacking(method, object_id, sigma_clip, rng, match_resolution)
+    options = StackOptions(method, as_window(normalize), sigma_clip, rng, match_resolution)
+    job = _Job.of(_calibrated(spectra), redshift, wavelength_grid)
+    stack = make_stack(job.inputs, options, job.grid, rest=False, whole=True)
+    return job.spectrum(stack, options, object_id)
 
 
 def calibrate_and_stack(
@@ -257,127 +259,119 @@ def calibrate_and_stack(
                 f"{', '.join(calibration_options)} given without photometry", hint="pass photometry="
             )
         calibrations: list[CalibrationResult] = []
-        inputs = [_Input(data, Terms.of(data)) for data in originals]
+        inputs = originals
     else:
         calibrations = [
             calibrate_to_photometry(data, photometry, method, **calibration_options) for data in originals
         ]
-        inputs = [_Input(result.spectrum, Terms.of(result.spectrum)) for result in calibrations]
-    options: dict[str, Any] = {**dict.fromkeys(_STACK_OPTIONS), "match_resolution": False} | stacking
-    shifts = as_redshifts(options["redshift"], len(inputs))
-    spectrum, stacked, terms = _stack(inputs, stacking_method, wavelength_grid, object_id, **options)
+        inputs = [result.spectrum for result in calibrations]
+    given: dict[str, Any] = {**dict.fromkeys(_STACK_OPTIONS), "match_resolution": False} | stacking
+    redshift, normalize, clip, rng, match = (given[name] for name in _STACK_OPTIONS)
+    check_stacking(stacking_method, object_id, clip, rng, match)
+    options = StackOptions(stacking_method, as_window(normalize), clip, rng, match)
+    job = _Job.of(inputs, redshift, wavelength_grid)
+    stack = make_stack(job.inputs, options, job.grid, rest=False, whole=True)
     return StackResult(
-        spectrum,
+        job.spectrum(stack, options, object_id),
         calibrations,
-        [entry.data for entry in inputs],
+        inputs,
         stacking_method,
-        stacked.n_used,
-        stacked.rejected,
-        terms,
-        np.zeros(len(inputs)) if shifts is None else shifts,
+        stack.n_used,
+        stack.rejected,
+        job.inputs.beside[0],
+        [] if stack.frame is None else stack.frame.spectra(),
     )
 
 
-class _Input(NamedTuple):
-    """A spectrum of the stack: what is known about it, and its arrays."""
-
-    data: SpectrumData
-    terms: Terms
-
-
-def _inputs(spectra: Any) -> list[_Input]:
+def _calibrated(spectra: Any) -> list[SpectrumData]:
+    """Return all spectra, of results of calibrations those calibrated."""
     if isinstance(spectra, CalibrationResult):
-        spectra = [spectra]
+        return [spectra.spectrum]
     if isinstance(spectra, list | tuple):
         spectra = [item.spectrum if isinstance(item, CalibrationResult) else item for item in spectra]
-    return [_Input(data, Terms.of(data)) for data in as_spectra(spectra)]
+    return as_spectra(spectra)
 
 
-def _stack(
-    inputs: list[_Input],
-    method: str,
-    wavelength_grid: ArrayLike | None,
-    object_id: str | None,
-    redshift: Any,
-    normalize: tuple[float, float] | None,
-    sigma_clip: float | None,
-    rng: Any,
-    match_resolution: bool,
-) -> tuple[SpectrumData, Stacked, list[Terms]]:
-    combiner = check_stacking(method, object_id, sigma_clip, rng, match_resolution)
-    gratings = sorted({entry.data.grating for entry in inputs})
-    if len(gratings) > 1 and wavelength_grid is None:
-        raise ValidationError(
-            f"spectra of different gratings: {', '.join(gratings)}",
-            hint="stack each grating by itself, or pass wavelength_grid=",
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Single spectra as the rows of a native collection, and what to make of their stack."""
+
+    data: list[SpectrumData]
+    inputs: Inputs
+    grid: FloatArray | None
+    sources: FloatArray | None
+    relative: bool
+
+    @classmethod
+    def of(cls, data: list[SpectrumData], redshift: Any, wavelength_grid: ArrayLike | None) -> _Job:
+        gratings = sorted({entry.grating for entry in data})
+        if len(gratings) > 1 and wavelength_grid is None:
+            raise ValidationError(
+                f"spectra of different gratings: {', '.join(gratings)}",
+                hint="stack each grating by itself, or pass wavelength_grid=",
+            )
+        shifts = as_redshifts(redshift, len(data))
+        frames = check_frames(data, "stacking", shifts)
+        sources = source_redshifts(frames, shifts)
+        moved = np.zeros(len(data)) if shifts is None else shifts
+        origins = zip(data, moved.tolist(), moved if sources is None else sources, strict=True)
+        powers = tuple(Power.of(entry, z, float(source)) for entry, z, source in origins)
+        known = np.empty(len(data), dtype=object)
+        for k, entry in enumerate(data):
+            if entry.pixel_covariance is not None:
+                known[k] = Covariance.of(entry.pixel_covariance)
+        inputs = Inputs(
+            _rows(data),
+            [entry.spectrum_id for entry in data],
+            shifts,
+            powers,
+            np.arange(len(data)),
+            [known] if any(matrix is not None for matrix in known) else [],
         )
-    terms, data = [entry.terms for entry in inputs], [entry.data for entry in inputs]
-    shifts = as_redshifts(redshift, len(inputs))
-    frames = check_frames(data, "stacking", shifts)
-    sources = source_redshifts(frames, shifts)
-    moved = np.zeros(len(inputs)) if shifts is None else shifts
-    if shifts is not None:
-        terms = [entry.rest_frame(z) for entry, z in zip(terms, shifts, strict=True)]
-    origins = zip(data, moved.tolist(), moved if sources is None else sources, strict=True)
-    powers = [Power.of(entry, z, float(source)) for entry, z, source in origins]
-    lowest = None
-    if match_resolution:
-        lowest = lowest_power(powers, [good_range(entry) for entry in terms])
-        terms = match_terms(terms, powers, lowest)
-    window = None if normalize is None else as_window(normalize)
-    if window is not None:
-        kept = _normalise(terms, data, window)
-        rows = [k for k, _ in kept]
-        terms, data, powers = [entry for _, entry in kept], [data[k] for k in rows], [powers[k] for k in rows]
-        sources = None if sources is None else sources[rows]
-    if wavelength_grid is None:
-        grid = max(terms, key=lambda entry: len(entry.wavelength)).wavelength
-    else:
-        grid = as_grid(wavelength_grid, "wavelength_grid")
-    stacked = combine(terms, grid, combiner, sigma_clip, rng)
-    if not stacked.n_used.any():
-        low, high = np.array([good_range(entry) for entry in terms]).T
-        warn_apart(grid, float(low.min()), float(high.max()), stacklevel=4)
-    options = StackOptions(method, window, sigma_clip, rng, match_resolution)
-    grating = "+".join(gratings)
-    name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{len(data)}spectra"
-    relative = window is not None or frames[0].relative
-    spectrum = SpectrumData(
-        grid,
-        stacked.flux,
-        stacked.error,
-        _header(data, options, sources),
-        grating,
-        name,
-        fnu_units=RELATIVE if relative else FNU_UNIT,
-        flam_units=RELATIVE if relative else FLAM_UNIT,
-        mask=stacked.n_used == 0,
-        redshift=0.0 if sources is not None else _agreed([entry.redshift for entry in data]),
-        covariance=stacked.covariance,
-        resolving_power=stack_power(powers, lowest, grid, stacked.weights),
+        grid = None if wavelength_grid is None else as_grid(wavelength_grid, "wavelength_grid")
+        return cls(data, inputs, grid, sources, frames[0].relative)
+
+    def spectrum(self, stack: Stack, options: StackOptions, object_id: str | None) -> SpectrumData:
+        """Return the stack with its header."""
+        data = [self.data[k] for k in stack.rows]
+        sources = None if self.sources is None else self.sources[stack.rows]
+        grating = "+".join(sorted({entry.grating for entry in self.data}))
+        name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{len(data)}spectra"
+        relative = options.window is not None or self.relative
+        errors, covariance = stack.errors, Covariance.of(from_banded(stack.errors.bands))
+        if errors.modes is not None:
+            covariance = Covariance(covariance.near, errors.modes, errors.signs, tuple(stack.measurements))
+        return SpectrumData(
+            stack.grid,
+            stack.fnu,
+            errors.error,
+            _header(data, options, sources),
+            grating,
+            name,
+            fnu_units=RELATIVE if relative else FNU_UNIT,
+            flam_units=RELATIVE if relative else FLAM_UNIT,
+            mask=stack.n_used == 0,
+            redshift=0.0 if sources is not None else _agreed([entry.redshift for entry in data]),
+            covariance=covariance,
+            resolving_power=stack.power,
+        )
+
+
+def _rows(data: Sequence[SpectrumData]) -> xr.Dataset:
+    """Return single spectra as a native collection, without its labels."""
+    import xarray as xr
+
+    shape = (len(data), max(len(entry.wavelength) for entry in data))
+    wave, fnu, error = np.full((3, *shape), np.nan)
+    dq = np.full(shape, PixelDQ.OUTSIDE, dtype=np.uint8)
+    for k, entry in enumerate(data):
+        n = len(entry.wavelength)
+        wave[k, :n], fnu[k, :n], error[k, :n] = entry.wavelength, entry.fnu, entry.fnu_err
+        dq[k, :n] = np.where(entry.mask, np.uint8(PixelDQ.FLAGGED_IN_FILE), np.uint8(0))
+    values = {"fnu": fnu, "fnu_err": error, "dq": dq}
+    return xr.Dataset(
+        {name: (NATIVE, array) for name, array in values.items()}, {"wavelength": (NATIVE, wave)}
     )
-    return spectrum, stacked, terms
-
-
-def _normalise(
-    terms: list[Terms], data: list[SpectrumData], window: tuple[float, float]
-) -> list[tuple[int, Terms]]:
-    low, high = window
-    kept = []
-    for k, entry in enumerate(terms):
-        level, weights = entry.mean(low, high)
-        if level > 0:
-            kept.append((k, entry.normalised(level, weights)))
-    if not kept:
-        raise ValidationError(
-            f"no spectrum has a positive mean flux at {low:g}-{high:g} um",
-            hint="choose a range, in the frame of the stack, that the spectra cover",
-        )
-    if len(kept) < len(terms):
-        left = {k for k, _ in kept}
-        names = [data[k].spectrum_id for k in range(len(terms)) if k not in left]
-        warn_left_out(names, len(terms), window, stacklevel=5)
-    return kept
 
 
 def _agreed(values: Sequence[Any]) -> Any:

@@ -15,6 +15,7 @@ import campfire.calibration
 from campfire import (
     Photometry,
     SpectrumData,
+    calibrate_and_stack,
     calibrate_to_photometry,
     measure_lines,
     resample_spectrum,
@@ -105,6 +106,7 @@ def called(face: Callable[[], Any]) -> dict[str, list[list[str]]]:
 
 MANY = spectra()
 ONE = MANY[:1]
+RESAMPLED = resample_spectrum(MANY[1], WAVE[1:-1], covariance=True)
 OPERATIONS: dict[str, list[Callable[[], Any]]] = {
     "resample": [
         lambda: resample_spectrum(MANY[0], GRID, covariance=True),
@@ -130,6 +132,8 @@ OPERATIONS: dict[str, list[Callable[[], Any]]] = {
     ],
     "stack": [
         lambda: stack_spectra(MANY, sigma_clip=3.0),
+        lambda: calibrate_and_stack(MANY, sigma_clip=3.0),
+        lambda: stack_spectra([*ONE, RESAMPLED], sigma_clip=3.0),
         lambda: collection(MANY).campfire.stack(sigma_clip=3.0),
         lambda: tree(collection(MANY)).campfire.stack(sigma_clip=3.0),
     ],
@@ -145,15 +149,11 @@ def test_all_faces_of_an_operation_reach_the_same_algorithms(operation: str) -> 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_each_algorithm_is_called_in_one_place(operation: str) -> None:
-    """By whatever face: so that nothing around it can be done in two ways.
-
-    But for stacks, whose inputs are brought to the grid one by one in a list, and as rows in a collection.
-    """
+    """By whatever face: so that nothing around it can be done in two ways."""
     places: dict[str, set[str]] = {}
     for face in OPERATIONS[operation]:
         for name, ways in called(face).items():
-            if operation != "stack" or name.startswith("combine."):
-                places.setdefault(name, set()).update(way[0] for way in ways)
+            places.setdefault(name, set()).update(way[0] for way in ways)
     assert {name: len(callers) for name, callers in places.items()} == dict.fromkeys(places, 1), places
 
 
