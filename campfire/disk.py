@@ -32,6 +32,7 @@ __all__ = [
     "marked",
     "named",
     "new_file",
+    "process_lock",
     "remove_file",
     "remove_tree",
     "set_aside",
@@ -403,6 +404,30 @@ def named(err: Exception) -> str | None:
     """Return the file that the system names with a fault; of two, the one that was to be made."""
     found = getattr(err, "filename2", None) or getattr(err, "filename", None)
     return found if isinstance(found, str) else None
+
+
+@contextmanager
+def process_lock(path: Path) -> Iterator[None]:
+    """Hold a lock file that keeps other processes out; they are waited for.
+
+    Raises
+    ------
+    ValidationError
+        If what lies there is no plain file: nothing is written through links.
+    OSError
+        If it cannot be made.
+    """
+    from filelock import FileLock
+
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise ValidationError(
+                f"{path} is a link or no plain file",
+                hint="look at what is there, and move it away",
+                path=path,
+            )
+    with FileLock(path):
+        yield
 
 
 @contextmanager

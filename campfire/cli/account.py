@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from campfire.cli.common import echo_json, json_option, make_client, note, success
+from campfire.cli.common import asking, echo_json, json_option, make_client, note, success
 from campfire.config import origin, resolve_base_url
 from campfire.errors import AuthenticationError
 
@@ -61,16 +61,19 @@ def login_command(browser: bool | None, base_url: str | None) -> int:
 
     http = _http(base_url)
     former = _former(http.base_url)
-    if former and not click.confirm(f"Signed in as {former}. Replace it?", default=False, err=True):
-        return 1
+    if former:
+        with asking("run `campfire logout` first"):
+            if not click.confirm(f"Signed in as {former}. Replace it?", default=False, err=True):
+                return 1
     if browser is None:
         note("1  in the browser\n2  with an API key")
-        browser = click.prompt("How", type=click.Choice(["1", "2"]), default="1", err=True) == "1"
+        with asking("pass --browser, or set CAMPFIRE_API_KEY"):
+            browser = click.prompt("How", type=click.Choice(["1", "2"]), default="1", err=True) == "1"
     if browser:
         who = login_with_browser(http, _show)
     else:
-        interactive = sys.stdin.isatty()
-        key = click.prompt("API key", hide_input=interactive, err=True)
+        with asking("give the key on standard input, or set CAMPFIRE_API_KEY"):
+            key = click.prompt("API key", hide_input=sys.stdin.isatty(), err=True)
         who = login_with_key(http, key)
     success(f"signed in as {who.get('email') or who.get('user_id')}")
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from campfire.about import missing_extra
-from campfire.cli.common import echo_json, echo_rows, json_option, note, success, warn
+from campfire.cli.common import asking, echo_json, echo_rows, json_option, note, success, warn
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
 from campfire.progress import progress_bars
@@ -177,9 +177,11 @@ def user_add(email: str, root: Path, password_stdin: bool, name: str | None) -> 
     from campfire.archive.server.accounts import Accounts
 
     if password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
+        with asking("give the password on standard input"):
+            password = sys.stdin.readline().rstrip("\r\n")
     else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        with asking("give the password with --password-stdin"):
+            password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     with Accounts(root) as accounts:
         accounts.add_user(email, password, full_name=name)
     success(f"{email} can sign in to {root}; `campfire user grant {email} PROGRAM` opens what is not public")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from campfire.errors import ValidationError
 from campfire.text import printable
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ListOption",
+    "asking",
     "client_options",
     "echo_json",
     "echo_rows",
@@ -89,6 +92,26 @@ def warn(text: str) -> None:
 def note(text: str) -> None:
     """Say something on stderr; stdout is for data."""
     click.echo(_printable(text), err=True)
+
+
+@contextmanager
+def asking(instead: str) -> Iterator[None]:
+    """Ask whoever is there; where nobody is, say what answers the question instead.
+
+    Raises
+    ------
+    ValidationError
+        If standard input is closed, or at its end.
+    """
+    nobody = ValidationError("there is nobody to ask: standard input is closed or at its end", hint=instead)
+    if sys.stdin is None or sys.stdin.closed:
+        raise nobody
+    try:
+        yield
+    except click.Abort as err:
+        if isinstance(err.__context__, EOFError):
+            raise nobody from None
+        raise
 
 
 def _printable(text: str) -> str:

@@ -10,6 +10,7 @@ import click
 from campfire.cli.catalogue import local_overview
 from campfire.cli.common import (
     ListOption,
+    asking,
     client_options,
     echo_json,
     echo_rows,
@@ -102,7 +103,10 @@ def download_command(
         note(f"{', '.join(parts)}: {format_size(size)}")
         if dry_run or not planned:
             return _report(plan, as_json, dry_run=dry_run)
-        if not yes and not click.confirm("Proceed?", default=True, err=True):
+        if not yes:
+            with asking("pass --yes to download without being asked"):
+                yes = click.confirm("Proceed?", default=True, err=True)
+        if not yes:
             note("nothing downloaded")
             return 1
         try:

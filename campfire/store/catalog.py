@@ -31,8 +31,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from filelock import FileLock
-
 from campfire.columns import Columns
 from campfire.config import DataPaths
 from campfire.disk import disk_error
@@ -137,7 +135,7 @@ class Catalog:
                 )
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        migrate.bring_forward(self.path, FileLock(self.lock_path))
+        migrate.bring_forward(self.path, self.lock_path)
 
     @property
     def lock_path(self) -> Path:

@@ -7,10 +7,12 @@ import os
 import sqlite3
 import tempfile
 import threading
+import time
 import weakref
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from campfire.disk import check_database, create_file, demand_locks, disk_error
 from campfire.errors import CampfireError
@@ -19,6 +21,8 @@ __all__ = ["BUSY_SECONDS", "Connections", "connect", "on_network", "use_safe_jou
 
 BUSY_SECONDS = 30.0
 """How long a connection waits for another one's lock."""
+_SLICE_SECONDS = 0.5
+"""The same inside of SQLite, where nothing interrupts it."""
 
 # WAL needs shared memory between all processes that have the file open, which these do not give across hosts.
 _NETWORK = {
@@ -33,9 +37,29 @@ _WRITE_CACHE = 32_768
 
 
 class Connection(sqlite3.Connection):
-    """A connection that can be kept in a WeakSet and closes itself with its thread."""
+    """A connection that can be kept in a WeakSet, closes itself with its thread, and waits so that it hears.
+
+    SQLite waits for the locks of others inside of itself, where Ctrl-C is not heard. So each of its waits is
+    short, and the statement, which has done nothing then, is tried again.
+    """
 
     stamp: tuple[int, int, int] | None = None
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Run a statement, and wait for locks of others up to :data:`BUSY_SECONDS`."""
+        ends = time.monotonic() + BUSY_SECONDS
+        while True:
+            began = time.monotonic()
+            try:
+                return super().execute(sql, parameters)
+            except sqlite3.OperationalError as err:
+                now = time.monotonic()
+                # Where waiting would not help, SQLite says so without having waited.
+                waited = (
+                    err.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY and now - began > _SLICE_SECONDS / 2
+                )
+                if not waited or now > ends:
+                    raise
 
     def __del__(self) -> None:
         with suppress(sqlite3.ProgrammingError):  # it was never opened
@@ -95,7 +119,7 @@ def connect(path: Path, *, read_only: bool) -> Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=_SLICE_SECONDS,
         isolation_level=None,
         check_same_thread=False,
         factory=Connection,

@@ -15,9 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
-
-from campfire.disk import disk_faults
+from campfire.disk import disk_faults, process_lock
 from campfire.errors import CampfireError, ValidationError
 from campfire.store.connection import connect, use_safe_journal
 from campfire.store.rows import split
@@ -76,17 +74,25 @@ def is_filled(file: Path) -> bool:
         If what is in its place is damaged, something else, or not to be opened.
     """
     with disk_faults("cannot read the catalogue", file):
-        for folder in (file.parent.parent, file.parent):
-            # A link to a disk that is not mounted is not a folder without a catalogue.
-            if os.path.lexists(folder) and not stat.S_ISDIR(folder.stat().st_mode):
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        # A link to a disk that is not mounted, or a file on the way, is not a folder without a catalogue.
+        nearest = next(folder for folder in file.parents if _there(folder))
+        if not stat.S_ISDIR(nearest.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
         for place in (file, *(Path(f"{file}-{suffix}") for suffix in ("wal", "shm", "journal"))):
             if place.exists() and not place.is_file():  # SQLite would wait for what comes through a pipe
                 raise ValidationError(
                     f"{place} is no plain file", hint="look at what is there, and move it away", path=place
                 )
-        if not os.path.lexists(file) or file.stat().st_size == 0:
+        if not os.path.lexists(file):
             return False
+        if file.stat().st_size == 0:
+            if os.path.lexists(f"{file}-journal"):
+                return False  # it is being made
+            raise CampfireError(
+                f"{file} is empty: a sync was stopped before it began, or the file was lost",
+                hint="run `campfire sync` to fetch the catalogue again",
+                path=file,
+            )
         with closing(connect(file, read_only=True)) as connection:
             kind = kind_of(connection)
             if kind == "official":
@@ -96,6 +102,21 @@ def is_filled(file: Path) -> bool:
             synced = "EXISTS (SELECT 1 FROM meta WHERE key = 'last_synced')"
             sql = f"SELECT {synced} OR EXISTS (SELECT 1 FROM objects)"
             return bool(connection.execute(sql).fetchone()[0])
+
+
+def _there(path: Path) -> bool:
+    """Tell whether something has this path; a path that nothing can have is an error.
+
+    Raises
+    ------
+    OSError
+        If it is too long, or may not be looked at.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def upgrade(connection: sqlite3.Connection, path: Path) -> None:
@@ -136,7 +157,7 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def bring_forward(path: Path, lock: FileLock) -> None:
+def bring_forward(path: Path, lock: Path) -> None:
     """Make a catalogue one of this version and of a safe journal mode; the official client's is imported.
 
     Raises
@@ -150,7 +171,7 @@ def bring_forward(path: Path, lock: FileLock) -> None:
     try:
         if kind_of(connection) == "official":
             connection.close()
-            with lock:
+            with process_lock(lock):
                 connection = connect(path, read_only=False)
                 if kind_of(connection) == "official":
                     connection.close()

@@ -17,8 +17,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from filelock import FileLock
-
+from campfire.disk import process_lock
 from campfire.errors import APIError
 from campfire.store.catalog import Catalog
 from campfire.store.staging import Staging, Table, instant
@@ -79,7 +78,7 @@ def synchronise(
     catalog.demand_writable()
     report = progress or (lambda _stage, _done, _total: None)
     started = datetime.now(UTC).isoformat()
-    with FileLock(catalog.lock_path):
+    with process_lock(catalog.lock_path):
         run = _Run(catalog, source, report, started, service)
         incremental = not full and run.can_be_incremental()
         if incremental:

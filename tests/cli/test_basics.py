@@ -260,3 +260,25 @@ def test_warnings_take_one_line_without_file_names(
     monkeypatch.setattr("campfire.cli.cli", command)
     assert main([]) == 0
     assert capsys.readouterr().err == "⚠ 3 of 9 files failed\n"
+
+
+@pytest.mark.parametrize("command", ["login", "login --api-key", "user add a@example.org --password-stdin"])
+@pytest.mark.parametrize("nobody", ["<&-", "</dev/null"])
+def test_where_nobody_can_be_asked_one_line_says_what_to_pass(
+    command: str, nobody: str, tmp_path: Path
+) -> None:
+    if (command.endswith("stdin"), nobody) == (True, "</dev/null"):
+        return  # an empty password, which is another error
+    env = os.environ | {"CAMPFIRE_CONFIG_DIR": str(tmp_path), "CAMPFIRE_API_URL": "http://127.0.0.1:9/api/v1"}
+    env.pop("CAMPFIRE_API_KEY", None)
+    run = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m campfire {command} {nobody}"],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    assert "there is nobody to ask" in run.stderr

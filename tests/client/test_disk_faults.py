@@ -7,11 +7,15 @@ import errno
 import os
 import re
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,7 @@ import pytest
 
 from campfire.client import Campfire
 from campfire.disk import disk_faults
-from campfire.errors import AuthenticationError, CampfireError
+from campfire.errors import AuthenticationError, CampfireError, ValidationError
 from campfire.models import Object
 from campfire.transport.credentials import Credentials, CredentialStore
 from tests.client.conftest import Service
@@ -370,6 +374,8 @@ def test_what_may_not_be_read_is_said_and_costs_only_what_needs_it(
 
 WITHOUT_LOCKS = """
 import sys
+import threading
+import time
 from pathlib import Path
 from campfire.client import Campfire
 from campfire.errors import CampfireError
@@ -476,3 +482,68 @@ def test_a_fault_names_the_file_that_the_system_names(tmp_path: Path) -> None:
     with pytest.raises(CampfireError, match="b: a folder") as caught, disk_faults("cannot write", tmp_path):
         os.replace(tmp_path / "a", tmp_path / "b")
     assert caught.value.path == str(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "place", ["x" * 300, "a/" * 2500, "file/data", "file/deep/er/data", "dangling/data", "circle/data"]
+)
+def test_a_data_dir_that_cannot_be_is_said(place: str, service: Service, tmp_path: Path) -> None:
+    """Statement: the service is not asked in the stead of a catalogue in a place that nothing can have."""
+    (tmp_path / "file").write_text("of the user")
+    (tmp_path / "dangling").symlink_to("not mounted")
+    (tmp_path / "circle").symlink_to("circle")
+    with Campfire(service.url, tmp_path / place, token="any") as cf:
+        for call in (cf.query_objects, lambda: cf.open_spectrum("x"), cf.sync):
+            with pytest.raises(CampfireError):
+                call()
+
+
+def test_an_empty_catalogue_is_said_and_made_anew(service: Service, tmp_path: Path) -> None:
+    """Statement: a file of no bytes is a sync that did not begin, or a loss; never a service that answers."""
+    place = tmp_path / "meta" / "campfire.db"
+    place.parent.mkdir()
+    place.touch()
+    with Campfire(service.url, tmp_path, token="any") as cf:
+        for call in (cf.query_objects, lambda: cf.open_spectrum("x"), lambda: cf.open_collection(["x"])):
+            with pytest.raises(CampfireError, match=r"is empty: .*campfire sync"):
+                call()
+        assert not cf.is_local
+        assert len(cf.query_objects(remote=True)) == 2
+        cf.sync()
+        assert len(cf.query_objects()) == 2
+
+
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "folder", "pipe"])
+def test_a_lock_that_is_no_plain_file(kind: str, service: Service, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("of somebody")
+    lock = tmp_path / "meta" / ".campfire.db.lock"
+    lock.parent.mkdir()
+    if kind == "folder":
+        lock.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.symlink_to(victim if kind == "link" else tmp_path / "nowhere")
+    with (
+        Campfire(service.url, tmp_path, token="any") as cf,
+        pytest.raises(ValidationError, match="no plain file"),
+    ):
+        cf.sync()
+    assert victim.read_text() == "of somebody"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_interrupt_is_heard_while_another_process_writes(service: Service, tmp_path: Path) -> None:
+    """Statement: Ctrl-C ends the wait for a lock of SQLite at once, and not after its 30 s."""
+    with Campfire(service.url, tmp_path, token="any") as cf:
+        cf.sync()
+        with closing(sqlite3.connect(tmp_path / "meta" / "campfire.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            timer = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+            timer.start()
+            began = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                cf.sync(full=True)
+            assert time.monotonic() - began < 5
+        assert len(cf.query_objects()) == 2
