@@ -74,22 +74,25 @@ BANDS: dict[str, BandInfo] = _table()
 # (VISTA) and G (Gaia). All other names match in any case.
 _ANY_CASE = {name.lower(): name for name in BANDS if len(name) > 1 or name.isupper()}
 del _ANY_CASE["y"]
+_BY_FILTER = {band.filter_id.lower(): band for band in BANDS.values()}
 
 
 def find_band(name: str) -> BandInfo | None:
     """Return the band of exactly this name, else the one that differs in case only; None if there is none.
+
+    The id of the SVO Filter Profile Service (``JWST/NIRCam.F444W``) is a name of a band too.
 
     ``F444W``, ``VIS``, ``KS`` and ``j`` are found; one-letter bands of which both cases are bands, here or in
     other systems (``y`` and ``Y``, ``r`` and ``R``), are not taken for each other.
 
     Examples
     --------
-    >>> find_band("F444W").pivot
-    4.415974
+    >>> find_band("F444W").pivot, find_band("JWST/NIRCam.F444W").name
+    (4.415974, 'f444w')
     >>> find_band("y").filter_id, find_band("Y").filter_id, find_band("ks").name, find_band("R")
     ('Subaru/HSC.y', 'Paranal/VISTA.Y', 'Ks', None)
     """
-    return BANDS.get(name) or BANDS.get(_ANY_CASE.get(name.lower(), ""))
+    return BANDS.get(name) or BANDS.get(_ANY_CASE.get(name.lower(), "")) or _BY_FILTER.get(name.lower())
 
 
 def near_bands(name: str) -> list[str]:

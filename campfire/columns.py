@@ -27,6 +27,7 @@ __all__ = [
     "Column",
     "Columns",
     "TableName",
+    "rows_table",
     "to_table",
 ]
 
@@ -275,8 +276,20 @@ def _blank(spec: Column, length: int) -> NDArray[Any]:
     return np.ma.MaskedArray(array, mask=np.ones(length, dtype=bool)) if spec.masked else array
 
 
+def rows_table(specs: Iterable[Column], rows: Iterable[Row]) -> Table:
+    """Return rows as an astropy table of such columns: the same ones when there are no rows.
+
+    Examples
+    --------
+    >>> rows_table([Column("slug", "text", "name of the tag", width=32)], [{"slug": "lrd"}]).colnames
+    ['slug']
+    """
+    rows = list(rows)
+    return _table((spec, spec.array([row.get(spec.name) for row in rows])) for spec in specs)
+
+
 def to_table(columns: Columns) -> Table:
-    """Turn columns into an astropy table with units and descriptions.
+    """Turn columns into an astropy table with units and descriptions, which can be written in every format.
 
     Arrays are not copied. Columns that may be unknown are ``MaskedColumn``, all others ``Column``, whatever
     the rows; the same when there are none.
@@ -287,14 +300,18 @@ def to_table(columns: Columns) -> Table:
     >>> len(table), table["ra"].unit.to_string(), table["object_id"].dtype.kind
     (0, 'deg', 'U')
     """
+    specs = (*COLUMNS[columns.table], DISTANCE)
+    return _table((spec, columns[spec.name]) for spec in specs if spec.name in columns)
+
+
+def _table(columns: Iterable[tuple[Column, NDArray[Any]]]) -> Table:
     from astropy.table import Column as TableColumn
-    from astropy.table import MaskedColumn, Table
+    from astropy.table import MaskedColumn
+
+    from campfire.tables import ArchiveTable
 
     made = []
-    for spec in (*COLUMNS[columns.table], DISTANCE):
-        if spec.name not in columns:
-            continue
-        array = columns[spec.name]
+    for spec, array in columns:
         kind = MaskedColumn if spec.masked else TableColumn
         made.append(kind(array, name=spec.name, unit=spec.unit, description=spec.description, copy=False))
-    return Table(made, copy=False)
+    return ArchiveTable(made, copy=False)

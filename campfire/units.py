@@ -18,7 +18,7 @@ from campfire.errors import ValidationError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from campfire.typing import FloatArray
+    from campfire.typing import BoolArray, FloatArray
 
 __all__ = [
     "FLAM_PER_FNU",
@@ -35,6 +35,7 @@ __all__ = [
     "to_flam",
     "to_micron",
     "to_microjansky",
+    "unmasked",
 ]
 
 SPEED_OF_LIGHT = 299_792_458.0
@@ -193,6 +194,24 @@ def filled(values: Any) -> Any:
     # Masked of astropy, which a Column is not, though it can be filled
     masked = hasattr(values, "filled") and (hasattr(values, "unit") or hasattr(values, "unmasked"))
     return values.filled(np.nan) if masked else values
+
+
+def unmasked(values: Any) -> tuple[Any, BoolArray | None]:
+    """Return values without their mask, and the mask, or None where there is none.
+
+    For what is known though it is masked: the wavelength of a pixel that is not to be used.
+
+    Examples
+    --------
+    >>> unmasked(np.ma.MaskedArray([1.0, 2.0], mask=[False, True]))
+    (array([1., 2.]), array([False,  True]))
+    """
+    if hasattr(values, "unmasked") and hasattr(values, "mask"):  # Masked of astropy
+        return values.unmasked, np.array(values.mask)
+    if not isinstance(values, np.ma.MaskedArray):
+        return values, None
+    plain, unit = np.ma.getdata(values), getattr(values, "unit", None)
+    return (np.asarray(plain) if unit is None else np.asarray(plain) * unit), np.ma.getmaskarray(values)
 
 
 def to_micron(value: Any) -> FloatArray:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from campfire.access.telling import tell
-from campfire.columns import Column, Columns
+from campfire.columns import Column, Columns, rows_table
 from campfire.config import plain_text
 from campfire.errors import ValidationError
 from campfire.query import Query
@@ -165,12 +165,14 @@ class Queries:
 
     def programs(self, *, remote: bool) -> Table:
         """Return the table of programs."""
-        return _table(_PROGRAM_COLUMNS, self.metadata(remote=remote)["programs"])
+        return rows_table(_PROGRAM_COLUMNS, self.metadata(remote=remote)["programs"])
 
     def tags(self, *, remote: bool) -> Table:
         """Return the table of tags that the account may see."""
         catalog = None if remote else self._context.catalog()
-        return _table(_TAG_COLUMNS, self._context.api().sync_lists() if catalog is None else catalog.tags())
+        return rows_table(
+            _TAG_COLUMNS, self._context.api().sync_lists() if catalog is None else catalog.tags()
+        )
 
 
 def _query(table: TableName, options: Any) -> Query:
@@ -185,15 +187,3 @@ def _photo_z(records: Sequence[Row]) -> Row:
     names = ("photo_z", "photo_z_err_lo", "photo_z_err_hi")
     known = next((record for record in records if record.get("photo_z") is not None), None)
     return {} if known is None else {name: known.get(name) for name in names}
-
-
-def _table(specs: tuple[Column, ...], rows: Sequence[Row]) -> Table:
-    from astropy.table import Column as TableColumn
-    from astropy.table import MaskedColumn, Table
-
-    made = []
-    for spec in specs:
-        kind = MaskedColumn if spec.masked else TableColumn
-        values = spec.array([row.get(spec.name) for row in rows])
-        made.append(kind(values, name=spec.name, description=spec.description))
-    return Table(made)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from campfire.columns import Column
+from campfire.columns import Column, rows_table
 from campfire.errors import CampfireError
 from campfire.mirror.lockfile import FileVersion, Lock, LockedSpectrum
 from campfire.text import printed
@@ -181,9 +181,6 @@ _CHANGE_COLUMNS = (
 
 def changes_table(changes: Iterable[Change]) -> Table:
     """Return changes as a table, with the same columns and dtypes when there are none."""
-    from astropy.table import Column as TableColumn
-    from astropy.table import MaskedColumn, Table
-
     rows = [
         {
             "spectrum_id": change.spectrum_id,
@@ -199,9 +196,4 @@ def changes_table(changes: Iterable[Change]) -> Table:
         }
         for change in changes
     ]
-    made = []
-    for spec in _CHANGE_COLUMNS:
-        kind = MaskedColumn if spec.masked else TableColumn
-        values = spec.array([row[spec.name] for row in rows])
-        made.append(kind(values, name=spec.name, description=spec.description))
-    return Table(made, copy=False)
+    return rows_table(_CHANGE_COLUMNS, rows)

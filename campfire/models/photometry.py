@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,7 +13,7 @@ import numpy as np
 
 from campfire.arguments import known_number, mapping, shown, text
 from campfire.bands import find_band
-from campfire.errors import NotFoundError, ValidationError
+from campfire.errors import CampfireWarning, NotFoundError, ValidationError
 from campfire.text import printed
 from campfire.units import FNU_UNIT, filled, to_microjansky, to_micron
 
@@ -117,10 +118,14 @@ class Photometry:
         self.photo_z_err_lo = known_number(photo_z_err_lo, "photo_z_err_lo")
         self.photo_z_err_hi = known_number(photo_z_err_hi, "photo_z_err_hi")
         self.match_distance_arcsec = known_number(match_distance_arcsec, "match_distance_arcsec")
-        self._place = {name: index for index, name in enumerate(self.bands)}
-        if len(self._place) != len(self.bands):
-            twice = sorted({name for name in self.bands if self.bands.count(name) > 1})
-            raise ValidationError(f"bands given twice: {', '.join(twice)}")
+        self._place: dict[str, int] = {}
+        for index, name in enumerate(self.bands):
+            first = self._place.setdefault(_key(name), index)
+            if first != index:
+                raise ValidationError(
+                    f"bands given twice: {', '.join(dict.fromkeys((self.bands[first], name)))}",
+                    hint="names of a band differ in case, or are its SVO id; keep one",
+                )
 
     def _array(self, name: str, values: FloatArray) -> FloatArray:
         if values.shape != (len(self.bands),):
@@ -148,7 +153,8 @@ class Photometry:
         Notes
         -----
         Pivot wavelengths are those of ``campfire.bands``, else the record's own ``wav``, else NaN (last).
-        Fluxes and errors that are null become NaN.
+        Fluxes and errors that are null become NaN. Of a band under two names (``F277W``, ``f277w``) the first
+        is taken, with a warning.
         """
         body = mapping(record, "record", "pass a row of the archive's photometry").get("photometry")
         if isinstance(body, str):
@@ -162,6 +168,11 @@ class Photometry:
             raise ValidationError("photometry has no table of bands", hint='expected {"bands": {...}}')
         rows = [(name, _pivot(name, b), b.get("flux"), b.get("flux_err")) for name, b in bands.items()]
         rows.sort(key=lambda row: (np.isnan(row[1]), row[1], row[0]))
+        own = {_key(row[0]): row for row in reversed(rows)}
+        if len(own) < len(rows):
+            left = [row[0] for row in rows if own[_key(row[0])] is not row]
+            warnings.warn(f"bands given twice, left out: {', '.join(left)}", CampfireWarning, stacklevel=2)
+            rows = [row for row in rows if row[0] not in left]
         return cls(
             bands=[row[0] for row in rows],
             flux=_numbers([row[2] for row in rows]),
@@ -193,9 +204,11 @@ class Photometry:
 
     def to_table(self) -> Table:
         """Return an astropy Table: ``band``, ``flux``, ``flux_err`` (uJy), ``wavelength`` (um)."""
-        from astropy.table import Column, Table
+        from astropy.table import Column
 
-        return Table(
+        from campfire.tables import ArchiveTable
+
+        return ArchiveTable(
             [
                 Column(np.array(self.bands, dtype=str), name="band", description="name of the band"),
                 Column(self.flux, name="flux", unit=FNU_UNIT, description="flux density f_nu"),
@@ -215,10 +228,7 @@ class Photometry:
         return isinstance(name, str) and self._find(name) is not None
 
     def _find(self, name: str) -> int | None:
-        if name in self._place:
-            return self._place[name]
-        known = find_band(name)  # F444W for f444w
-        return None if known is None else self._place.get(known.name)
+        return self._place.get(_key(name))
 
     def __getitem__(self, name: str) -> Band:
         index = self._find(name) if isinstance(name, str) else None
@@ -260,6 +270,12 @@ def _band_names(bands: Iterable[str]) -> list[str]:
     if isinstance(bands, str | bytes | Mapping) or not isinstance(bands, Iterable):
         raise ValidationError(f"bands={shown(bands)}", hint="pass a list of names")
     return [text(name, "the name of a band") for name in bands]
+
+
+def _key(name: str) -> str:
+    """Return what tells bands apart: the name in our table of whatever is a name of one of them."""
+    known = find_band(name)
+    return name if known is None else known.name
 
 
 def _numbers(values: Any) -> Any:

@@ -24,6 +24,7 @@ from campfire.units import (
     to_flam,
     to_microjansky,
     to_micron,
+    unmasked,
 )
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class SpectrumData:
             ("flam_units", flam_units, FLAM_UNIT),
         ):
             check_unit(name, str(units), unit)
+        wavelength, hidden = unmasked(wavelength)
         self.wavelength = _vector("wavelength", to_micron(wavelength))
         self.fnu = self._pixels("fnu", to_microjansky(fnu, wavelength))
         self.fnu_err = self._pixels("fnu_err", to_microjansky(fnu_err, wavelength))
@@ -170,6 +172,8 @@ class SpectrumData:
             self.fits_path = os.fspath(fits_path)
         self.fnu_units, self.flam_units, self.wave_units = str(fnu_units), str(flam_units), str(wave_units)
         self.mask = normalise_mask(self.fnu, self.fnu_err, mask)
+        if hidden is not None:
+            self.mask |= hidden
         self.redshift = known_number(redshift, "redshift")
         self._covariance: csr_array | Covariance | None = None
         self.covariance = covariance if len(self) else None

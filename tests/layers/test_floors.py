@@ -17,7 +17,7 @@ FLOORS: list[list[str]] = [
         *("about", "text", "errors", "arguments", "typing", "units", "flags", "config", "disk", "bands"),
         *("hooks", "progress"),
     ],
-    ["schema", "columns", "linelist", "query"],
+    ["schema", "tables", "columns", "linelist", "query"],
     ["kernels"],
     ["store", "formats", "transport", "plotting"],
     ["convert", "access"],

@@ -12,7 +12,7 @@ import pytest
 from astropy.table import Table
 
 from campfire.bands import BANDS
-from campfire.errors import CampfireError, NotFoundError, ValidationError
+from campfire.errors import CampfireError, CampfireWarning, NotFoundError, ValidationError
 from campfire.models import Band, Object, Photometry, Spectrum, SpectrumCollection, SpectrumData
 
 
@@ -285,3 +285,19 @@ def test_cards_show_what_matters() -> None:
     vars(obj.spectra[0])["data"] = SpectrumData([1, 2], [1, 2], [1, 1], {}, "PRISM", "a")
     assert obj.spectra._repr_html_().count("<polyline") == 1
     assert "no good pixels" in SpectrumData([1.0], [np.nan], [1.0], {}, "PRISM", "a")._repr_html_()
+
+
+@pytest.mark.parametrize("twice", [["f277w", "F277W"], ["JWST/NIRCam.F277W", "f277w"], ["Ks", "KS"]])
+def test_a_band_under_two_names_is_one_band(twice: list[str]) -> None:
+    """It is refused, and in a record of the archive taken once, with a warning."""
+    with pytest.raises(ValidationError, match="bands given twice"):
+        Photometry(twice, [1.0, 2.0], [0.1, 0.1], [2.77, 2.77])
+    bands = {name: {"flux": 1.0, "flux_err": 0.1, "wav": 2.0} for name in twice}
+    with pytest.warns(CampfireWarning, match="bands given twice, left out"):
+        assert len(Photometry.from_record({"photometry": {"bands": bands}})) == 1
+
+
+@pytest.mark.parametrize("name", ["f277w", "F277W", "JWST/NIRCam.F277W", "jwst/nircam.f277w"])
+@pytest.mark.parametrize("held", ["f277w", "F277W", "JWST/NIRCam.F277W"])
+def test_a_band_is_found_by_any_of_its_names(name: str, held: str) -> None:
+    assert Photometry([held], [3.0], [0.1], [2.77])[name].flux == 3.0

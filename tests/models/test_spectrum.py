@@ -10,6 +10,8 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.table import MaskedColumn
+from astropy.utils.masked import Masked
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -218,3 +220,17 @@ def test_plot_draws_either_density() -> None:
     assert "lambda" in ax.get_ylabel()
     with pytest.raises(ValidationError, match="flux_unit"):
         spec.plot(flux_unit="jy")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["numpy", "column", "astropy"])
+def test_the_mask_of_wavelengths_masks_their_pixels(kind: str) -> None:
+    """The wavelengths are known all the same."""
+    hidden = [False, True, False]
+    wave: Any = np.ma.MaskedArray([1.0, 2.0, 3.0], mask=hidden)
+    if kind == "column":
+        wave = MaskedColumn(wave.data * 1e4, mask=hidden, unit="angstrom")
+    elif kind == "astropy":
+        wave = Masked([1.0, 2.0, 3.0] * u.um, mask=hidden)
+    spec = SpectrumData(wave, [1.0, 2.0, 3.0], [0.1, 0.1, 0.1], {}, "PRISM", "demo")
+    np.testing.assert_allclose(spec.wavelength, [1.0, 2.0, 3.0])
+    assert spec.mask.tolist() == hidden
