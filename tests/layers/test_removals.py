@@ -22,6 +22,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("disk.py", "set_aside"): "gives a damaged file a name that nothing has",
     ("client/sheets.py", "Sheets.write"): "pages of a PDF under a temporary name of its own",
     ("collection/pixel_cache.py", "PixelCache.remove_table"): "rmdir takes only what is empty",
+    ("tables.py", "_Write.__call__"): _TEMPORARY,
     ("client/kept.py", "write_whole"): _TEMPORARY,
     ("mirror/lockfile.py", "Lock.write"): "asked for by name; what is there only if told to, in one step",
     ("mirror/reproducing.py", "_exchange"): "a partial download of its own",
