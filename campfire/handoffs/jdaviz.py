@@ -1,4 +1,4 @@
-"""To jdaviz: ``jdaviz.Specviz().load(**to_jdaviz(spectrum))``."""
+"""To jdaviz: ``jdaviz.App().load(**to_jdaviz(spectrum))``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["to_jdaviz"]
 
 
 def to_jdaviz(spectrum: SpectrumLike) -> Inputs:
-    """Return the arguments of ``load`` of jdaviz (``jdaviz.load``, ``Specviz().load``).
+    """Return the arguments of ``load`` of jdaviz (``jdaviz.load``, ``jdaviz.App().load``).
 
     Parameters
     ----------

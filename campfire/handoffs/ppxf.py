@@ -42,7 +42,8 @@ def to_ppxf(
         Of the wavelengths of the templates.
     velscale
         Km/s a pixel. By default that of the widest pixel in velocity, so that the rebinned pixels are no
-        finer than those of the spectrum anywhere.
+        finer than those of the spectrum anywhere. Pixels of the prism are 430 to 4400 km/s wide: cut the
+        spectrum to what is to be fitted, or pass a finer one and ``covariance=False``.
     covariance
         Return the covariance of the rebinned pixels, which share the noise of pixels they share. Without it,
         ``noise`` is their 1-sigma errors, as if they were independent.
