@@ -1,4 +1,4 @@
-"""Statement: the covariance handed over is that of the pixels handed over, whatever was done to the spectrum."""
+"""Statement: the covariance handed over is that of the pixels, whatever was done to the spectrum."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def test_covariances_of_results_are_handed_over(made: str) -> None:
     spectrum = MADE[made]()
     noise = to_ppxf(spectrum)["noise"]
     assert np.linalg.eigvalsh(noise).min() > 0
+    assert spectrum.covariance is not None
     own = np.asarray(spectrum.covariance.toarray())
     if made == "stacked":  # in the rest frame, which bagpipes does not take
         return
@@ -91,4 +92,4 @@ def test_what_has_no_inverse_or_no_covariance_is_said() -> None:
         to_bagpipes(_spectrum(), covariance=True)
     for wrong in ({"velscale": -1.0}, {"velscale": np.nan}, {"medium": "water"}):
         with pytest.raises(ValidationError):
-            to_ppxf(_spectrum(), **wrong)  # type: ignore[arg-type]
+            to_ppxf(_spectrum(), **wrong)
