@@ -12,7 +12,8 @@ x1d      EXTRACT1D (c1d: COMBINE1D, JADES also primary header, and the table's f
 
 Columns are found by name only. Units are those of TUNIT: the BUNIT of msaexp 0.6 (mJy) contradicts it and is
 wrong. A CAMPFIRE or msaexp table without TUNIT (older writers) is in um, uJy and erg s-1 cm-2 angstrom-1, as
-its layout defines; a JWST table must say. An error without a unit is in that of its flux. A flux per
+its layout defines; a JWST table must say, and so must an msaexp flux beside wavelengths that have a unit. An
+error without a unit is in that of its flux. A flux per
 wavelength (JADES) is converted. For an extended source the JWST pipeline also gives the surface brightness;
 the flux column is the one read, whatever SRCTYPE says.
 """
@@ -20,12 +21,13 @@ the flux column is the one read, whatever SRCTYPE says.
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.errors import ValidationError
+from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.names import spectrum_name
 from campfire.formats.quantities import UNITS, apply_missing, is_flam, unit_factor, unusable_pixels
 from campfire.typing import EXTRACTIONS
@@ -142,7 +144,7 @@ def _quantity(
     """One column as floats of its own dtype, converted by its TUNIT, else from ``unit``."""
     column = fits.layout(table.hdu).columns[name]
     unit = column.unit or unit
-    if unit is None and table.layout == "x1d":
+    if unit is None and (table.layout == "x1d" or _half_said(fits, table, kind)):
         raise fits.error(f"column {column.name} has no unit (TUNIT)", "the file has to say it")
     values = fits.numbers(table.hdu, name)[:rows]
     if values.dtype.kind != "f":
@@ -153,6 +155,12 @@ def _quantity(
         raise fits.error(f"column {column.name}: {err.message}", err.hint) from err
     # python floats do not widen float32
     return values if factor == 1.0 else values * factor
+
+
+def _half_said(fits: RawFits, table: Table1D, kind: str) -> bool:
+    """Tell whether a table gives its wavelengths a unit, but its flux none: it may be counts, or a ratio."""
+    units = fits.layout(table.hdu).columns
+    return table.layout == "msaexp" and kind != "wavelength" and units[table.wave].unit is not None
 
 
 def _flux(
@@ -232,12 +240,27 @@ def read_columns(
                 more[role] = _quantity(fits, table, roles[role], "flam", rows)
                 if not exact:
                     more[role][unusable] = np.nan
+    if table.layout == "x1d" and rows is None and unusable.all():
+        _tell_of_brightness(fits, table)
     flagged = _flagged(fits, table, rows)
     if flagged is None:
         return Pixels(wave, fnu, fnu_err, unusable, more)
     if flagged.shape != unusable.shape:
         raise fits.error(f"flags of shape {flagged.shape} for {unusable.shape} pixels")
     return Pixels(wave, fnu, fnu_err, unusable | flagged, more)
+
+
+def _tell_of_brightness(fits: RawFits, table: Table1D) -> None:
+    """Say where a table without a flux has a surface brightness, which is not read."""
+    if "surf_bright" not in fits.layout(table.hdu).columns:
+        return
+    if np.isfinite(fits.numbers(table.hdu, "SURF_BRIGHT")).any():
+        warnings.warn(
+            f"{fits.path}: no pixel has a flux, though SURF_BRIGHT (of an extended source) is there: "
+            "every pixel is masked",
+            CampfireWarning,
+            stacklevel=2,
+        )
 
 
 def _flagged(fits: RawFits, table: Table1D, rows: int | None) -> BoolArray | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from campfire import SpectrumData
-from campfire.errors import ValidationError
+from campfire.errors import CampfireWarning, ValidationError
 from tests.foreign_files import ERR, FLAM, FNU, WAVE, write_table
 
 Columns = Sequence[tuple[str, Any, str]]
@@ -68,3 +68,31 @@ def test_a_pipeline_flux_without_a_unit_is_refused_whatever_its_error_says(tmp_p
     write_table(tmp_path / "a_x1d.fits", "EXTRACT1D", columns, {"GRATING": "PRISM"}, {})
     with pytest.raises(ValidationError, match="FLUX has no unit"):
         SpectrumData.from_fits(tmp_path / "a_x1d.fits")
+
+
+def test_a_flux_without_a_unit_beside_wavelengths_with_one_is_refused(tmp_path: Path) -> None:
+    """It may be counts, or a ratio; where nothing has a unit, the layout says it."""
+    path = tmp_path / "a.spec.fits"
+    columns = [("wave", WAVE, "um"), ("flux", FNU, ""), ("err", ERR, "")]
+    write_table(path, "SPEC1D", columns, {}, {"GRATING": "PRISM"})
+    with pytest.raises(ValidationError, match="column flux has no unit"):
+        SpectrumData.from_fits(path)
+    path.unlink()
+    write_table(path, "SPEC1D", [(name, values, "") for name, values, _ in columns], {}, {"GRATING": "PRISM"})
+    np.testing.assert_allclose(SpectrumData.from_fits(path).fnu, FNU, rtol=1e-9)
+
+
+@pytest.mark.parametrize("brightness", [True, False])
+def test_a_table_of_surface_brightness_only_is_said_to_be_one(
+    brightness: bool, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    values = FNU if brightness else FNU * np.nan
+    columns = [
+        ("WAVELENGTH", WAVE, "um"),
+        ("FLUX", FNU * np.nan, "Jy"),
+        ("FLUX_ERROR", ERR * np.nan, "Jy"),
+        ("SURF_BRIGHT", values, "MJy/sr"),
+    ]
+    write_table(tmp_path / "a_x1d.fits", "EXTRACT1D", columns, {"GRATING": "PRISM"}, {})
+    assert SpectrumData.from_fits(tmp_path / "a_x1d.fits").mask.all()
+    assert [w.category for w in recwarn] == ([CampfireWarning] if brightness else [])

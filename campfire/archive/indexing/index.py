@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ from campfire.archive.indexing.objects import Objects, arrange, best_redshift
 from campfire.archive.indexing.scan import Found, Scanned, scan
 from campfire.archive.server.views import MATCH_RADIUS
 from campfire.config import DataPaths
-from campfire.errors import NotFoundError, ValidationError
+from campfire.errors import CampfireWarning, NotFoundError, ValidationError
 from campfire.store.catalog import Catalog
 from campfire.store.writer import Writer
 from campfire.typing import PathInput, ProgressCallback, Row
@@ -28,6 +30,7 @@ UNKNOWN_FIELD = "unknown"
 UNKNOWN_PROGRAM = "unknown"
 _RETIRED = "retired_objects"
 _INDEXED = "indexed_at"
+_LINKS = "indexed_links"
 
 
 class IndexReport(TypedDict):
@@ -112,6 +115,7 @@ def index_root(
                 f"the catalogue in {paths.root} is a copy of a service", hint="index a folder of your own"
             )
         known = read_indexed(catalog)
+        former_links: dict[str, str] = json.loads(catalog.get_meta(_LINKS) or "{}")
         note = None if progress is None else lambda done, total: progress("index", done, total)
         scanned = scan(paths, known, float(catalog.get_meta(_INDEXED) or 0.0), note)
         plan = _Plan(
@@ -122,6 +126,7 @@ def index_root(
             plan.write(writer)
             writer.set_meta(_INDEXED, repr(started.timestamp()))
             writer.set_meta(MATCH_RADIUS, repr(match_radius))
+            writer.set_meta(_LINKS, json.dumps(_left_links(paths.root, former_links, scanned.links)))
         attached = 0 if table is None else attach(catalog, table, match_radius, started.isoformat())
         totals = catalog.totals()
     changed = plan.added | plan.updated
@@ -136,6 +141,22 @@ def index_root(
         "objects": totals["objects"],
         "photometry": attached,
     }
+
+
+def _left_links(root: Path, former: dict[str, str], links: dict[str, str]) -> dict[str, str]:
+    """Return second names with the first ones; say which outlived theirs, as it may be the only copy left."""
+    left = {
+        place: first
+        for place, first in former.items()
+        if place not in links and (root / place).is_file() and not os.path.lexists(root / first)
+    }
+    for place, first in left.items():
+        warnings.warn(
+            f"{first} is gone, and still served as {place}, its second name: remove that too, or leave it",
+            CampfireWarning,
+            stacklevel=3,
+        )
+    return left | links
 
 
 class _Plan:

@@ -64,11 +64,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """Spectra by id; what could not be read: path below the root -> why; and what is left out, likewise."""
+    """Spectra by id; what could not be read: path below the root -> why; and what is left out, likewise.
+
+    ``links``: second names, made by indexing -> first ones, both below the root.
+    """
 
     found: dict[str, Found]
     broken: dict[str, str]
     ignored: dict[str, str]
+    links: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def scan(
                     broken[_relative(paths, item.path)] = _why(err)
             if note is not None:
                 note(count, len(candidates))
-    return Scanned(accepted.found, broken, ignored)
+    return Scanned(accepted.found, broken, ignored, accepted.links)
 
 
 class _Accepted:
@@ -130,6 +134,7 @@ class _Accepted:
     def __init__(self, paths: DataPaths, known: Indexed) -> None:
         self._paths, self._known = paths, known
         self.found: dict[str, Found] = {}
+        self.links: dict[str, str] = {}
         self._contents: dict[str, Found] = {}
         self._places: dict[str, tuple[float, float, Path]] = {}
 
@@ -146,6 +151,8 @@ class _Accepted:
         former = self.found.get(spectrum_id)
         if former is not None:
             if os.path.samefile(former.path, item.path):
+                for path in (former.path, item.path):
+                    self._link(path, item.record)
                 return
             where = _relative(self._paths, former.path)
             raise ValidationError(
@@ -154,8 +161,16 @@ class _Accepted:
         if foreign:
             self._compare(item)
         _place(self._paths, item.path, item.record)
+        self._link(item.path, item.record)
         self.found[spectrum_id] = item
         self._contents.setdefault(item.record.hash, item)
+
+    def _link(self, path: Path, record: FileRecord) -> None:
+        place = self._paths.products / record.path
+        if path != place:
+            self.links[place.relative_to(self._paths.root).as_posix()] = path.relative_to(
+                self._paths.root
+            ).as_posix()
 
     def _compare(self, item: Found) -> None:
         twin = self._contents.get(item.record.hash)

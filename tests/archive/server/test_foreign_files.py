@@ -16,6 +16,7 @@ from campfire import SpectrumData
 from campfire.archive.indexing.index import index_root
 from campfire.cli import main
 from campfire.client import Campfire
+from campfire.errors import CampfireWarning
 from campfire.formats.exposure import exposure_time
 from campfire.formats.fits import product_facts
 from campfire.testing import served
@@ -139,6 +140,27 @@ def test_the_second_name_follows_a_file_that_is_replaced(tmp_path: Path) -> None
     assert any(
         "is there twice" in entry or "another file of this name" in entry for entry in report["broken"]
     )
+
+
+def test_a_second_name_that_outlives_the_first_is_said_and_stays(tmp_path: Path) -> None:
+    """It may be the only copy left, so it is never removed; what was moved is no loss."""
+    path, place = (
+        folder / "a-v4_prism-clear_1_1.spec.fits" for folder in (tmp_path, tmp_path / "products/a-v4")
+    )
+    dja(path, 1)
+    index_root(tmp_path)
+    (tmp_path / "moved").mkdir()
+    index_root(tmp_path)
+    moved = path.rename(tmp_path / "moved" / path.name)
+    assert index_root(tmp_path)["spectra"] == 1
+    content = moved.read_bytes()
+    moved.unlink()
+    for _ in range(2):
+        with pytest.warns(CampfireWarning, match=r"moved/a-v4.* is gone, and still served as products/a-v4/"):
+            assert index_root(tmp_path)["spectra"] == 1
+        assert place.read_bytes() == content
+    place.unlink()
+    assert index_root(tmp_path)["spectra"] == 0
 
 
 # layout, cards, seconds: what public files say, and what they leave out

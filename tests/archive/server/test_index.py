@@ -16,7 +16,7 @@ from campfire.archive.indexing.index import IndexReport, index_root
 from campfire.errors import NotFoundError, ValidationError
 from campfire.formats.fits import file_hash, product_facts
 from campfire.formats.products import SpecProduct, write_product
-from campfire.formats.zfit import ZFit, write_zfit
+from campfire.formats.zfit import ZFit, read_zfit, write_zfit
 from campfire.query import Query
 from campfire.store.catalog import Catalog
 from campfire.testing import served
@@ -50,7 +50,8 @@ def put(root: Path, make_product: Callable[..., SpecProduct]) -> Make:
         stem = f"{observation}_{grating.lower()}_{kind or FILTERS[grating]}_{source}"
         path = root / "products" / observation / f"{stem}_spec.fits"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_product(path, make_product(grating, ra, dec, seed), overwrite=True)
+        made = make_product(grating, ra, dec, seed)
+        write_product(path, made, overwrite=True)
         if z is not None:
             grid = np.linspace(0.0, 10.0, 1001)
             fit = ZFit(
@@ -60,8 +61,8 @@ def put(root: Path, make_product: Callable[..., SpecProduct]) -> Make:
                 chi2_min=5.0,
                 z=grid,
                 chi2=5.0 + (grid - z) ** 2,
-                model_wave=np.array([1.0, 2.0]),
-                model_fnu=np.array([0.1, 0.2]),
+                model_wave=made["table"]["wave"],
+                model_fnu=made["table"]["fnu"],
             )
             write_zfit(path.with_name(f"{stem}_zfit.fits"), fit, overwrite=True)
         return path
@@ -290,6 +291,19 @@ def test_one_spectrum_a_target_and_grating(root: Path, put: Make) -> None:
     report = index_root(root)
     assert report["added"] == ["a_p1_g140h_f100lp_1"]
     assert report["broken"][0].startswith("a_p1/a_p1_g140h_f070lp_1_spec.fits: same target and grating")
+
+
+def test_the_fit_of_another_spectrum_is_named_and_not_believed(root: Path, put: Make) -> None:
+    """Statement: a fit belongs to a spectrum by its wavelengths, whatever it is called."""
+    path = put("a_p1", "PRISM", 1, 0.00001, 0.0, z=2.0)
+    other = put("a_p1", "PRISM", 2, 1.0, 0.0, z=3.0)
+    fits = [p.with_name(p.name.replace("_spec", "_zfit")) for p in (path, other)]
+    shifted = read_zfit(fits[1])
+    shifted["model_wave"] = shifted["model_wave"] * 1.01
+    write_zfit(fits[0], shifted, overwrite=True)
+    report = index_root(root)
+    assert [entry.split(":")[0] for entry in report["broken"]] == [f"a_p1/{fits[0].name}"]
+    assert [row["redshift_auto"] for row in spectra(root).values()] == [None, pytest.approx(3.0)]
 
 
 def test_redshift_of_the_best_resolution_exposure_and_id(root: Path, put: Make) -> None:
