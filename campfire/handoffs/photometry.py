@@ -53,7 +53,7 @@ def write_filters(bands: Iterable[str], folder: PathInput) -> dict[str, Path]:
     target.mkdir(parents=True, exist_ok=True)
     paths = {}
     for name, curve in curves.items():
-        paths[name] = target / f"{name}.dat"
+        paths[name] = target / f"{name.replace('/', '_')}.dat"  # ids of filters have slashes
         nodes = zip(curve.wavelength * ANGSTROM, curve.throughput, strict=True)
         lines = [f"# {curve.name} {curve.source}", *(f"{wave:.8g} {part:.8g}" for wave, part in nodes)]
         write_once(paths[name], lines)

@@ -125,6 +125,9 @@ def test_eazy_has_one_row_an_object_with_measured_bands(tmp_path: Path) -> None:
     for wrong in ({"J3": PHOT["J3"]}, {}):
         with pytest.raises(ValidationError, match="no object has a measured band"):
             handoffs.to_eazy(wrong, tmp_path / "none")
+    by_id = Photometry(["JWST/NIRCam.F444W"], [1.0], [0.1], [4.4])
+    assert handoffs.to_eazy({"J1": by_id}, tmp_path / "IDS.RES")["params"]["CATALOG_FILE"]["z_spec"][0] == -1
+    assert handoffs.write_filters(by_id, tmp_path)["JWST/NIRCam.F444W"].parent == tmp_path
     taken = tmp_path / "taken"
     taken.write_text("mine")
     with pytest.raises(ValidationError, match="another file of that name"):
