@@ -253,7 +253,7 @@ def draw_model(ax: Axes, wavelength: FloatArray, flux: FloatArray, label: str) -
         For the legend.
     """
     ax.plot(wavelength, flux, color=ORANGE, linewidth=1.1, alpha=0.9, label=label)
-    ax.legend(loc="upper right", frameon=False, fontsize="small")
+    ax.legend(loc="lower right", frameon=False, fontsize="small")  # names of lines are along the top
 
 
 def show_range(
