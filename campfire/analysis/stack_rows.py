@@ -36,12 +36,13 @@ __all__ = [
     "Recipe",
     "Rows",
     "block_levels",
+    "block_ranges",
     "block_rows",
     "block_sum",
+    "good_ranges",
     "in_frame",
     "mean_levels",
     "on_grid",
-    "row_ranges",
     "weighted_covariance",
 ]
 
@@ -195,6 +196,12 @@ def _known(rows: Rows, frame: Frame) -> dict[int, Covariance]:
         return {k: matrix.good(frame.good[k, : len(matrix.modes)]) for k, matrix in given.items()}
     found = row_matrices(rows.known, rows.signs, rows.labels, good=frame.good)
     return {k: matrix.at(np.arange(len(frame.pixels(k)))) for k, matrix in enumerate(found)}
+
+
+def good_ranges(frame: Frame) -> tuple[FloatArray, FloatArray]:
+    """Return the first and last wavelength of the good pixels of every row; (inf, -inf) without any."""
+    low = np.where(frame.good, frame.wave, np.inf).min(axis=1)
+    return low, np.where(frame.good, frame.wave, -np.inf).max(axis=1)
 
 
 def mean_levels(frame: Frame, window: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
@@ -354,8 +361,7 @@ def block_sum(
     return np.hstack([fit_bands(total[:, :bands], width), total[:, bands:]])
 
 
-def row_ranges(*arrays: Any) -> dict[str, NDArray[Any]]:
-    """Return the first and last wavelength of the good pixels of every row; (inf, -inf) without any."""
-    frame = in_frame(*arrays, recipe=Recipe())
-    low = np.where(frame.good, frame.wave, np.inf).min(axis=1, keepdims=True)
-    return {"low": low, "high": np.where(frame.good, frame.wave, -np.inf).max(axis=1, keepdims=True)}
+def block_ranges(*arrays: Any) -> dict[str, NDArray[Any]]:
+    """Return the first and last wavelength of the good pixels of every row of a block."""
+    low, high = good_ranges(in_frame(*arrays, recipe=Recipe()))
+    return {"low": low[:, None], "high": high[:, None]}

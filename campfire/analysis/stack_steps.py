@@ -16,6 +16,7 @@ from campfire.analysis.stack_combining import (
     combine_rows,
     to_errors,
 )
+from campfire.analysis.stack_grids import covering_grid, distinct_rows
 from campfire.analysis.stack_resolution import (
     Lowest,
     Power,
@@ -29,12 +30,13 @@ from campfire.analysis.stack_rows import (
     Parts,
     Recipe,
     block_levels,
+    block_ranges,
     block_rows,
     block_sum,
+    good_ranges,
     in_frame,
     mean_levels,
     on_grid,
-    row_ranges,
     weighted_covariance,
 )
 from campfire.collection.blocks import dask_array, is_lazy, over_rows, row_arrays, sum_rows
@@ -123,7 +125,8 @@ def make_stack(
     options
         How they are stacked.
     grid
-        Pixel centres in microns, in the frame of the stack; by default those of the row with most pixels.
+        Pixel centres in microns, in the frame of the stack; by default those of the row with most pixels, and
+        for rows of several redshifts :func:`campfire.analysis.stack_grids.covering_grid`.
     rest
         Whether rows are in the rest frame already, so that resolving powers of dispersers tell nothing.
     whole
@@ -137,8 +140,10 @@ def make_stack(
     Warns
     -----
     CampfireWarning
-        For rows left out, and for a grid outside all rows.
+        For rows left out, there twice, or coarser than they were, and for a grid outside all rows.
     """
+    used = distinct_rows(inputs.ds, inputs.names, inputs.redshift, stacklevel=4)
+    inputs = inputs.take(used)
     lazy, window = is_lazy(inputs.ds), options.window
     match = _lowest(inputs) if options.match else None
     gridded = inputs.ds["fnu"].dims == GRIDDED and (
@@ -149,17 +154,17 @@ def make_stack(
     frame = None
     if not lazy:
         frame = in_frame(*row_arrays(inputs.ds), *inputs.beside, *inputs.known, recipe=recipe)
-    used = np.arange(len(inputs.code))
     if window is not None:
         if frame is None:
             function = partial(block_levels, recipe=recipe)
             level = np.asarray(over_rows(inputs.ds, function, {"level": _FLOAT}, 1, *inputs.beside)["level"])
         else:
             level = mean_levels(frame, window)[0]
-        used = _with_level(level.ravel(), inputs.names, window)
-        inputs, frame = inputs.take(used), frame if frame is None else frame.take(used)
+        levelled = _with_level(level.ravel(), inputs.names, window)
+        inputs, used = inputs.take(levelled), used[levelled]
+        frame = frame if frame is None else frame.take(levelled)
     longest = {} if whole else _longest_rows(inputs)
-    centres = _default_grid(inputs, longest) if grid is None else grid
+    centres = _default_grid(inputs, longest, frame) if grid is None else grid
     _warn_apart(inputs, centres, longest, frame)
     parts = _parts(inputs, window, centres.size, whole)
     width = 1 if whole else _width(inputs, match, longest, centres)
@@ -201,10 +206,7 @@ def _lowest(inputs: Inputs) -> Lowest | None:
         Power(power).at(np.ones(1))  # all have to be known, even where one is no change
     if all(power.table is None and power == powers[0] for power in powers):
         return None
-    found = over_rows(inputs.ds, row_ranges, {"low": _FLOAT, "high": _FLOAT}, 1, *inputs.beside)
-    if is_lazy(inputs.ds):
-        found = dict(zip(found, dask_array().compute(*found.values()), strict=True))
-    return lowest_power(powers, np.hstack([found["low"], found["high"]]).tolist())
+    return lowest_power(powers, zip(*(ends.tolist() for ends in _ranges(inputs)), strict=True))
 
 
 def _with_level(level: FloatArray, names: Sequence[str], window: tuple[float, float]) -> NDArray[np.intp]:
@@ -231,13 +233,28 @@ def _longest_rows(inputs: Inputs) -> dict[int, FloatArray]:
     }
 
 
-def _default_grid(inputs: Inputs, longest: Mapping[int, FloatArray]) -> FloatArray:
-    row = longest_row(inputs.ds)
+def _default_grid(inputs: Inputs, longest: Mapping[int, FloatArray], frame: Frame | None) -> FloatArray:
+    """Return the pixels of the row with most of them, or in the rest frame those that hold all rows."""
+    ds, row = inputs.ds, longest_row(inputs.ds)
     read = longest.get(int(inputs.code[row]))
-    observed = check_grid(row_wavelength(inputs.ds, row) if read is None else read, "wavelength")
+    observed = check_grid(row_wavelength(ds, row) if read is None else read, "wavelength")
     if inputs.redshift is None:
         return observed
+    if len(set(inputs.redshift.tolist())) > 1:
+        low, high = _ranges(inputs) if frame is None else good_ranges(frame)
+        with_data = low <= high
+        if with_data.any():
+            found = (values[with_data] for values in (inputs.redshift, low, high))
+            return covering_grid(observed, *found, stacklevel=5)
     return np.asarray(observed * (1.0 / (1.0 + inputs.redshift[row])))
+
+
+def _ranges(inputs: Inputs) -> tuple[FloatArray, FloatArray]:
+    """Return the first and last wavelength of the good pixels of every row, also of lazy ones."""
+    found = over_rows(inputs.ds, block_ranges, {"low": _FLOAT, "high": _FLOAT}, 1, *inputs.beside)
+    if is_lazy(inputs.ds):
+        found = dict(zip(found, dask_array().compute(*found.values()), strict=True))
+    return found["low"][:, 0], found["high"][:, 0]
 
 
 def _warn_apart(

@@ -145,7 +145,8 @@ def stack_spectra(
         ``"weighted_mean"`` (by inverse variance), ``"mean"`` or ``"median"``.
     wavelength_grid
         Pixel centres in microns, in the frame of the stack. By default those of the input with most pixels;
-        spectra of different gratings are only stacked on a grid that is given.
+        of several redshifts, from the first to the last good pixel of all, as fine as the finest input there,
+        with at most 8192 pixels. Spectra of different gratings are only stacked on a grid that is given.
     object_id
         Used in the name of the stack.
     redshift
@@ -183,7 +184,8 @@ def stack_spectra(
     Warns
     -----
     CampfireWarning
-        For spectra left out, and for a grid that lies outside all spectra.
+        For spectra left out, for those that are there more than once (of one id, with the same fluxes: they
+        are counted once), and for a grid that lies outside all spectra.
 
     Examples
     --------

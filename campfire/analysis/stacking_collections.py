@@ -58,7 +58,9 @@ def stack_collection(
         ``"weighted_mean"`` (by inverse variance), ``"mean"`` or ``"median"``.
     grid
         Pixel centres in microns, in the frame of the stack; None or ``"common"`` takes those of the row with
-        most pixels. Rows of different gratings are only stacked on a grid that is given.
+        most pixels. Of several redshifts it goes from the first to the last good pixel of all, as fine as the
+        finest row there, with at most 8192 pixels; where these are is found out at once, also of a lazy
+        collection. Rows of different gratings are only stacked on a grid that is given.
     redshift
         Brings every spectrum to its rest frame (wavelength and f_nu divided by 1 + z): ``"redshift"``, or the
         name of another coordinate; one value a row; one for all; or spectrum id -> value.
@@ -99,7 +101,8 @@ def stack_collection(
     Warns
     -----
     CampfireWarning
-        For rows left out, and for a grid that lies outside all rows (of lazy ones: far outside the rows with
+        For rows left out, for those that are there more than once (of one id, with the same fluxes: they are
+        counted once), and for a grid that lies outside all rows (of lazy ones: far outside the rows with
         most pixels). When ``fnu_cov`` of a lazy collection is computed, if rows have pixels more than twice
         as wide as those of the row with most pixels, and correlate more pixels of the stack than it holds.
     """

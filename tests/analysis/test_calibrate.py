@@ -410,7 +410,8 @@ def test_calibration_does_not_make_a_spectrum_pass_for_resampled() -> None:
 
 def test_what_spectra_share_survives_a_copy() -> None:
     """Statement: a calibrated spectrum copied with its covariance still shares its photometry in a stack."""
-    spectra = [calibrate_to_photometry(spectrum(), photometry(), "flat").spectrum for _ in range(4)]
+    several = [dataclasses.replace(spectrum(), spectrum_id=str(k)) for k in range(4)]
+    spectra = [calibrate_to_photometry(data, photometry(), "flat").spectrum for data in several]
     expected = stack_spectra(spectra)
     copies = [dataclasses.replace(data, redshift=2.0) for data in spectra]
     np.testing.assert_allclose(stack_spectra(copies).fnu_err, expected.fnu_err, rtol=1e-12)
@@ -422,7 +423,7 @@ def test_what_spectra_share_survives_a_copy() -> None:
 def test_relative_spectra_are_not_taken_for_absolute_ones() -> None:
     """Statement: normalised spectra are neither calibrated nor stacked together with others."""
     plain = spectrum()
-    relative = stack_spectra([plain, plain], normalize=(1.0, 2.0))
+    relative = stack_spectra([plain], normalize=(1.0, 2.0))
     with pytest.raises(ValidationError, match="relative"):
         calibrate_to_photometry(relative, photometry())
     with pytest.raises(ValidationError, match="normalised"):

@@ -43,11 +43,11 @@ def rest(name: str = "a") -> SpectrumData:
 
 
 def rest_stack(name: str = "a") -> SpectrumData:
-    return stack_spectra([observed(), observed()], redshift=Z, object_id=name)
+    return stack_spectra([observed(), observed("b")], redshift=Z, object_id=name)
 
 
 def relative(name: str = "a") -> SpectrumData:
-    return stack_spectra([observed(), observed()], normalize=(3.0, 4.0), object_id=name)
+    return stack_spectra([observed(), observed("b")], normalize=(3.0, 4.0), object_id=name)
 
 
 SPECTRA: dict[str, Callable[[str], SpectrumData]] = {
@@ -202,7 +202,10 @@ def test_spectra_of_both_frames_are_stacked_where_told_how() -> None:
         stack_spectra(both)
     with pytest.raises(ValidationError, match="redshift other than 0"):
         stack_spectra(both, redshift=Z)
-    found, same = stack_spectra(both, redshift=[Z, 0.0]), stack_spectra([observed(), observed()], redshift=Z)
+    found, same = (
+        stack_spectra(both, redshift=[Z, 0.0]),
+        stack_spectra([observed(), observed("b")], redshift=Z),
+    )
     np.testing.assert_allclose(found.fnu, same.fnu, rtol=1e-12)
     np.testing.assert_allclose(found.fnu_err, same.fnu_err, rtol=1e-12)
     assert found.header["STACKZLO"] == found.header["STACKZHI"] == Z

@@ -82,10 +82,10 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: campfire.calibrate_to_photometry(S, photometry(u.Jy, u.AA)).multiplier,
     ),
     "stack_spectra": (
-        lambda: campfire.stack_spectra([S, S], wavelength_grid=GRID, normalize=(2, 3)).fnu,
+        lambda: campfire.stack_spectra([S], wavelength_grid=GRID, normalize=(2, 3)).fnu,
         lambda: (
             campfire.stack_spectra(
-                [S, S], wavelength_grid=angstrom(GRID), normalize=(20000 * u.AA, 3 * u.um)
+                [S], wavelength_grid=angstrom(GRID), normalize=(20000 * u.AA, 3 * u.um)
             ).fnu
         ),
     ),

