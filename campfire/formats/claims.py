@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import NamedTuple
 
 from campfire.errors import CampfireError
@@ -12,11 +13,11 @@ from campfire.typing import PathInput
 
 __all__ = ["Claims", "claims_of"]
 
-_ENDING = "_spec.fits"
+_PRODUCT = re.compile(r"(?:.*/)?([^/]+)_spec\.fits(?:\.gz)?", re.IGNORECASE)
 
 
 class Claims(NamedTuple):
-    """Id of the spectrum (FILENAME of a CAMPFIRE product) and disperser; None where the header has none."""
+    """Id of the spectrum (FILENAME of a CAMPFIRE product, lowercase) and disperser, or None."""
 
     spectrum_id: str | None
     grating: str | None
@@ -48,7 +49,5 @@ def claims_of(path: PathInput) -> Claims:
     except CampfireError:
         return Claims(None, None)
     name, grating = fields["header"].get("FILENAME"), fields["grating"]
-    product = isinstance(name, str) and name.endswith(_ENDING)
-    return Claims(
-        str(name).removesuffix(_ENDING) if product else None, grating if grating in GRATINGS else None
-    )
+    product = _PRODUCT.fullmatch(name.strip()) if isinstance(name, str) else None
+    return Claims(None if product is None else product[1].lower(), grating if grating in GRATINGS else None)

@@ -153,7 +153,7 @@ class Identity:
     def _problems(self, items: list[_Item], records: Mapping[str, FileRecord]) -> list[str]:
         """Return what is to be said of files that are not the archive's, each content once."""
         claims = {content: Claims.from_text(content.says or "") for _, _, content in items}
-        names = {str(row["spectrum_id"]) for row, _, _ in items}
+        names = {str(row["spectrum_id"]).lower() for row, _, _ in items}
         known = names | self._catalogued({c.spectrum_id for c in claims.values() if c.spectrum_id} - names)
         told = []
         for row, path, content in items:
@@ -178,7 +178,7 @@ class Identity:
         other = None if archives else self._owner(digest, own)
         if other is None and grating and claims.grating not in (None, str(grating).upper()):
             other = f"a {claims.grating} spectrum, as its header says"
-        renamed = claims.spectrum_id not in (None, own)
+        renamed = claims.spectrum_id not in (None, own.lower())
         if other is None and renamed and (not archives or claims.spectrum_id in known):
             other = f"that of {claims.spectrum_id}, as its header says"
         if other is not None:

@@ -81,8 +81,7 @@ class FileKeeper:
                 if row is None or "fits_path" not in row:
                     row = self._row(spectrum_id)
                 path, record = self._fetch(row, overwrite=path is not None)
-                if record.origin != "download":
-                    self.identity.settle(path, row, record)
+                self.identity.settle(path, row, record)  # it may have been there, with the catalogue's hash
             else:
                 digest = self.identity.settle(path, row, record)
                 if record is not None and digest == record.hash:

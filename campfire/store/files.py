@@ -32,6 +32,7 @@ __all__ = [
     "expected_path",
     "hash_file",
     "is_below",
+    "is_hash",
     "local_paths",
 ]
 
@@ -101,12 +102,17 @@ def expected_hash(row: Mapping[str, Any]) -> str | None:
         If it is none: it comes from a server, names files that are under way, and nothing could match it.
     """
     found = row.get("file_hash")
-    if found is None or (isinstance(found, str) and _HASH.fullmatch(found)):
-        return found
+    if found is None or is_hash(found):
+        return None if found is None else str(found)
     raise ValidationError(
         f"the catalogue's hash {str(found)[:80]!r} of {row.get('spectrum_id')} is not sha256:<64 hex digits>",
         hint="nothing can be checked against it; tell the archive's operators",
     )
+
+
+def is_hash(value: object) -> bool:
+    """Tell whether a value is the text of a hash, as :func:`hash_file` gives it."""
+    return isinstance(value, str) and _HASH.fullmatch(value) is not None
 
 
 def hash_file(path: str | os.PathLike[str]) -> str:

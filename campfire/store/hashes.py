@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from campfire.errors import CampfireError
-from campfire.store.files import hash_file
+from campfire.store.files import hash_file, is_hash
 
 if TYPE_CHECKING:
     from campfire.store.catalog import Catalog
@@ -29,7 +30,7 @@ _WRITE_FROM = 64  # fresh hashes that are worth a transaction
 _SETTLED_NS = (
     50_000_000  # the clock of a file system is coarse: a file younger than this may yet change unseen
 )
-_TABLE = """CREATE TABLE IF NOT EXISTS file_contents (
+_TABLE = """CREATE TABLE file_contents (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER,
     hash TEXT, says TEXT
 ) WITHOUT ROWID"""
@@ -144,11 +145,16 @@ class FileHashes:
         try:
             with book.write() as writer:
                 writer.execute("DROP TABLE IF EXISTS file_hashes")  # of the first versions
-                writer.execute(_TABLE)
+                if not _made(book):
+                    writer.execute("DROP TABLE IF EXISTS file_contents")
+                    writer.execute(_TABLE)
                 for path, (stamp, content) in writing.items():
                     values = (path.removeprefix(self._products), *stamp, *content)
                     writer.execute("INSERT OR REPLACE INTO file_contents VALUES (?,?,?,?,?,?,?)", values)
-        except CampfireError as err:  # the disk is full, another process writes: it is only a memory
+        except (
+            CampfireError,
+            sqlite3.Error,
+        ) as err:  # the disk is full, another process writes: it is only a memory
             _log.info("hashes of %d files are not remembered: %s", len(writing), err)
 
     def _keep(self, made: dict[str, tuple[Stamp, Content]]) -> None:
@@ -166,11 +172,16 @@ def _is(path: str, stamp: Stamp) -> bool:
         return False
 
 
+def _made(book: Catalog) -> bool:
+    """Tell whether the memory is there, and just as it was made: what lies in a folder can be anything."""
+    select = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'file_contents'"
+    return bool(book.execute(select).fetchone() == (_TABLE,))
+
+
 def _noted(book: Catalog, products: str, paths: Iterable[str]) -> dict[str, tuple[Stamp, Content]]:
     """Return what the catalogue remembers of some files."""
     names = {path.removeprefix(products) for path in paths if path.startswith(products)}
-    there = book.execute("SELECT count(*) FROM sqlite_master WHERE name = 'file_contents'").fetchone()[0]
-    if not (there and names):
+    if not (names and _made(book)):
         return {}
     select = "SELECT path, size, mtime_ns, ctime_ns, inode, hash, says FROM file_contents"
     if len(names) > _FEW:
@@ -180,4 +191,5 @@ def _noted(book: Catalog, products: str, paths: Iterable[str]) -> dict[str, tupl
     return {
         products + name: ((size, mtime, ctime, inode), Content(digest, says))
         for name, size, mtime, ctime, inode, digest, says in rows
+        if is_hash(digest) and (says is None or isinstance(says, str))
     }

@@ -322,6 +322,60 @@ def test_redshift_fits_are_known_by_their_content(cf: Campfire, archive: Path) -
     assert cf.get_redshift_fit_data(pair.name)["redshift"] == right  # of the service
 
 
+MEMORIES = {
+    "columns of another kind": "CREATE TABLE file_contents (x)",
+    "a view": "CREATE VIEW file_contents AS SELECT 1 AS path",
+    "values that are none": (
+        "INSERT INTO file_contents SELECT path, size, mtime_ns, ctime_ns, inode, 5, 6 FROM c"
+    ),
+}
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_memory_that_is_none_is_no_obstacle(
+    memory: str, cf: Campfire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashes, "_WRITE_FROM", 1)
+    monkeypatch.setattr(hashes, "_SETTLED_NS", 0)
+    pair = Pair(cf)
+    cf.close()
+    with closing(sqlite3.connect(cf.data_dir / "meta" / "campfire.db")) as db, db:
+        if "INSERT" in MEMORIES[memory]:
+            db.execute("CREATE TEMP TABLE c AS SELECT * FROM file_contents")
+            db.execute("DELETE FROM file_contents")
+        else:
+            db.execute("DROP TABLE file_contents")
+        db.execute(MEMORIES[memory])
+    for _ in range(2):
+        with Campfire(cf.base_url, cf.data_dir, token="any") as later:
+            assert np.array_equal(later.open_spectrum(pair.name).fnu, pair.right, equal_nan=True)
+            assert later.verify()["ok"] == 2
+
+
+@pytest.mark.parametrize(
+    "spelled", ["{}_SPEC.FITS", "/data/x/{}_spec.fits", " {}_spec.fits", "{}_spec.fits.gz"]
+)
+def test_however_a_header_spells_the_name(spelled: str, cf: Campfire) -> None:
+    pair = Pair(cf)
+    name = spelled.format(pair.other.upper() if "SPEC" in spelled else pair.other)
+    content = pair.path.read_bytes()
+    at = content.index(b"FILENAME= ")
+    pair.path.write_bytes(content[:at] + f"FILENAME= '{name}'".ljust(80).encode() + content[at + 80 :])
+    pair.sql("UPDATE spectra SET file_hash = ? WHERE spectrum_id = ?", hash_file(pair.path), pair.name)
+    for call in (CALLS["open_spectrum"], CALLS["collection"]):
+        with pytest.raises(ValidationError, match="its content is that of"):
+            call(cf, pair.name)
+
+
+def test_a_file_that_was_there_when_it_was_to_be_fetched_is_looked_at(cf: Campfire) -> None:
+    """Shorter than its record, and with the very hash that a catalogue that was rewritten gives it."""
+    pair = Pair(cf)
+    pair.path.write_bytes(gzip.compress(pair.source.read_bytes()))
+    pair.sql("UPDATE spectra SET file_hash = ? WHERE spectrum_id = ?", hash_file(pair.path), pair.name)
+    with pytest.raises(ValidationError, match="its content is that of"):
+        cf.open_spectrum(pair.name)
+
+
 def test_one_warning_tells_of_all_files_of_a_collection(cf: Campfire) -> None:
     names = [str(name) for name in cf.query_spectra(gratings=["PRISM"])["spectrum_id"]]
     cf.download(spectrum_ids=names)

@@ -266,7 +266,7 @@ def test_what_is_not_true_of_an_answer(name: str, caplog: pytest.LogCaptureFixtu
     with warnings.catch_warnings():  # urllib3 forgets some of these connections until they are collected
         warnings.simplefilter("ignore", ResourceWarning)
         del caught
-        gc.collect()
+        gc.collect(1)
 
 
 LOCATIONS = [
