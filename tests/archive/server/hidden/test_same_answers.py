@@ -110,6 +110,7 @@ SORTS = [
 RANGES: list[dict[str, str]] = [
     *({}, {"Range": "bytes=0-99"}, {"Range": "bytes=99999999-"}, {"If-None-Match": "*"}),
     {"If-Range": '"x"', "Range": "bytes=1-2"},
+    *({"Accept-Encoding": "gzip"}, {"If-Modified-Since": "Mon, 01 Jan 2024 00:00:00 GMT"}),
 ]
 
 
@@ -232,13 +233,13 @@ def test_what_is_hidden_changes_no_answer(pair: Pair, who: str, data: st.DataObj
     routes = sorted(route for route in routes_of(pair.apps[who]) if route[0] != "POST")
     lists = [route for route in routes if route[1] in (f"{API}/objects", f"{API}/spectra/list")]
     method, path = data.draw(st.sampled_from(routes + 5 * lists))
-    params, headers = data.draw(questions(path, pair.words)), {}
+    params, headers = data.draw(questions(path, pair.words)), data.draw(st.sampled_from(RANGES))
     if "{path}" in params:  # a link, signed by the whole archive
         archive = pair.apps[who].state.archive
         owner = archive.accounts.user(f"{who}@example.org").id
         _, observation, name = params.pop("{path}").split("/")
         parts = urlsplit(archive.files.link("", observation, name, int(NOW) + 60, owner))
-        path, headers = parts.path, data.draw(st.sampled_from(RANGES))
+        path = parts.path
         params = dict(part.split("=") for part in parts.query.split("&"))
     if "{name}" in params:
         path = path.replace("{name}", params.pop("{name}"))
@@ -264,6 +265,26 @@ def test_every_single_thing_there_is_gives_the_same_answer(pair: Pair, who: str)
     for value in pair.words["observations"]:
         statuses.add(pair.same(who, "GET", f"{API}/observations/{value}/manifest")[0])
     assert statuses == {200, 404}  # hidden is unknown, not forbidden
+
+
+SPELLED = ["{} ", "/{}", "./{}", "{}/", "{}%00", "{}?x", "../{}"]
+
+
+@pytest.mark.parametrize("who", HIDDEN)
+@pytest.mark.parametrize("spelled", [*SPELLED, "upper"])
+def test_what_is_hidden_is_by_no_other_spelling(pair: Pair, who: str, spelled: str) -> None:
+    """A path or name that is nearly a hidden one is as unknown as any other, with every method."""
+
+    def write(value: str) -> str:
+        return value.upper() if spelled == "upper" else spelled.format(value)
+
+    for name, route in (("path", "spectra"), ("spectrum_id", "spectrum"), ("object_id", "shutters")):
+        for value in pair.words[name][::8]:
+            pair.same(who, "GET", f"{API}/{route}", params={name: write(value)})
+    for value in pair.words["observations"]:
+        for method in ("GET", "HEAD", "OPTIONS", "DELETE"):
+            pair.same(who, method, f"{API}/observations/{write(value)}/manifest")
+            pair.same(who, method, f"/files/{write(value)}/x_spec.fits")
 
 
 @pytest.mark.parametrize("who", HIDDEN)
