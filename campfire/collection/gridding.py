@@ -84,6 +84,7 @@ def resample_rows(
     former: Sequence[Covariance] | None = None,
     *,
     covariance: bool = False,
+    least_lags: int = 1,
 ) -> RowsOnGrid:
     """Resample rows (numpy) onto ``grid``; pixels with any bit in ``dq`` are not used.
 
@@ -102,12 +103,15 @@ def resample_rows(
         Covariance of the pixels of each row, where they are not independent; 0 for those not good.
     covariance
         Whether that of rows of independent pixels is to be known.
+    least_lags
+        For how many lags at least.
     """
     if wavelength.shape[-1] > 1:
         wavelength = shared_grid(wavelength)
     wavelength, fnu, fnu_err, dq = steady(wavelength, fnu, fnu_err, dq)
     masked = dq != 0
-    result = resample(wavelength, fnu, fnu_err, grid, mask=masked, covariance=covariance and former is None)
+    wanted = covariance and former is None
+    result = resample(wavelength, fnu, fnu_err, grid, mask=masked, covariance=wanted, least_lags=least_lags)
     error, correlated = result.error, None
     if former is not None:
         good = good_pixels(fnu, fnu_err, masked)
@@ -166,12 +170,12 @@ def _resample_block(
     """
     shape = (len(fnu), grid.size)
     former = row_matrices(*known, good=good_pixels(fnu, fnu_err, dq != 0)) if known else None
-    found = resample_rows(wavelength, fnu, fnu_err, dq, grid, former, covariance=width > 0)
+    found = resample_rows(
+        wavelength, fnu, fnu_err, dq, grid, former, covariance=width > 0, least_lags=max(width, 1)
+    )
     fields: dict[str, NDArray[Any]] = {"fnu": found.fnu, "fnu_err": found.fnu_err, "dq": found.dq}
     if width:
-        fields["fnu_cov"] = np.zeros((*shape, width))
-        if found.lags is not None:
-            fields["fnu_cov"] = fit_bands(found.lags, width)
+        fields["fnu_cov"] = np.zeros((*shape, width)) if found.lags is None else fit_bands(found.lags, width)
         for k, matrix in enumerate(found.correlated or ()):
             fields["fnu_cov"][k] = fit_bands(banded(matrix.near), width)
     if n_modes:

@@ -49,6 +49,7 @@ def resample(
     *,
     mask: BoolArray | None = None,
     covariance: bool = False,
+    least_lags: int = 1,
 ) -> Resampled:
     """Bring one or many spectra onto one grid.
 
@@ -66,6 +67,8 @@ def resample(
         True for pixels not to be used; pixels without a finite flux and a positive error are left out anyway.
     covariance
         Also return the covariance of output pixels that share input pixels.
+    least_lags
+        For how many lags at least, 0 beyond the last: so that it need not be copied to be widened.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def resample(
     wavelength = shared_grid(wavelength)
     pixels = pixel_bounds(wavelength)
     if wavelength.ndim < flux.ndim and len(flux) > 1:
-        return _shared(pixels, bounds, flux, error, good, covariance)
+        return _shared(pixels, bounds, flux, error, good, least_lags if covariance else 0)
     shape = (*flux.shape[:-1], len(bounds.low))
     flux, error, good = np.atleast_2d(flux), np.atleast_2d(error), np.atleast_2d(good)
     pixels = PixelBounds(*np.broadcast_arrays(*pixels, good)[:2])
@@ -105,7 +108,7 @@ def resample(
     for k in range(0, max(len(flux), 1), size):
         rows = slice(k, k + size)
         blocks.append(_block(pixels.at(rows), bounds, flux[rows], error[rows], good[rows], covariance))
-    return _joined(blocks, shape)
+    return _joined(blocks, shape, least_lags)
 
 
 def _block(
@@ -135,7 +138,7 @@ def _block(
     return Resampled(total / divisor, np.sqrt(square) / divisor, mask, coverage, lags)
 
 
-def _joined(blocks: list[Resampled], shape: tuple[int, ...]) -> Resampled:
+def _joined(blocks: list[Resampled], shape: tuple[int, ...], least_lags: int) -> Resampled:
     """Join blocks of rows; bands of covariance are as many as the widest block has."""
     lags = [block.covariance for block in blocks if block.covariance is not None]
     if len(blocks) > 1:
@@ -144,7 +147,7 @@ def _joined(blocks: list[Resampled], shape: tuple[int, ...]) -> Resampled:
             np.concatenate([block.error for block in blocks]),
             np.concatenate([block.mask for block in blocks]),
             np.concatenate([block.coverage for block in blocks]),
-            _joined_lags(lags) if lags else None,
+            _joined_lags(lags, least_lags) if lags else None,
         )
     else:
         joined = blocks[0]
@@ -157,8 +160,9 @@ def _joined(blocks: list[Resampled], shape: tuple[int, ...]) -> Resampled:
     )
 
 
-def _joined_lags(lags: list[FloatArray]) -> FloatArray:
-    joined = np.zeros((sum(map(len, lags)), lags[0].shape[1], max(part.shape[2] for part in lags)))
+def _joined_lags(lags: list[FloatArray], least: int) -> FloatArray:
+    most = max(least, *(part.shape[2] for part in lags))
+    joined = np.zeros((sum(map(len, lags)), lags[0].shape[1], most))
     at = 0
     for part in lags:
         joined[at : at + len(part), :, : part.shape[2]] = part
@@ -214,9 +218,9 @@ def _shared(
     flux: FloatArray,
     error: FloatArray,
     good: BoolArray,
-    covariance: bool,
+    least_lags: int,
 ) -> Resampled:
-    """Resample many spectra with one grid: sparse matrices times all of them."""
+    """Resample many spectra with one grid: sparse matrices times all of them; 0 lags are no covariance."""
     matrix = overlap_matrix(pixels, bounds)
     n_out, pixel = len(bounds.low), bounds.width[:, None]
     out, outside = np.empty((2, len(flux), n_out)), np.empty((len(flux), n_out), dtype=bool)
@@ -226,8 +230,8 @@ def _shared(
         coverage, mask = covered_pixels(matrix @ np.ones((flux.shape[1], 1)), pixel)
         matrix = scaled_rows(matrix, mask[:, 0])
         outside[:] = mask.T
-    products, n_lags = lag_products(matrix) if covariance else (matrix.power(2), 1)
-    lags = np.zeros((len(flux), n_out, n_lags)) if covariance else None
+    products, n_lags = lag_products(matrix) if least_lags else (matrix.power(2), 1)
+    lags = np.zeros((len(flux), n_out, max(n_lags, least_lags))) if least_lags else None
     size = max(1, _BLOCK // flux.shape[1])
     for k in range(0, len(flux), size):
         rows = slice(k, k + size)
@@ -250,7 +254,8 @@ def _shared(
         out[0, rows] = total.T
         np.sqrt(square[0].T, out=out[1, rows])
         if lags is not None:
-            lags[rows] = square.transpose(2, 1, 0)
+            for lag in range(n_lags):
+                lags[rows, :, lag] = square[lag].T
     if outside.any():
         out[:, outside] = np.nan
     of_each = np.broadcast_to(coverage.T, outside.shape) if full else np.concatenate(coverages)
