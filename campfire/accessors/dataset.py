@@ -131,12 +131,17 @@ class DatasetAccessor(Handoffs, Listed):
         object_id: str | None = None,
         rng: int | np.random.Generator | None = None,
         match_resolution: bool = False,
+        by: Any = None,
+        bins: Any = None,
     ) -> xr.Dataset:
-        """Stack a collection; see :func:`campfire.analysis.stacking_collections.stack_collection`."""
-        from campfire.analysis.stacking_collections import stack_collection
+        """Stack a collection; see :func:`campfire.analysis.stacking_collections.stack_collection`.
 
+        With ``by``, group by group: see :func:`campfire.analysis.stack_groups.stack_groups`.
+        """
         options: dict[str, Any] = {"object_id": object_id, "rng": rng, "match_resolution": match_resolution}
-        return stack_collection(self._ds, method, grid, redshift, normalize, sigma_clip, **options)
+        return functions.stack(
+            self._ds, method, grid, redshift, normalize, sigma_clip, by=by, bins=bins, **options
+        )
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> Noise:
         """Measure size and correlation of the noise; see :func:`campfire.measure_noise`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from campfire.accessors import functions
 from campfire.accessors.handoffs import TreeHandoffs
 from campfire.accessors.listing import Listed
 from campfire.arguments import mapping, shown
@@ -118,17 +119,18 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         *,
         rng: int | np.random.Generator | None = None,
         match_resolution: bool = False,
+        by: Any = None,
+        bins: Any = None,
     ) -> xr.DataTree:
         """Stack every grating; see :func:`campfire.analysis.stacking_collections.stack_collection`.
 
         Gratings of no spectra are left out; ``redshift`` is the name of a coordinate, one value for all, or
-        spectrum id -> value, or one value a spectrum where there is one grating.
+        spectrum id -> value, or one value a spectrum where there is one grating. With ``by``, group by group:
+        see :func:`campfire.analysis.stack_groups.stack_groups`.
         """
-        from campfire.analysis.stacking_collections import stack_collection
-
-        options: dict[str, Any] = {"rng": rng, "match_resolution": match_resolution}
+        options: dict[str, Any] = {"rng": rng, "match_resolution": match_resolution, "by": by, "bins": bins}
         return self._each(
-            stack_collection, method, grid, redshift, normalize, sigma_clip, **options, skip_empty=True
+            functions.stack, method, grid, redshift, normalize, sigma_clip, **options, skip_empty=True
         )
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> dict[str, Noise]:

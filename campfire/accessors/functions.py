@@ -43,6 +43,7 @@ __all__ = [
     "good_pixels",
     "is_collection",
     "resample",
+    "stack",
     "synthetic_photometry",
     "to_restframe",
 ]
@@ -357,3 +358,34 @@ def _result(ds: xr.Dataset, spectrum: SpectrumData, dq: NDArray[np.uint8], step:
     bits = made["dq"].copy(data=made["dq"].values | dq)
     made = made.assign(dq=bits).assign_coords(_labels(ds))
     return append_history(made.assign_attrs(ds.attrs | made.attrs), step)
+
+
+def stack(
+    ds: xr.Dataset,
+    method: str,
+    grid: ArrayLike | str | None,
+    redshift: Any,
+    normalize: tuple[float, float] | None,
+    sigma_clip: float | None,
+    *,
+    by: Any,
+    bins: Any,
+    **options: Any,
+) -> xr.Dataset:
+    """Stack a collection, or with ``by`` its groups.
+
+    Raises
+    ------
+    ValidationError
+        For bins of nothing.
+    """
+    if by is None:
+        from campfire.analysis.stacking_collections import stack_collection
+
+        if bins is not None:
+            raise ValidationError("bins of what?", hint="by='redshift', bins=[...]")
+        return stack_collection(ds, method, grid, redshift, normalize, sigma_clip, **options)
+    from campfire.analysis.stack_groups import stack_groups
+
+    options |= {"redshift": redshift, "normalize": normalize, "sigma_clip": sigma_clip}
+    return stack_groups(ds, by, bins, method=method, grid=grid, **options)

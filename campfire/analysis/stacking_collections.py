@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from campfire.typing import FloatArray
 
-__all__ = ["stack_collection"]
+__all__ = ["row_redshifts", "stack_collection"]
 
 
 def stack_collection(
@@ -116,7 +116,7 @@ def stack_collection(
             f"spectra of different gratings: {', '.join(gratings)}",
             hint="stack each grating by itself, or pass grid=",
         )
-    shifts = _redshifts(ds, redshift)
+    shifts = row_redshifts(ds, redshift)
     (frame,) = check_frames([ds], "stacking", shifts)
     if frame.rest:
         shifts = None
@@ -140,7 +140,7 @@ def stack_collection(
     return _dataset(used.ds, stack, cards, name, grating)
 
 
-def _redshifts(ds: xr.Dataset, redshift: Any) -> FloatArray | None:
+def row_redshifts(ds: xr.Dataset, redshift: Any) -> FloatArray | None:
     """Return one redshift a row, or None."""
     if redshift is None:
         return None

@@ -121,7 +121,12 @@ def _names_of_dataset(ds: xr.Dataset) -> Iterator[str]:
     if "spectrum_id" not in ds.coords:
         raise ValidationError("the Dataset has no spectrum_id", hint="pass one of open_collection()")
     values = ds["spectrum_id"].values
-    if values.ndim:
+    if values.ndim and "fits_header" in ds.coords:  # stacks by group: each says what went into it
+        from campfire.convert.header import load_header
+
+        for name, header in zip(values, ds["fits_header"].values, strict=True):
+            yield from _inputs(str(name), load_header(str(header)))
+    elif values.ndim:
         yield from (str(name) for name in values)
     else:
         from campfire.convert.header import load_header
