@@ -156,6 +156,8 @@ def _key(ds: xr.Dataset, by: By, bins: Any) -> _Key:
     else:
         names = list(by)
     edges = dict(bins) if isinstance(bins, Mapping) else {names[0]: bins}
+    if not edges:
+        raise ValidationError("bins of nothing", hint=f"bins={{'{names[0]}': [...]}}")
     if not isinstance(bins, Mapping) and bins is not None and len(names) > 1:
         raise ValidationError("bins of which coordinate?", hint=f"bins={{'{names[0]}': [...]}}")
     known = [str(name) for name, c in ds.coords.items() if c.dims == ("spectrum",)]

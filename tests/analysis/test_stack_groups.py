@@ -163,8 +163,8 @@ def test_the_result_is_a_collection(tmp_path: Path) -> None:
     assert sorted(spectrum_names(result)) == sorted(f"s{k}" for k in range(N))
     again = result.campfire.resample(GRID[2:-2])
     assert again["fnu"].shape == (2, 36)
-    result.to_zarr(tmp_path / "groups.zarr")
-    stored = xr.open_zarr(tmp_path / "groups.zarr")
+    result.to_zarr(tmp_path / "groups.zarr", consolidated=False)
+    stored = xr.open_zarr(tmp_path / "groups.zarr", consolidated=False)
     np.testing.assert_array_equal(stored["fnu"].values, result["fnu"].values)
     assert stored["spectrum_id"].values.tolist() == [
         "stack:PRISM:6spectra:visit 0",

@@ -56,6 +56,8 @@ WRONG: dict[str, list[Any]] = {
     "ids": [3, 1.5, True, "", [], [3], {}, b"x", [None], THING, np.ones(9)],
     "array": [None, "x", b"x", True, {}, THING, ["a", "b"], [1.0, [2.0, 3.0]], [None, {}], [[1.0]], BIG, 1j],
     "mask": ["x", {}, THING, ["a", "b"], [1.0, [2.0]], [True], BIG],
+    "groups": [3, 1.5, True, "", "nonsense", b"x", {}, ["nonsense"], THING, np.ones(9), BIG],
+    "edges": ["x", 3, True, [], [1.0], [2, 1], {}, {"a": [0, 1]}, THING, BIG, np.ones((2, 2)), [np.nan, 1]],
     "path": [None, 3, 1.5, True, b"bytes", "", "a\0b", ["a"], {}, BIG],
     "spectrum": [None, "x", 3, True, [], {}, THING, b"x", np.ones(9), BIG],
     "spectra": [None, "x", 3, True, [], {}, THING, b"x", [3], np.ones(9), [None], BIG],
@@ -498,6 +500,10 @@ TABLE: dict[str, Row] = {
         object_id="text or None",
         match_resolution="truth",
     ),
+    "collection.stack by": _row(lambda g: g.many.campfire.stack, by="groups"),
+    "collection.stack in bins": _row(
+        lambda g: g.many.campfire.stack, lambda g: {"by": "redshift"}, bins="edges"
+    ),
     "collection.select": _row(lambda g: g.many.campfire.select, **SELECT),
     "collection.plot": _row(lambda g: g.many.campfire.plot, ax="axes", sort="text or None"),
     "tree.resample": _row(lambda g: g.tree.campfire.resample, grid="grid", covariance="truth"),
@@ -516,6 +522,8 @@ TABLE: dict[str, Row] = {
         grid="grid",
         match_resolution="truth",
     ),
+    "tree.stack by": _row(lambda g: g.tree.campfire.stack, by="groups"),
+    "tree.stack in bins": _row(lambda g: g.tree.campfire.stack, lambda g: {"by": "redshift"}, bins="edges"),
     "tree.select": _row(lambda g: g.tree.campfire.select, **SELECT),
     "tree.plot": _row(lambda g: g.tree.campfire.plot, axes="axes by grating", sort="text or None"),
     # the client
