@@ -239,7 +239,8 @@ def calibrate(
     -------
     xarray.Dataset
         Calibrated, with the curve and its 1-sigma error as ``multiplier`` and ``multiplier_err``, the total
-        chi2 and the number of bands as ``calibration_chi2`` and ``n_bands``, and the covariance as
+        chi2, the degree and the number of bands as ``calibration_chi2``, ``calibration_degree`` and
+        ``n_bands``, and the covariance as
         ``fnu_cov`` and, what the curve brings, ``fnu_modes``.
 
     Raises
@@ -254,13 +255,15 @@ def calibrate(
         photometry = _own_photometry(ds, photometry)
     result = calibrate_to_photometry(ds, photometry, method, bands, degree, min_snr, **options)
     source = photometry.catalog or "photometry"
-    step = f"calibrated to {source}, {method} of degree {result.degree} in {', '.join(result.bands_used)}"
+    fitted = f"{method} of degree {result.degree}, dof {result.dof}"
+    step = f"calibrated to {source}, {fitted}, in {', '.join(result.bands_used)}"
     calibrated = _result(ds, result.spectrum, _dq(ds), step)
     dims, curve = schema.SPECTRUM, "calibration curve"
     return calibrated.assign(
         multiplier=(dims, result.multiplier, {"long_name": curve}),
         multiplier_err=(dims, result.multiplier_err, {"long_name": f"1-sigma error of the {curve}"}),
         calibration_chi2=((), result.chi2, {"long_name": f"chi2 of the {curve}"}),
+        calibration_degree=((), result.degree, {"long_name": f"degree of the {curve}"}),
         n_bands=((), len(result.bands_used), {"long_name": "number of bands calibrated with"}),
     )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from campfire.analysis.calibration_modes import measured_bands, mode_slots
+from campfire.analysis.calibration_result import CalibrationResult
 from campfire.analysis.frames import check_frames
 from campfire.analysis.given_spectra import as_spectrum, with_history
 from campfire.analysis.photometry import resolve_bands
@@ -21,21 +21,19 @@ from campfire.collection.gridding import flam_variables
 from campfire.convert import append_history, banded
 from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
 from campfire.errors import CampfireWarning, ValidationError
-from campfire.kernels.continuum import CurveFit
 from campfire.kernels.grids import good_pixels
 from campfire.models import Photometry, SpectrumData
 from campfire.schema import PixelDQ, attrs_of
-from campfire.text import printed, text_variable
+from campfire.text import text_variable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import xarray as xr
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from campfire.analysis.given_spectra import SpectrumLike
-    from campfire.typing import BandpassLike, BoolArray, FloatArray
+    from campfire.typing import BandpassLike, FloatArray
 
 __all__ = [
     "CALIBRATED",
@@ -56,113 +54,18 @@ _OUTPUTS: dict[str, np.dtype[Any]] = {
     "multiplier": _FLOAT,
     "multiplier_err": _FLOAT,
     "calibration_chi2": _FLOAT,
+    "calibration_degree": np.dtype(np.int16),
     "n_bands": np.dtype(np.int16),
 }
 _A_ROW = {
     "calibration_chi2": {"long_name": "chi2 of the calibration"},
+    "calibration_degree": {"long_name": "degree of the calibration curve; n_bands - 1: through all bands"},
     "n_bands": {"long_name": "bands of the calibration; 0: the spectrum could not be calibrated"},
 }
 _A_PIXEL = {
     "multiplier": {"long_name": "calibration curve"},
     "multiplier_err": {"long_name": "1-sigma error of the calibration curve"},
 }
-
-
-@dataclass(eq=False, repr=False)
-class CalibrationResult:
-    """A calibrated spectrum, and the fit behind it; b bands, n pixels.
-
-    Attributes
-    ----------
-    spectrum, original
-        The spectrum after and before. Its error holds the error of the curve as well as its own, and its
-        ``covariance`` how they are correlated, with what other spectra share that are calibrated on the same
-        photometry (:class:`campfire.kernels.covariance.Covariance`).
-    multiplier, multiplier_err
-        The correction curve and its 1-sigma error, shape (n,).
-    method
-        ``chebyshev`` or ``flat``.
-    bands_used
-        Names of the bands of the fit.
-    observed_flux, observed_flux_err
-        Photometry of these bands, microjansky, shape (b,); the error includes the error floor.
-    synthetic_flux, synthetic_flux_err
-        The same of the uncalibrated spectrum.
-    band_wavelengths
-        Pivot wavelengths of their curves, microns.
-    chi2
-        Total, with b - 1 - degree degrees of freedom.
-    coverage
-        Of every band looked at: the fraction of its throughput on good pixels.
-    degree
-        Of the Chebyshev polynomial.
-    coefficients, coefficient_covariance
-        Of the polynomial, whose variable runs from -1 to 1 over the spectrum.
-    clipped
-        True for pixels whose curve was cut to the range 0.1 to 50, shape (n,).
-    provenance
-        Band, filter id and source of every curve.
-    """
-
-    spectrum: SpectrumData
-    original: SpectrumData
-    multiplier: FloatArray
-    method: str
-    bands_used: list[str]
-    observed_flux: FloatArray
-    observed_flux_err: FloatArray
-    synthetic_flux: FloatArray
-    synthetic_flux_err: FloatArray
-    band_wavelengths: FloatArray
-    multiplier_err: FloatArray
-    chi2: float
-    coverage: dict[str, float]
-    degree: int
-    coefficients: FloatArray
-    coefficient_covariance: FloatArray
-    clipped: BoolArray
-    provenance: list[str]
-    fit: CurveFit = field(repr=False)
-
-    def plot(self, axes: Sequence[Axes] | None = None) -> tuple[Axes, Axes]:
-        """Draw the spectrum before and after with the bands, and the curve below.
-
-        Parameters
-        ----------
-        axes
-            Two matplotlib axes; a new figure without them.
-
-        Returns
-        -------
-        tuple of matplotlib.axes.Axes
-            (spectrum, curve).
-        """
-        from campfire.plotting.diagnostics import draw_calibration
-        from campfire.plotting.labels import spectrum_title
-
-        return draw_calibration(
-            self.spectrum.wavelength,
-            self.original.fnu,
-            self.spectrum.fnu,
-            self.spectrum.fnu_err,
-            self.multiplier,
-            self.multiplier_err,
-            mask=self.spectrum.mask,
-            band_names=self.bands_used,
-            band_wavelength=self.band_wavelengths,
-            observed=self.observed_flux,
-            observed_err=self.observed_flux_err,
-            synthetic=self.synthetic_flux,
-            header=self.spectrum.header,
-            title=spectrum_title(self.original.spectrum_id, self.original.grating),
-            axes=axes,
-        )
-
-    def __repr__(self) -> str:
-        return printed(
-            f"CalibrationResult({self.original.spectrum_id}, {self.method}, "
-            f"{len(self.bands_used)} bands, degree {self.degree}, χ²={self.chi2:.1f})"
-        )
 
 
 def calibrate_to_photometry(
@@ -193,8 +96,9 @@ def calibrate_to_photometry(
         Names of bands of ``photometry``, or curves with such a name. By default all bands that have a curve,
         a measurement, at least 95 % of their throughput on good pixels, and ``min_snr``.
     degree
-        Of the polynomial; by default the smaller of 3 and the number of bands less one, which is also the
-        most the bands can fix.
+        Of the polynomial, at most the number of bands less one. By default the one from 0 to 3 for which the
+        bands have evidence: that of the least chi2 + 2 (degree + 1) (Akaike 1974). What other degrees differ
+        by, as likely as they are, is part of the error of the curve then.
     min_snr
         Bands chosen by default must be able to measure the curve at this S/N: the flux that the spectrum, or
         spectrum and photometry together, see in the band, over both errors, with the spectrum brought to
@@ -214,6 +118,11 @@ def calibrate_to_photometry(
         For a band that is not in the photometry or has no curve, if no band is left, for options out of
         range, and for a spectrum that is in the rest frame or normalised.
 
+    Warns
+    -----
+    CampfireWarning
+        Where a degree that was not given is such that the curve goes through all bands.
+
     Examples
     --------
     >>> wave = np.linspace(0.6, 5.3, 400)
@@ -221,7 +130,7 @@ def calibrate_to_photometry(
     >>> phot = Photometry(["f150w", "f277w", "f444w"], [2.0, 2.0, 2.0], [0.1, 0.1, 0.1], [1.5, 2.8, 4.4])
     >>> result = calibrate_to_photometry(spec, phot)
     >>> result
-    CalibrationResult(demo, chebyshev, 3 bands, degree 2, χ²=0.0)
+    CalibrationResult(demo, chebyshev, 3 bands, degree 0, χ²=0.0 for dof 2)
     >>> result.multiplier.round(6)[[0, 200, 399]]
     array([2., 2., 2.])
     """
@@ -230,7 +139,7 @@ def calibrate_to_photometry(
     check_frames([data], "calibration")
     found = fit_photometry(data, photometry, method, bands, degree, min_snr, error_floor)
     fit, curves = found.fit, found.used.values()
-    return CalibrationResult(
+    result = CalibrationResult(
         spectrum=_spectrum(data, found, method, photometry.catalog),
         original=data,
         multiplier=fit.multiplier,
@@ -251,6 +160,15 @@ def calibrate_to_photometry(
         provenance=[curve.provenance for curve in curves],
         fit=fit,
     )
+    if result.dof == 0 and result.degree and degree is None:
+        bands_used = ", ".join(result.bands_used)
+        warnings.warn(
+            f"the calibration curve of {data.spectrum_id or 'the spectrum'} goes through all its bands "
+            f"({bands_used}): nothing tells whether it is right",
+            CampfireWarning,
+            stacklevel=2,
+        )
+    return result
 
 
 def _spectrum(data: SpectrumData, found: PhotometryFit, method: str, catalog: str) -> SpectrumData:
@@ -263,11 +181,13 @@ def _spectrum(data: SpectrumData, found: PhotometryFit, method: str, catalog: st
     cards: dict[str, Any] = {
         "CALMETH": method,
         "CALDEG": len(found.fit.coefficients) - 1,
+        "CALDOF": len(found.used) - len(found.fit.coefficients),
         "CALBANDS": ",".join(found.used),
         "CALCHI2": round(found.fit.chi2, 4),
         "CALPHOT": catalog,
     }
-    line = f"{CALIBRATED}, {method}: {'; '.join(curve.provenance for curve in found.used.values())}"
+    provenance = "; ".join(curve.provenance for curve in found.used.values())
+    line = f"{CALIBRATED}, {method} of degree {cards['CALDEG']}, dof {cards['CALDOF']}: {provenance}"
     fields["header"] = with_history(data.header, line, **cards)
     return SpectrumData(**fields)
 
@@ -299,9 +219,9 @@ def calibrate_collection(
         The collection with calibrated fluxes, whose errors hold those of the curves. What a curve does to all
         pixels of its spectrum is in ``fnu_modes`` (spectrum, pixel, mode), whose coordinates ``mode_sign``
         and ``measurement`` say what each is; what spectra share does not average down in a stack. With
-        ``multiplier``, ``multiplier_err`` a pixel, ``calibration_chi2`` and ``n_bands`` a spectrum. A
-        spectrum that cannot be calibrated (no photometry of its object, no band that it covers) has
-        ``n_bands`` 0 and is masked throughout: it must not pass for a calibrated one.
+        ``multiplier``, ``multiplier_err`` a pixel, ``calibration_chi2``, ``calibration_degree`` and
+        ``n_bands`` a spectrum. A spectrum that cannot be calibrated (no photometry of its object, no band
+        that it covers) has ``n_bands`` 0 and is masked throughout: it must not pass for a calibrated one.
 
     Raises
     ------
@@ -403,6 +323,7 @@ def _calibrate_rows(
     # One value a row, repeated along it: all that a block gives has one shape.
     result["calibration_chi2"] = np.full(shape, np.nan)
     result["n_bands"] = np.zeros(shape, dtype=np.int16)
+    result["calibration_degree"] = np.zeros(shape, dtype=np.int16)
     bad = np.uint8(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
     result["dq"] = np.where(dq & PixelDQ.OUTSIDE, dq, dq | bad)
     result["fnu_modes"] = np.zeros((*shape, signs.shape[1]))
@@ -431,6 +352,7 @@ def _calibrate_rows(
         result["multiplier_err"][row, inside] = fit.multiplier_err
         result["calibration_chi2"][row] = fit.chi2
         result["n_bands"][row] = len(found.used)
+        result["calibration_degree"][row] = len(fit.coefficients) - 1
         if modes:
             result["fnu_modes"][row, inside] = total.in_slots(signs[row], labels[row].tolist())
             result["fnu_cov"][row, inside] = fit_bands(banded(total.near), lags)

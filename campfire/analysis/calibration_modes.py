@@ -45,13 +45,15 @@ def mode_slots(
     known = _known_slots(ds)
     most = max((len(labels) for labels in measured if labels is not None), default=0)
     k = 1 if method == "flat" else min((MAX_DEGREE if degree is None else int(degree)) + 1, max(most, 1))
-    labels = np.full((len(measured), 2 * k + most), "", dtype=object)
+    plus = k if degree is not None else 2 * k - 1  # what other degrees differ by is added
+    labels = np.full((len(measured), plus + k + most), "", dtype=object)
     signs = np.zeros(labels.shape)
-    for row, own in enumerate(measured):
-        if own is not None:
-            signs[row, :k], signs[row, k : 2 * k] = 1.0, -1.0
-            new = [label for label in own if label not in known.labels[row].tolist()]
-            labels[row, 2 * k : 2 * k + len(new)], signs[row, 2 * k : 2 * k + len(new)] = new, 1.0
+    for row, bands in enumerate(measured):
+        if bands is not None:
+            signs[row, :plus], signs[row, plus : plus + k] = 1.0, -1.0
+            new = [label for label in bands if label not in known.labels[row].tolist()]
+            own = slice(plus + k, plus + k + len(new))
+            labels[row, own], signs[row, own] = new, 1.0
     return Slots(np.hstack([known.signs, signs]), np.hstack([known.labels, labels]))
 
 

@@ -14,7 +14,7 @@ from campfire.bands import find_band
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band
 from campfire.kernels.bandpass import MIN_COVERAGE, BandFluxes, Bandpass, band_fluxes
-from campfire.kernels.continuum import MAX_DEGREE, MULTIPLIER_RANGE, CurveFit, fit_curve
+from campfire.kernels.continuum import MAX_DEGREE, MULTIPLIER_RANGE, CurveFit, best_curve, fit_curve
 from campfire.kernels.covariance import Covariance
 from campfire.models import Photometry
 
@@ -85,17 +85,7 @@ def fit_photometry(
             + (", ".join(f"{name} {value:.0%}" for name, value in coverage.items()) or "none overlaps"),
         )
     observed, observed_err = measurements(photometry, used, error_floor)
-    fit = fit_curve(
-        data.wavelength,
-        data.fnu,
-        data.fnu_err,
-        list(used.values()),
-        observed,
-        observed_err,
-        degree=_degree(method, degree, len(used)),
-        mask=data.mask,
-        covariance=good_covariance(data),
-    )
+    fit = _curve(data, list(used.values()), observed, observed_err, _degrees(method, degree, len(used)))
     if fit.clipped.any():
         warnings.warn(
             f"the calibration curve of {data.spectrum_id or 'the spectrum'} was cut to the range "
@@ -126,17 +116,49 @@ def check_options(
         )
 
 
-def _degree(method: str, degree: int | None, n_bands: int) -> int:
+def _degrees(method: str, degree: int | None, n_bands: int) -> list[int]:
+    """Return the degrees to choose from; one where it is given."""
     if method == "flat":
-        return 0
-    wanted = MAX_DEGREE if degree is None else int(degree)
-    if degree is not None and degree > n_bands - 1:
+        return [0]
+    if degree is None:
+        return list(range(min(MAX_DEGREE, n_bands - 1) + 1))
+    if degree > n_bands - 1:
         warnings.warn(
             f"degree {degree} needs {degree + 1} bands; with {n_bands} it is {n_bands - 1}",
             CampfireWarning,
             stacklevel=3,
         )
-    return min(wanted, n_bands - 1)
+    return [min(int(degree), n_bands - 1)]
+
+
+def _curve(
+    data: SpectrumData,
+    curves: Sequence[Bandpass],
+    observed: FloatArray,
+    observed_err: FloatArray,
+    degrees: Sequence[int],
+) -> CurveFit:
+    """Return the fit of the degree that there is evidence for, among some."""
+    fits: list[CurveFit] = []
+    for degree in degrees:
+        try:
+            fit = fit_curve(
+                data.wavelength,
+                data.fnu,
+                data.fnu_err,
+                curves,
+                observed,
+                observed_err,
+                degree=degree,
+                mask=data.mask,
+                covariance=good_covariance(data),
+            )
+        except ValidationError:
+            if not fits:
+                raise
+            break  # the spectrum has no signal for more than the degrees before
+        fits.append(fit)
+    return best_curve(fits)
 
 
 def _select(

@@ -13,7 +13,7 @@ plain weighted fit does, biases the curve low by about 1 / (S/N of the spectrum 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from campfire.kernels.covariance import Covariance
     from campfire.typing import BoolArray, FloatArray
 
-__all__ = ["MAX_DEGREE", "MULTIPLIER_RANGE", "CurveFit", "fit_curve"]
+__all__ = ["MAX_DEGREE", "MULTIPLIER_RANGE", "CurveFit", "best_curve", "fit_curve"]
 
 MAX_DEGREE = 3
 """Highest degree chosen without being asked."""
@@ -52,7 +52,8 @@ class CurveFit:
 
     With a change d of the spectrum the calibrated one changes by ``multiplier * d - slope @ (fold @ d)``,
     shapes (n, k) and (k, n), the second part through the fit; and by ``common`` (n, b) with changes by 1
-    sigma of the photometry, which every spectrum calibrated on the same photometry shares.
+    sigma of the photometry, which every spectrum calibrated on the same photometry shares. ``doubt`` (n, d)
+    is what it might be off by, as other degrees have it (:func:`best_curve`); d is 0 for one that is given.
     """
 
     multiplier: FloatArray
@@ -66,6 +67,7 @@ class CurveFit:
     slope: FloatArray
     fold: FloatArray
     common: FloatArray
+    doubt: FloatArray
 
     def calibrated(self, covariance: Covariance, labels: Sequence[str]) -> Covariance:
         """Return the covariance of the calibrated spectrum.
@@ -78,7 +80,7 @@ class CurveFit:
             Identify the measurements, one a band.
         """
         total = covariance.propagated(self.multiplier, self.slope, self.fold)
-        return total.with_shared(labels, self.common)
+        return total.with_own(self.doubt).with_shared(labels, self.common)
 
     def error(self, error: FloatArray) -> FloatArray:
         """Return the total 1-sigma error of the calibrated spectrum from that of the original."""
@@ -89,6 +91,7 @@ class CurveFit:
         variance += np.einsum("ik,kl,il->i", self.slope, spread, self.slope)
         # the spectrum's noise in the curve only takes back what it put in; rounding must not go below 0
         variance = np.maximum(variance, 0.0) + np.square(self.common).sum(axis=1)
+        variance += np.square(self.doubt).sum(axis=1)
         return cast("FloatArray", np.where(np.isfinite(error), np.sqrt(variance), np.nan))
 
 
@@ -176,7 +179,34 @@ def fit_curve(
         slope=slope,
         fold=gain @ (weights * curve),
         common=(slope @ gain) * np.asarray(observed_err),
+        doubt=np.empty((len(source), 0)),
     )
+
+
+def best_curve(fits: Sequence[CurveFit]) -> CurveFit:
+    """Return the fit of the degree that the bands have evidence for.
+
+    It has the least AIC = chi2 + 2 k (Akaike 1974, IEEE Trans. Autom. Control 19, 716), for k coefficients
+    and errors that are known. Its own error would hold for the right degree only: the square of what each
+    other fit differs by is added, times the weight of evidence of that fit, proportional to exp(-AIC / 2)
+    (Burnham & Anderson 2002, *Model Selection and Multimodel Inference*, 4.3).
+
+    Parameters
+    ----------
+    fits
+        Of the same spectrum to the same bands, of degrees 0, 1, 2...
+    """
+    evidence = np.array([fit.chi2 + 2.0 * len(fit.coefficients) for fit in fits])
+    best = int(evidence.argmin())
+    weight = np.exp(-0.5 * (evidence - evidence[best]))
+    weight /= weight.sum()
+    chosen = fits[best]
+    others = [k for k in range(len(fits)) if k != best]
+    apart = [np.sqrt(weight[k]) * (fits[k].multiplier - chosen.multiplier) for k in others]
+    off = np.array(apart).reshape(len(others), len(chosen.multiplier)).T
+    error = np.sqrt(np.square(chosen.multiplier_err) + np.square(off).sum(axis=1))
+    # the first polynomial is 1, so that the first slope is the spectrum itself
+    return replace(chosen, multiplier_err=error, doubt=chosen.slope[:, [0]] * off)
 
 
 def _basis(wavelength: FloatArray, pivots: Sequence[float], degree: int) -> FloatArray:

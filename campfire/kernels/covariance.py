@@ -181,6 +181,16 @@ class Covariance:
             labels=self.labels + ("",) * len(signs),
         )
 
+    def with_own(self, modes: FloatArray) -> Covariance:
+        """Return it with errors of this spectrum alone besides, shape (n, each)."""
+        count = modes.shape[1]
+        return replace(
+            self,
+            modes=np.hstack([self.modes, modes]),
+            signs=np.concatenate([self.signs, np.ones(count)]),
+            labels=self.labels + ("",) * count,
+        )
+
     def with_shared(self, labels: Sequence[str], modes: FloatArray) -> Covariance:
         """Return it with the error of measurements besides; to one that is in it already, it is added."""
         total = self.modes.copy()

@@ -193,7 +193,7 @@ def test_calibrate_agrees_with_the_function_and_keeps_bits() -> None:
     assert (out.calibration_chi2.item(), out.n_bands.item()) == (reference.chi2, 3)
     assert (out.dq.values[WAVE < 0.7] & PixelDQ.CLIPPED).all()
     assert not (out.dq.values & PixelDQ.FLAGGED_IN_FILE).any()
-    assert out.attrs["history"] == "calibrated to demo, chebyshev of degree 1 in f150w, f277w, f444w"
+    assert out.attrs["history"] == "calibrated to demo, chebyshev of degree 1, dof 1, in f150w, f277w, f444w"
     own = ds.assign_coords(object_id="J0").campfire.calibrate({"J0": PHOT}, degree=1)
     np.testing.assert_array_equal(own.fnu, out.fnu)
     with pytest.raises(ValidationError, match="no photometry of object 'J1'"):

@@ -22,8 +22,9 @@ from campfire.analysis.photometry_fit import fit_photometry
 from campfire.analysis.resampling import resample_spectrum
 from campfire.analysis.stacking import calibrate_and_stack, stack_spectra
 from campfire.errors import CampfireWarning, ValidationError
-from campfire.formats.bandpasses import load_bandpass
+from campfire.formats.bandpasses import load_bandpass, resolve_band
 from campfire.kernels.bandpass import Bandpass, band_fluxes, band_weights
+from campfire.kernels.continuum import best_curve, fit_curve
 from campfire.kernels.covariance import Covariance
 from campfire.models import Photometry, Spectrum, SpectrumData
 from campfire.units import fnu_to_flam
@@ -78,13 +79,65 @@ def test_slit_loss_is_made_up_for(method: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "degree", "expected"),
-    [(NAMES, None, 3), (NAMES[:3], None, 2), (NAMES[:1], None, 0), (NAMES, 1, 1), (NAMES, 5, 5)],
+    ("names", "degree", "expected"), [(NAMES[:1], None, 0), (NAMES, 1, 1), (NAMES, 3, 3), (NAMES, 5, 5)]
 )
-def test_default_degree_is_min_of_3_and_bands_less_one(
-    names: list[str], degree: int | None, expected: int
-) -> None:
-    assert calibrate_to_photometry(spectrum(), photometry(names), degree=degree).degree == expected
+def test_a_degree_that_is_given_is_taken(names: list[str], degree: int | None, expected: int) -> None:
+    result = calibrate_to_photometry(spectrum(), photometry(names), degree=degree)
+    assert (result.degree, result.dof) == (expected, len(names) - 1 - expected)
+    assert ("through all of them (dof 0)" in repr(result)) == (result.dof == 0)
+
+
+@pytest.mark.parametrize(("true", "wanted"), [([1.3], 0), ([1.3, 0.3], 1), ([1.3, 0.2, 0.2], 2)])
+def test_degree_is_the_one_that_the_bands_have_evidence_for(true: list[float], wanted: int) -> None:
+    """Not more than 3, nor 5 coefficients for 6 bands of which two tell everything."""
+    degrees = []
+    for seed in range(20):
+        x = 2 * (spectrum().wavelength - 0.6) / 4.7 - 1
+        spec = spectrum()
+        spec.fnu = spec.fnu / np.polynomial.chebyshev.chebval(x, true)
+        phot = photometry()
+        rng = np.random.default_rng(seed)
+        flux = band_photometry(spectrum(loss=1.0), NAMES)["flux"].values * (1 + 0.02 * rng.normal(size=6))
+        phot = Photometry(NAMES, flux, 0.02 * flux, phot.wavelength)
+        degrees.append(calibrate_to_photometry(spec, phot).degree)
+    assert min(degrees) >= wanted
+    assert max(degrees) <= 3
+    assert np.median(degrees) == wanted
+
+
+def test_a_curve_through_all_bands_is_said_to_be_one() -> None:
+    phot = Photometry(NAMES[::5], [1.0, 3.0], [0.01, 0.01], [1.15, 4.4])
+    with pytest.warns(CampfireWarning, match=r"goes through all its bands \(f115w, f444w\)"):
+        result = calibrate_to_photometry(spectrum(), phot)
+    assert (result.degree, result.dof, result.spectrum.header["CALDOF"]) == (1, 0, 0)
+    assert "dof 0" in result.spectrum.header["HISTORY"][-1]
+    with pytest.warns(CampfireWarning, match="goes through all its bands"):
+        ds = spectrum().to_xarray().campfire.calibrate(phot)
+    assert "dof 0" in ds.attrs["history"]
+
+
+def test_errors_hold_though_the_degree_is_chosen() -> None:
+    """Of curves as slits make them, at all pixels between the bands; that of the degree chosen would not."""
+    bands = [resolve_band(name) for name in NAMES]
+    wave = np.linspace(0.6, 5.3, 300)
+    x = (wave - 3.0) / 2.5
+    inside = (wave > bands[0].pivot) & (wave < bands[-1].pivot)
+    pulls, off, most = [], [], []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        shape = [1.0, *rng.normal((-0.07, 0.01, 0.0), (0.05, 0.02, 0.008))]
+        loss = 0.8 * np.polynomial.chebyshev.chebval(x, shape)
+        model = 1.0 + 0.3 * np.sin(wave)
+        flux = band_fluxes(wave, model, np.ones(300), bands).flux
+        observed, error = flux * (1 + 0.05 * rng.normal(size=6)), 0.05 * flux
+        noisy = model * loss + 0.1 * rng.normal(size=300)
+        fits = [fit_curve(wave, noisy, np.full(300, 0.1), bands, observed, error, degree=d) for d in range(4)]
+        fit = best_curve(fits)
+        pulls.append(((fit.multiplier - 1 / loss) / fit.multiplier_err)[inside])
+        off.append(((fit.multiplier * loss) - 1)[inside])
+        most.append((fits[3].multiplier * loss - 1)[inside])
+    assert np.sqrt(np.mean(np.square(pulls))) == pytest.approx(1.05, abs=0.12)
+    assert np.std(off) < 0.95 * np.std(most)  # and the curve is nearer to the truth than of degree 3
 
 
 def test_degree_beyond_the_bands_is_cut_with_a_warning() -> None:
@@ -156,7 +209,7 @@ def test_named_bands_and_users_curves() -> None:
 
 def test_names_of_the_photometry_may_be_upper_case() -> None:
     phot = Photometry(["F150W", "F444W"], [1.0, 1.0], [0.1, 0.1], [1.5, 4.4])
-    assert calibrate_to_photometry(spectrum(), phot).bands_used == ["F150W", "F444W"]
+    assert calibrate_to_photometry(spectrum(), phot, degree=0).bands_used == ["F150W", "F444W"]
 
 
 def test_an_error_of_zero_and_a_missing_flux_are_no_measurement() -> None:
@@ -189,7 +242,7 @@ def test_clipping_is_never_silent() -> None:
 def test_header_says_what_was_done() -> None:
     header = calibrate_to_photometry(spectrum(), photometry()).spectrum.header
     assert header["PROGRAM"] == "1"
-    assert (header["CALMETH"], header["CALDEG"], header["CALPHOT"]) == ("chebyshev", 3, "demo v1")
+    assert (header["CALMETH"], header["CALDEG"], header["CALPHOT"]) == ("chebyshev", 0, "demo v1")
     assert header["CALBANDS"] == ",".join(NAMES)
     assert "JWST/NIRCam.F444W [astro-sedpy" in header["HISTORY"][-1]
 

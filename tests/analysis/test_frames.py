@@ -28,7 +28,7 @@ from campfire.units import FNU_UNIT, RELATIVE
 Z = 2.0
 WAVE = np.linspace(0.6, 5.3, 400)
 BANDS = ["f200w", "f277w", "f356w"]
-PHOT = Photometry(BANDS, [2.0, 2.0, 2.0], [0.1, 0.1, 0.1], [1.989, 2.776, 3.568])
+PHOT = Photometry(BANDS, [2.0, 2.0, 2.0], [0.5, 0.5, 0.5], [1.989, 2.776, 3.568])
 GRID = np.linspace(0.7, 1.6, 60)
 
 

@@ -53,7 +53,7 @@ def in_flam(fnu: Any) -> Any:
 def photometry(flux_unit: Any, wave_unit: Any) -> Photometry:
     flux = u.Quantity([1.1, 1.0, 1.2], u.uJy).to(flux_unit)
     return Photometry(
-        ["f150w", "f277w", "f356w"], flux, flux * 0.05, u.Quantity([1.5, 2.77, 3.56], u.um).to(wave_unit)
+        ["f150w", "f277w", "f356w"], flux, flux * 0.2, u.Quantity([1.5, 2.77, 3.56], u.um).to(wave_unit)
     )
 
 

@@ -13,6 +13,7 @@ from campfire.archive.simulate.galaxies import Source, draw_kind, draw_source, e
 from campfire.archive.simulate.imaging import Blob, write_mosaics
 from campfire.archive.simulate.instrument import GRATINGS, Grating, SlitLoss, observed_flam, pixel_edges
 from campfire.archive.simulate.mishaps import Mishaps, draw_mishaps, measured_flags, stray_light
+from campfire.archive.simulate.noise import WHITE, NoiseModel
 from campfire.archive.simulate.observe import Extraction, Setup, combine_groups, observe
 from campfire.archive.simulate.photometry import band_fluxes
 from campfire.archive.simulate.products import spec_product
@@ -71,7 +72,8 @@ class _Visit:
 class _Maker:
     """Writes the products of an archive and collects the truth about them."""
 
-    def __init__(self, root: Path, seed: int) -> None:
+    def __init__(self, root: Path, seed: int, noise: NoiseModel) -> None:
+        self.noise = noise
         self.paths = DataPaths(root)
         self.seed = seed
         self.spectra: list[SpectrumTruth] = []
@@ -122,6 +124,7 @@ class _Maker:
         wave = 0.5 * (edges[1:] + edges[:-1])
         flam = observed_flam(source, source.continuum.flam(DENSE_WAVE), grating, plan.phase)
         model = flam_to_fnu(flam, wave) * visit.loss(wave)
+        model = model * self.noise.step(wave, float(np.mean(grating.gap or grating.wave_range)))
         stray = stray_light(mishaps, grating, wave, model)
         setup = Setup(
             grating=grating.name,
@@ -133,8 +136,10 @@ class _Maker:
             corrupted=mishaps.corrupted == grating.name,
             groups=mishaps.groups if grating.kind != "high" else 1,
             detected=_detected(model, wave, grating),
+            noise=self.noise,
         )
         extraction = _expose(model + stray, wave, setup, rng)
+        wave = wave + self.noise.shift(grating.name) * np.diff(edges)
         spectrum_id = product_stem(plan.name, grating.name, visit.source_id)
         path = self.paths.product(plan.name, f"{spectrum_id}_spec.fits")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -300,7 +305,12 @@ def _write_images(paths: DataPaths, records: list[ObjectRecord], seed: int) -> N
 
 
 def make_archive(
-    root: PathInput, *, objects: int = 60, seed: int = 0, progress: ProgressCallback | None = None
+    root: PathInput,
+    *,
+    objects: int = 60,
+    seed: int = 0,
+    noise: NoiseModel = WHITE,
+    progress: ProgressCallback | None = None,
 ) -> Truth:
     """Make a simulated archive: catalogue, FITS products, redshift fits, mosaics, and its truth.
 
@@ -314,6 +324,9 @@ def make_archive(
         every redshift quality, tags, data-quality flags, repeated visits, objects without photometry.
     seed
         The same seed gives the same files, byte for byte.
+    noise
+        How noise, level and wavelengths differ from what files say: nothing by default; ``DJA`` and
+        ``PIPELINE`` of :mod:`campfire.archive.simulate.noise` are like real files.
     progress
         Called as ``progress("objects", done, total)``.
 
@@ -351,7 +364,7 @@ def make_archive(
             )
     paths.meta.mkdir(parents=True, exist_ok=True)
     records = _draw_records(objects, seed)
-    maker = _Maker(paths.root, seed)
+    maker = _Maker(paths.root, seed, noise)
     for done, record in enumerate(records):
         if progress is not None:
             progress("objects", done, objects)
@@ -362,6 +375,7 @@ def make_archive(
     owners = {row["spectrum_id"]: record.object_id for record in records for row in record.spectra}
     truth = Truth(
         seed=seed,
+        noise=noise,
         objects=[_object_truth(record) for record in records],
         spectra=[replace(item, object_id=owners[item.spectrum_id]) for item in maker.spectra],
         models=maker.models,

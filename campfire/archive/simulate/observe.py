@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from campfire.archive.simulate.instrument import GRATINGS, Grating, normal_cdf
+from campfire.archive.simulate.noise import WHITE, NoiseModel
 from campfire.units import FLAM_PER_FNU
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Setup:
         Number of groups of exposures that are reduced apart and then combined; 1: not combined.
     detected
         Whether the source is bright enough for a spatial profile to be measured.
+    noise
+        How its noise differs from what the errors say.
     """
 
     grating: str
@@ -59,6 +62,7 @@ class Setup:
     corrupted: bool = False
     groups: int = 1
     detected: bool = True
+    noise: NoiseModel = WHITE
 
     @property
     def instrument(self) -> Grating:
@@ -150,7 +154,9 @@ def observe(fnu: FloatArray, wave: FloatArray, setup: Setup, rng: Generator) -> 
     background = grating.noise(wave, setup.exposure_time) ** 2 * float((profile**2).sum())
     photons = 1.0 + np.maximum(signal, 0.0) / (profile.max() * SKY_EQUIVALENT[grating.kind])
     variance = background * photons * (3.0 / covering)[:, None]
-    sci = (signal + np.sqrt(variance) * rng.standard_normal(signal.shape)) * MEGAJANSKY
+    white = rng.standard_normal(signal.shape)
+    noise = setup.noise.shaped(white, rng.spawn(1)[0]) * setup.noise.scale_at(wave, grating.wave_range)
+    sci = (signal + np.sqrt(variance) * noise) * MEGAJANSKY
     err = np.sqrt(variance) * MEGAJANSKY
     wht = np.repeat(covering[:, None] / 3.0 * setup.exposure_time, wave.size, axis=1)
 

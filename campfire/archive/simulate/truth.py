@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.archive.simulate.instrument import SlitLoss
+from campfire.archive.simulate.noise import WHITE, NoiseModel
 from campfire.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -112,13 +113,16 @@ class Truth:
         In the order they were made.
     models
         Spectrum id -> noiseless f_nu (microjansky) on the pixels of the file, as its ``fnu`` column would
-        have it: slit loss and contamination included.
+        have it: slit loss, contamination and the step between detectors included.
+    noise
+        How noise and wavelengths differ from what the files say.
     """
 
     seed: int
     objects: list[ObjectTruth]
     spectra: list[SpectrumTruth]
     models: dict[str, FloatArray] = field(repr=False)
+    noise: NoiseModel = WHITE
 
     def object(self, object_id: str) -> ObjectTruth:
         """Return the record of an object.
@@ -151,6 +155,7 @@ class Truth:
         folder = Path(root)
         content: dict[str, Any] = {
             "seed": self.seed,
+            "noise": asdict(self.noise),
             "objects": [asdict(record) for record in self.objects],
             "spectra": [asdict(record) for record in self.spectra],
         }
@@ -188,4 +193,12 @@ class Truth:
                 for record in content["spectra"]
             ],
             models=models,
+            noise=_noise(content.get("noise", {})),
         )
+
+
+def _noise(content: dict[str, Any]) -> NoiseModel:
+    """Return the noise of ``truth.json``, where tuples are lists; archives made before say none."""
+    pairs = {name: tuple(map(tuple, content[name])) for name in ("scale", "zero_point") if name in content}
+    given = {"correlation": tuple(content["correlation"])} if "correlation" in content else {}
+    return NoiseModel(**(content | pairs | given))
