@@ -117,8 +117,8 @@ class FileHashes:
         def read(path: str) -> Content:
             return Content(found[path].hash if path in found else hash_file(path), self._says(path))
 
-        if len(missing) == 1:
-            made = {missing[0]: read(missing[0])}
+        if len(missing) < 2:
+            made = {path: read(path) for path in missing}
         else:
             with ThreadPoolExecutor(_THREADS) as pool:  # hashing releases the interpreter lock
                 made = dict(zip(missing, pool.map(read, missing), strict=True))
