@@ -54,7 +54,7 @@ def collection() -> xr.Dataset:
         combine_attrs="drop",
     )
     return ds.assign_coords(
-        object_id=("spectrum", np.array(["a", "a", "b"], dtype=np.dtypes.StringDType())),
+        object_id=("spectrum", np.array(["a", "a", "b"])),
         signal_to_noise=("spectrum", [3.0, 9.0, 20.0]),
     )
 

@@ -65,8 +65,8 @@ def collection(make: Callable[[str], SpectrumData]) -> xr.Dataset:
         ds = make(name).to_xarray().drop_vars(["n_used", "rejected", "fnu_cov", "fnu_modes"], errors="ignore")
         rows.append(ds.drop_vars(["resolving_power", "mode_sign", "measurement"], errors="ignore"))
     joined: xr.Dataset = xr.concat(rows, "spectrum", coords="different", compat="equals")
-    names = np.array(["a", "b"], dtype=np.dtypes.StringDType())
-    gratings = np.array(["PRISM", "PRISM"], dtype=np.dtypes.StringDType())
+    names = np.array(["a", "b"])
+    gratings = np.array(["PRISM", "PRISM"])
     return joined.assign_coords(spectrum_id=("spectrum", names), grating=("spectrum", gratings))
 
 

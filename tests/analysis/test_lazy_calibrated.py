@@ -30,7 +30,6 @@ from campfire.schema import NATIVE, PixelDQ
 NAMES = ["f115w", "f150w", "f200w", "f277w", "f356w", "f444w"]
 PIVOTS = [load_bandpass(name).pivot for name in NAMES]
 GRID = np.linspace(0.8, 5.0, 70)
-TEXT = np.dtypes.StringDType()
 
 
 def make(n: int = 6, pixels: int = 90, sigma: float = 0.1, seed: int = 0, objects: int = 2) -> xr.Dataset:
@@ -46,10 +45,10 @@ def make(n: int = 6, pixels: int = 90, sigma: float = 0.1, seed: int = 0, object
         dq[k, :m] = np.where(rng.random(m) < 0.02, PixelDQ.FLAGGED_IN_FILE, 0)
     fnu[dq == PixelDQ.FLAGGED_IN_FILE] = 1e6
     coords = {
-        "spectrum_id": ("spectrum", np.array([f"s{k}" for k in range(n)], dtype=TEXT)),
-        "object_id": ("spectrum", np.array([f"o{k % objects}" for k in range(n)], dtype=TEXT)),
+        "spectrum_id": ("spectrum", np.array([f"s{k}" for k in range(n)])),
+        "object_id": ("spectrum", np.array([f"o{k % objects}" for k in range(n)])),
         "redshift": ("spectrum", 0.1 * np.arange(n)),
-        "grating": ((), np.array("PRISM", dtype=TEXT)),
+        "grating": ((), np.array("PRISM")),
         "wavelength": (NATIVE, wave),
     }
     data = {name: (NATIVE, v) for name, v in {"fnu": fnu, "fnu_err": err, "dq": dq}.items()}

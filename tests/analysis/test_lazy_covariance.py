@@ -29,7 +29,6 @@ from campfire.models import Photometry, SpectrumData
 from campfire.schema import GRIDDED, NATIVE, PixelDQ, attrs_of, validate
 from campfire.typing import FloatArray
 
-TEXT = np.dtypes.StringDType()
 GRID = np.linspace(1.0, 4.0, 47)
 BOX = Bandpass("box", np.array([1.2, 1.4, 2.0, 2.2]), np.array([0.0, 1.0, 1.0, 0.0]))
 RED = Bandpass("red", np.array([2.6, 3.8]), np.array([1.0, 1.0]))
@@ -60,11 +59,11 @@ def make(
         fnu[k, :m] = truth(wave[k, :m]) + (0 if noise is None else rng.normal(size=m) * err[k, :m])
         dq[k, :m] = np.where(rng.random(m) < gaps, PixelDQ.FLAGGED_IN_FILE, 0)
     fnu[dq == PixelDQ.FLAGGED_IN_FILE] = 1e6
-    several = np.array([gratings[k % len(gratings)] for k in range(n)], dtype=TEXT)
+    several = np.array([gratings[k % len(gratings)] for k in range(n)])
     coords = {
-        "spectrum_id": ("spectrum", np.array([f"s{k}" for k in range(n)], dtype=TEXT)),
+        "spectrum_id": ("spectrum", np.array([f"s{k}" for k in range(n)])),
         "redshift": ("spectrum", 0.05 * np.arange(n)),
-        "grating": ("spectrum", several) if len(gratings) > 1 else ((), np.array(gratings[0], dtype=TEXT)),
+        "grating": ("spectrum", several) if len(gratings) > 1 else ((), np.array(gratings[0])),
         "wavelength": (NATIVE, wave, attrs_of("wavelength")),
     }
     values = {
