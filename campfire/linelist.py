@@ -21,7 +21,15 @@ from campfire.units import to_micron
 if TYPE_CHECKING:
     from astropy.units import Quantity
 
-__all__ = ["EMISSION_LINES", "MEDIUM", "EmissionLine", "ObservedLine", "find_line", "get_emission_lines"]
+__all__ = [
+    "DOUBLETS",
+    "EMISSION_LINES",
+    "MEDIUM",
+    "EmissionLine",
+    "ObservedLine",
+    "find_line",
+    "get_emission_lines",
+]
 
 MEDIUM = "vacuum"
 """Medium of every wavelength of this module."""
@@ -78,6 +86,11 @@ EMISSION_LINES: list[EmissionLine] = [
     )
 ]
 """Dicts with ``name``, ``wave`` (rest, vacuum, micron) and ``color``, by wavelength."""
+
+
+DOUBLETS: tuple[tuple[str, str, float], ...] = (("[OIII]₁", "[OIII]₂", 2.98), ("[NII]₁", "[NII]", 3.05))
+"""Lines from one upper level, the weaker first, with the ratio of their fluxes (Storey & Zeippen 2000, MNRAS
+312, 813)."""
 
 
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta"}

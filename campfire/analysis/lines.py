@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from campfire.analysis.frames import check_frames, frame_of, redshift_numbers
-from campfire.analysis.given_spectra import good_covariance
-from campfire.analysis.resolution import instrumental_fwhm, resolved_spectra
-from campfire.arguments import number, shown
+from campfire.analysis.line_rows import LineMethod, LineRows, LineTask, line_rows
+from campfire.analysis.resolution import resolved_blocks, warn_assumed
+from campfire.arguments import choice, number, shown
 from campfire.errors import ValidationError
-from campfire.kernels.lines import REASONS, LineFluxes, line_fluxes
+from campfire.kernels.lines import REASONS, LineFluxes
 from campfire.linelist import EMISSION_LINES, find_line, get_emission_lines
+from campfire.schema import LINES
 from campfire.text import text_variable
-from campfire.units import FLAM_UNIT, RELATIVE, SPEED_OF_LIGHT, fnu_to_flam, to_micron
+from campfire.units import FLAM_UNIT, RELATIVE, to_micron
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from campfire.analysis.given_spectra import SpectraLike
+    from campfire.kernels.profiles import WidthFit
     from campfire.models import SpectrumData
     from campfire.typing import FloatArray, IntArray
 
 __all__ = ["EMISSION_LINES", "get_emission_lines", "measure_lines"]
 
 _LIMIT = 3.0
-_KM = 1e3
+_ABSOLUTE = ("erg s-1 cm-2", FLAM_UNIT)
+_TYPICAL = 300.0  # km/s
+_WIDEST = 30_000.0
 _SAME = 1e-6  # wavelengths closer than this part of themselves are one line
 _STRONGEST = ("Hα", "[OIII]₂", "Lyα", "[OII]", "Hβ", "Paα", "Paβ", "HeI10830", "[SIII]₂", "Hγ")
 
@@ -39,20 +43,27 @@ def measure_lines(
     lines: Sequence[str | float] | None = None,
     redshift: float | Sequence[float] | None = None,
     *,
-    width: float = 300.0,
+    width: float | str = "tied",
+    method: LineMethod | None = None,
 ) -> xr.Dataset:
-    """Measure emission lines by integration over a local linear continuum.
+    """Measure emission lines, by a fit of their profiles or by integration.
 
-    The window reaches 1.5 FWHM to both sides of the line, the continuum is fitted from 2 to 6 FWHM, leaving
-    out the windows of other known lines; FWHM is that of the instrument, of the line and of the pixels in
-    quadrature. What is missing on masked pixels is corrected for by the profile of the line. Neighbours are
-    told apart by their profiles; lines closer than one FWHM are measured as one, which ``blend`` names.
+    ``"profile"`` fits Gaussians integrated over the pixels and a straight continuum to all pixels within 6
+    FWHM, with their covariance where there is one (``fnu_cov``): the least possible error. Lines are as wide
+    as the resolving power and ``width`` make them, neighbours are fitted together, the doublets of [O III]
+    and [N II] have their fixed ratios (``campfire.linelist.DOUBLETS``). ``"window"`` integrates 1.5 FWHM
+    to both sides above a straight continuum at 2 to 6 FWHM: an error of some 1.5 times that, and little
+    dependence on the width. Both are made; where they differ by more than 3 sigma, ``disagrees`` says so: a
+    width, a shape or a neighbour is not as assumed.
+
+    In both, lines closer than 0.85 FWHM are measured as one, which ``blend`` names; FWHM is that of the
+    instrument, of the line and of the pixels in quadrature.
 
     Parameters
     ----------
     spectra
         One spectrum, a collection, a list, a Dataset or a DataTree. What they bring along as
-        ``resolving_power`` is used, else that of the grating.
+        ``resolving_power`` is used, else that of the grating. Lazy ones are read a block at a time.
     lines
         Names from :data:`~campfire.EMISSION_LINES` or as they are typed (``Ha``, ``OIII5007``; see
         :func:`campfire.linelist.find_line`), or rest wavelengths in microns or Quantities (vacuum). By
@@ -61,26 +72,36 @@ def measure_lines(
         One value a spectrum, or one for all; by default the redshift of each spectrum, which is 0 in the
         rest frame.
     width
-        FWHM of the lines themselves, km/s.
+        FWHM of the lines themselves in km/s (or a Quantity); or ``"tied"``, one for all lines of a spectrum,
+        or ``"free"``, one for each blend, both found by the fit. These also scale the width of the
+        instrument, as compact sources need it, and are held by priors where lines are faint: up to 600 km/s,
+        the instrument within some 30 %. Integration alone takes 300 km/s for either.
+    method
+        ``"profile"`` or ``"window"``; by default the first where there is one known resolving power: not for
+        stacks of several gratings or redshifts that were not matched, nor for medians, whose covariance is
+        only approximate.
 
     Returns
     -------
     xarray.Dataset
-        Over ``spectrum`` and ``line``: ``flux``, ``flux_err`` and ``upper_limit`` (3 sigma) in erg s-1 cm-2;
+        Over ``spectrum`` and ``line``: ``flux``, ``flux_err`` and ``upper_limit`` (3 sigma above the flux, or
+        above 0 where that is negative: 99.87 % of true fluxes are below) in erg s-1 cm-2;
         ``continuum``, ``continuum_err`` in erg s-1 cm-2 angstrom-1; ``equivalent_width``,
         ``equivalent_width_err`` in angstrom in the rest frame, positive in emission; ``coverage``, the part
         of the line's profile on good pixels; ``blended``, where more than 1 % of another known line is in
         the window; ``blend``, the names of the lines of which this is the total (empty for a line by
         itself), given once, for the strongest of those asked for; ``reason``, why a line is NaN:
         ``outside``, ``masked`` (coverage below 0.7), ``neighbour masked``, ``no continuum``, or
-        ``measured with`` another line. Fluxes and continua of normalised spectra are relative and have the
-        unit ``1``. Coordinates ``rest_wave`` (um) and ``redshift``.
+        ``measured with`` another line; ``window_flux``, ``window_flux_err`` and ``disagrees``; ``fwhm``,
+        ``fwhm_err`` of the line before the pixels and ``line_width``, ``line_width_err`` of the line itself,
+        in km/s. Fluxes and continua of normalised spectra are relative and have the unit ``1``. Coordinates
+        ``rest_wave`` (um), ``redshift``, and ``method`` over ``spectrum``, which of both ``flux`` is.
 
     Raises
     ------
     ValidationError
-        For a line that is not known, spectra without a redshift, a redshift of spectra in the rest frame, or
-        spectra of which some are normalised.
+        For a line, method or width that is not known, spectra without a redshift, a redshift of spectra in
+        the rest frame, or spectra of which some are normalised.
 
     Warns
     -----
@@ -98,92 +119,155 @@ def measure_lines(
     >>> f"{found.flux.values[0, 0]:.1e}"  # 1e-18 * 20 angstrom * sqrt(2 pi)
     '5.0e-17'
     """
+    table = _table(lines)
+    names, rest = _all_lines(table)
+    fit: WidthFit = "given"
+    own = _TYPICAL
+    if isinstance(width, str):
+        fit = cast("WidthFit", choice(width, "width", ("tied", "free")))
+    else:
+        own = number(width, "width", least=0, most=_WIDEST, unit="km/s")
+    if method is not None:
+        choice(method, "method", ("profile", "window"))
+    wanted = np.array([np.argmin(np.abs(rest - wave)) for wave in table.values()], dtype=np.intp)
+    task = LineTask(names, rest, wanted, method, own, fit)
+    shifts, collected = _Redshifts(redshift), _Collected()
+    for entries in resolved_blocks(spectra):
+        data = [entry.data for entry in entries]
+        z = shifts.of(data)
+        relative = check_frames(data, "lines", z)[0].relative
+        collected.add(data, z, line_rows(entries, 1.0 + z[:, None], task), relative=relative)
+    shifts.end()
+    warn_assumed([guess for rows in collected.rows for guess in rows.assumed], collected.ids, stacklevel=3)
+    result = _dataset(collected, table, names, wanted)
+    if lines is None:
+        inside = (collected.low < result["rest_wave"]) & (result["rest_wave"] < collected.high)
+        result = result.isel(line=np.flatnonzero(inside.values))
+    return result
+
+
+class _Redshifts:
+    """Redshifts of spectra that come some at a time."""
+
+    def __init__(self, given: Any) -> None:
+        self._given = None if given is None else np.atleast_1d(redshift_numbers(given))
+        if self._given is not None and self._given.ndim > 1:
+            raise ValidationError(f"redshifts of shape {self._given.shape}", hint="pass one value a spectrum")
+        self._used = 0
+
+    def of(self, data: Sequence[SpectrumData]) -> FloatArray:
+        """Return those of the next spectra."""
+        count, first = len(data), self._used
+        self._used += count
+        if self._given is None:
+            values = redshift_numbers([0.0 if frame_of(one).rest else one.redshift for one in data])
+        elif len(self._given) == 1:
+            values = np.repeat(self._given, count)
+        else:
+            values = self._given[first : self._used]
+        bad = ~(np.isfinite(values) & (values > -1))
+        if len(values) != count or bad.any():
+            total = self._used if self._given is None else len(self._given)
+            raise ValidationError(
+                f"{int(bad.sum())} of {total} redshifts missing or not above -1; {self._used} spectra",
+                hint="pass redshift=, one value a spectrum",
+            )
+        return values
+
+    def end(self) -> None:
+        """Raise for redshifts that are left over."""
+        if self._given is not None and len(self._given) not in (1, self._used):
+            raise ValidationError(
+                f"{len(self._given)} redshifts for {self._used} spectra",
+                hint="pass redshift=, one value a spectrum",
+            )
+
+
+class _Collected:
+    """Results of blocks of spectra, joined."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.rows: list[LineRows] = []
+        self.shifts: list[FloatArray] = []
+        self.low, self.high = np.inf, 0.0
+        self.relative: bool | None = None
+
+    def add(
+        self, data: Sequence[SpectrumData], shifts: FloatArray, rows: LineRows, *, relative: bool
+    ) -> None:
+        if self.relative not in (None, relative):
+            raise ValidationError(
+                "some of the spectra are normalised, others are not", hint="pass spectra of one unit"
+            )
+        self.relative = relative
+        self.ids += [entry.spectrum_id for entry in data]
+        self.rows.append(rows)
+        self.shifts.append(shifts)
+        for entry, z in zip(data, shifts, strict=True):
+            self.low = min(self.low, float(entry.wavelength[0]) / (1 + z))
+            self.high = max(self.high, float(entry.wavelength[-1]) / (1 + z))
+
+    def columns(self, names: Sequence[str], wanted: IntArray) -> tuple[dict[str, Any], FloatArray]:
+        """Return the variables over (spectrum, line) as plain arrays, and the redshifts."""
+        shifts = np.concatenate(self.shifts)
+        found = LineFluxes(*map(np.concatenate, zip(*(rows.found for rows in self.rows), strict=True)))
+        blend, reason = _blends(found, names, wanted)
+        stretch = 1.0 + shifts[:, None]
+        values = {
+            "flux": found.flux,
+            "flux_err": found.flux_err,
+            "upper_limit": np.maximum(found.flux, 0.0) + _LIMIT * found.flux_err,
+            "continuum": found.continuum,
+            "continuum_err": found.continuum_err,
+            "equivalent_width": found.width / stretch,
+            "equivalent_width_err": found.width_err / stretch,
+        }
+        for name in ("window_flux", "window_flux_err", "fwhm", "fwhm_err", "line_width", "line_width_err"):
+            values[name] = np.concatenate([rows.more[name] for rows in self.rows])
+        values = {name: np.where(reason == "", array, np.nan) for name, array in values.items()}
+        values["disagrees"] = np.concatenate([rows.disagrees for rows in self.rows]) & (reason == "")
+        values |= {"coverage": found.coverage, "blended": found.blended, "blend": blend, "reason": reason}
+        return values, shifts
+
+
+def _dataset(
+    collected: _Collected, table: dict[str, float], names: Sequence[str], wanted: IntArray
+) -> xr.Dataset:
     import xarray as xr
 
-    width = number(width, "width", least=0)
-    entries = resolved_spectra(spectra)
-    data = [entry.data for entry in entries]
-    shifts = _redshifts(redshift, data)
-    relative = check_frames(data, "lines", shifts)[0].relative
-    table = _table(lines, data, shifts)
-    names, rest = _all_lines(table)
-    stretch = 1.0 + shifts[:, None]
-    centre = rest * stretch
-    fwhm = np.hypot(instrumental_fwhm(entries, centre), centre * (width * _KM / SPEED_OF_LIGHT))
-    wanted = np.array([np.argmin(np.abs(rest - wave)) for wave in table.values()])
-    found = _measure(data, centre, fwhm, wanted)
-    blend, reason = _blends(found, names, wanted)
-    measured = reason == ""
-    line_unit, flam_unit = (RELATIVE, RELATIVE) if relative else ("erg s-1 cm-2", FLAM_UNIT)
-    level = ", in erg s-1 cm-2 for a level of 1 uJy" if relative else ""
-
+    values, shifts = collected.columns(names, wanted)
+    profile = np.concatenate([rows.profile for rows in collected.rows])
     over = ("spectrum", "line")
-
-    def variable(values: Any, units: str | None, text: str) -> Any:
-        return (over, values, ({"units": units} if units else {}) | {"long_name": text})
-
-    def value(values: FloatArray, units: str, text: str) -> Any:
-        return variable(np.where(measured, values, np.nan), units, text)
-
+    variables: dict[str, Any] = {}
+    for name, spec in LINES.items():
+        attrs = ({"units": spec.units} if spec.units else {}) | dict(spec.attrs)
+        if collected.relative and spec.units in _ABSOLUTE:
+            attrs["units"] = RELATIVE
+            if spec.units != FLAM_UNIT and not name.endswith("err"):
+                attrs["long_name"] += ", in erg s-1 cm-2 for a level of 1 uJy"
+        text = spec.dtype == "text"
+        variables[name] = text_variable(over, values[name], attrs) if text else (over, values[name], attrs)
     return xr.Dataset(
-        {
-            "flux": value(found.flux, line_unit, f"line flux{level}"),
-            "flux_err": value(found.flux_err, line_unit, "1-sigma error of flux"),
-            "upper_limit": value(
-                _LIMIT * found.flux_err, line_unit, "3-sigma upper limit of a line not seen"
-            ),
-            "continuum": value(found.continuum, flam_unit, "continuum under the line"),
-            "continuum_err": value(found.continuum_err, flam_unit, "1-sigma error of continuum"),
-            "equivalent_width": value(
-                found.width / stretch, "angstrom", "rest-frame equivalent width, emission > 0"
-            ),
-            "equivalent_width_err": value(
-                found.width_err / stretch, "angstrom", "1-sigma error of equivalent_width"
-            ),
-            "coverage": variable(found.coverage, None, "part of the line's profile on good pixels"),
-            "blended": variable(found.blended, None, "more than 1 % of another known line is in the window"),
-            "blend": text_variable(
-                over, blend, {"long_name": "lines of which this is the total; empty for one by itself"}
-            ),
-            "reason": text_variable(
-                over, reason, {"long_name": "why the line is NaN; empty where it is measured"}
-            ),
-        },
+        variables,
         coords={
-            "spectrum_id": text_variable("spectrum", [entry.spectrum_id for entry in data]),
+            "spectrum_id": text_variable("spectrum", collected.ids),
             "redshift": ("spectrum", shifts),
+            "method": text_variable(
+                "spectrum",
+                np.where(profile, "profile", "window").astype(object),
+                {"long_name": "how lines were measured"},
+            ),
             "line": text_variable("line", list(table)),
             "rest_wave": ("line", np.array(list(table.values())), {"units": "um", "medium": "vacuum"}),
         },
     )
 
 
-def _redshifts(redshift: Any, data: Sequence[SpectrumData]) -> FloatArray:
-    own = [0.0 if frame_of(entry).rest else entry.redshift for entry in data]
-    values = own if redshift is None else redshift
-    shifts = np.atleast_1d(redshift_numbers(values))
-    if shifts.ndim > 1:
-        raise ValidationError(f"redshifts of shape {shifts.shape}", hint="pass one value a spectrum")
-    if len(shifts) == 1:
-        shifts = np.repeat(shifts, len(data))
-    bad = ~(np.isfinite(shifts) & (shifts > -1))
-    if len(shifts) != len(data) or bad.any():
-        raise ValidationError(
-            f"{int(bad.sum())} of {len(shifts)} redshifts missing or not above -1; {len(data)} spectra",
-            hint="pass redshift=, one value a spectrum",
-        )
-    return shifts
-
-
-def _table(
-    lines: Sequence[str | float] | None, data: Sequence[SpectrumData], shifts: FloatArray
-) -> dict[str, float]:
+def _table(lines: Sequence[str | float] | None) -> dict[str, float]:
     """Return name and rest wavelength of the lines asked for."""
-    known = {line["name"]: line["wave"] for line in EMISSION_LINES}
     if lines is None:
-        low = min(entry.wavelength[0] / (1 + z) for entry, z in zip(data, shifts, strict=True))
-        high = max(entry.wavelength[-1] / (1 + z) for entry, z in zip(data, shifts, strict=True))
-        return {name: wave for name, wave in known.items() if low < wave < high}
+        return {line["name"]: line["wave"] for line in EMISSION_LINES}
     table = {}
     given: Any = lines
     single = isinstance(given, str | bytes) or not isinstance(given, Iterable)
@@ -211,35 +295,6 @@ def _all_lines(table: dict[str, float]) -> tuple[list[str], FloatArray]:
             found[name] = wave
     names = sorted(found, key=found.__getitem__)
     return names, np.array([found[name] for name in names])
-
-
-def _measure(
-    data: Sequence[SpectrumData], centre: FloatArray, fwhm: FloatArray, wanted: IntArray
-) -> LineFluxes:
-    """Measure the lines of all spectra together, padded to one length."""
-    first = data[0].wavelength
-    if all(entry.wavelength is first or np.array_equal(entry.wavelength, first) for entry in data):
-        wave = np.asarray(first, dtype=np.float64)
-    else:
-        wave = np.full((len(data), max(len(entry) for entry in data)), np.nan)
-    shape = (len(data), wave.shape[-1])
-    flam, flam_err, mask = np.full(shape, np.nan), np.full(shape, np.nan), np.ones(shape, dtype=bool)
-    covariance = []
-    for k, entry in enumerate(data):
-        n = len(entry)
-        # fnu is what everything is computed from: f_lambda of a file does not follow a correction of it
-        wavelength = np.asarray(entry.wavelength, dtype=np.float64)
-        flam[k, :n] = fnu_to_flam(np.asarray(entry.fnu, dtype=np.float64), wavelength)
-        flam_err[k, :n] = fnu_to_flam(np.asarray(entry.fnu_err, dtype=np.float64), wavelength)
-        mask[k, :n] = entry.mask
-        if wave.ndim == 2:
-            wave[k, :n] = entry.wavelength
-        matrix = good_covariance(entry)
-        if matrix is not None:
-            matrix = matrix.scaled(fnu_to_flam(np.ones(n), wavelength))
-        covariance.append(matrix)
-    correlated = covariance if any(matrix is not None for matrix in covariance) else None
-    return line_fluxes(wave, flam, flam_err, centre, fwhm, wanted, mask=mask, covariance=correlated)
 
 
 def _blends(found: LineFluxes, names: Sequence[str], wanted: IntArray) -> tuple[Any, Any]:

@@ -18,17 +18,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.about import missing_extra
 from campfire.errors import ValidationError
-from campfire.kernels.grids import PixelBounds, good_pixels, pixel_bounds
-from campfire.kernels.lsf import FWHM_PER_SIGMA, with_pixels
+from campfire.kernels.grids import PixelBounds
+from campfire.kernels.line_layout import LineSet, Part, Pixels, as_pixels, import_ndtr, parts, within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from campfire.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["MIN_LINE_COVERAGE", "REASONS", "LineFluxes", "line_fluxes"]
+__all__ = ["ALIKE", "MIN_LINE_COVERAGE", "REASONS", "LineFluxes", "line_fluxes"]
 
 MIN_LINE_COVERAGE = 0.7
 """Least part of the line's profile on good pixels; the flux is corrected for what is missing."""
@@ -37,15 +36,12 @@ REASONS = ("", "outside", "masked", "neighbour masked", "no continuum")
 """Why a line is NaN; ``LineFluxes.reason`` is a position in this tuple."""
 _OUTSIDE, _MASKED, _NEIGHBOUR, _NO_CONTINUUM = 1, 2, 3, 4
 
-_WINDOW = 1.5  # half of the window that is integrated, in FWHM: all but 4e-4 of a Gaussian
-_RESOLVED = 2.0 / FWHM_PER_SIGMA  # lines closer than this, in FWHM, make one peak: they are measured as one
 _LEAST_SEEN = 0.3  # part of what a line has in its window on good pixels; below, its flux is not known
 _LEAST_REACH = 0.01  # part of a neighbour's profile in the window that matters
 _LEAST_SIDE = 3  # pixels of the continuum on a side
-_ALIKE = 0.003  # how much the lines of one blend are drawn to equal fluxes; their total is not
+ALIKE = 0.003  # how much the lines of one blend are drawn to equal fluxes; their total is not
 _ANGSTROM = 1e4  # per micron
 _LEVEL = 1e-9  # keeps the slope defined where one pixel has all the weight
-_BLOCK = 1_000_000  # numbers in an array at a time
 
 
 class _Choice(NamedTuple):
@@ -85,59 +81,6 @@ class LineFluxes(NamedTuple):
     first: IntArray
     last: IntArray
     blended: BoolArray
-
-
-class _Pixels(NamedTuple):
-    """Pixels of the spectra: bounds (1 or spectrum, n), the others (spectrum, n); zero where not good."""
-
-    bounds: PixelBounds
-    values: FloatArray
-    variance: FloatArray
-    good: BoolArray
-
-    def find(self, wavelength: FloatArray) -> IntArray:
-        """Return the pixels under wavelengths (spectrum, any); the nearest where there is none."""
-        low, high = self.bounds
-        inside = np.minimum(wavelength, np.nextafter(high[:, -1:], 0.0))
-        if len(low) == 1:
-            found = np.searchsorted(low[0], inside, side="right")
-        else:
-            pairs = zip(low, inside, strict=True)
-            found = np.stack([np.searchsorted(e, w, side="right") for e, w in pairs])
-        return np.clip(found - 1, 0, self.values.shape[1] - 1)
-
-
-class _Lines(NamedTuple):
-    """Lines in every spectrum, shape (spectrum, line), microns; by wavelength."""
-
-    centre: FloatArray
-    sigma: FloatArray  # of the profile before the pixels
-    fwhm: FloatArray  # with the pixels
-    low: FloatArray
-    high: FloatArray
-    first: IntArray
-    last: IntArray
-    blended: BoolArray
-
-    @classmethod
-    def of(cls, centre: FloatArray, fwhm: FloatArray, pixels: _Pixels) -> _Lines:
-        widths = np.broadcast_to(pixels.bounds.width, pixels.values.shape)
-        seen = with_pixels(fwhm, np.take_along_axis(widths, pixels.find(centre), 1))
-        number = np.arange(centre.shape[1])
-        apart = np.diff(centre, axis=1)
-        starts = np.pad(apart >= _RESOLVED * (seen[:, 1:] + seen[:, :-1]) / 2, ((0, 0), (1, 0)))
-        first = np.maximum.accumulate(np.where(starts, number, 0), axis=1)
-        ends = np.where(np.roll(starts, -1, axis=1), number, number[-1])
-        ends[:, -1] = number[-1]
-        last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
-        middle = centre[:, :-1] + apart / 2
-        low, high = centre - _WINDOW * seen, centre + _WINDOW * seen
-        low[:, 1:] = np.maximum(low[:, 1:], middle)
-        high[:, :-1] = np.minimum(high[:, :-1], middle)
-        blended = np.zeros(centre.shape, dtype=bool)
-        blended[:, 1:] |= apart < _WINDOW * seen[:, 1:] + seen[:, :-1]
-        blended[:, :-1] |= apart < _WINDOW * seen[:, :-1] + seen[:, 1:]
-        return cls(centre, fwhm / FWHM_PER_SIGMA, seen, low, high, first, last, blended)
 
 
 def line_fluxes(
@@ -193,7 +136,7 @@ def line_fluxes(
     >>> found.flux.round(1), found.continuum.round(3)  # 3 * 40 angstrom * sqrt(2 pi)
     (array([[300.8]]), array([[2.]]))
     """
-    pixels = _pixels(wavelength, flam, flam_err, mask)
+    pixels = as_pixels(wavelength, flam, flam_err, mask)
     centre, fwhm = np.asarray(centre, dtype=np.float64), np.asarray(fwhm, dtype=np.float64)
     if centre.ndim != 2 or centre.shape != fwhm.shape or len(centre) != len(pixels.good):
         raise ValidationError(
@@ -202,14 +145,14 @@ def line_fluxes(
         )
     if np.any(np.diff(centre, axis=1) < 0):
         raise ValidationError("lines are not in order of wavelength", hint="sort them")
-    lines = _Lines.of(centre, fwhm, pixels)
+    lines = LineSet.of(centre, fwhm, pixels)
     number = np.arange(centre.shape[1]) if wanted is None else np.asarray(wanted, dtype=np.intp)
     results = np.full((8, len(centre), len(number)), np.nan)
-    inside = _within(lines, pixels.bounds.low[:, :1], pixels.bounds.high[:, -1:])[:, number]
+    inside = within(lines, pixels.bounds.low[:, :1], pixels.bounds.high[:, -1:])[:, number]
     results[6], results[7] = 0.0, np.where(inside > _LEAST_REACH, _NO_CONTINUUM, _OUTSIDE)
     for reach, choices in _CHOICES.items():
         row, column = np.nonzero(results[7] == _NO_CONTINUUM)
-        for part in _parts(lines, pixels, row, number[column], reach):
+        for part in parts(lines, pixels, row, number[column], reach):
             at = row[part.jobs], column[part.jobs]
             results[:, at[0], at[1]] = _measure(part, lines, pixels, choices, covariance)
     flux, flux_err, level, level_err, width, width_err, coverage, reason = results
@@ -229,73 +172,10 @@ def line_fluxes(
     )
 
 
-def _pixels(wavelength: FloatArray, flam: FloatArray, flam_err: FloatArray, mask: Any) -> _Pixels:
-    flam, flam_err = np.atleast_2d(flam), np.atleast_2d(flam_err)
-    good = good_pixels(flam, flam_err, None if mask is None else np.atleast_2d(mask))
-    bounds = PixelBounds(*np.atleast_2d(*pixel_bounds(wavelength)))
-    if bounds.low.shape[1] != flam.shape[1] or len(bounds.low) not in (1, len(flam)):
-        raise ValidationError(
-            f"wavelength has shape {np.shape(wavelength)}, flux {flam.shape}", hint="one shape"
-        )
-    values = np.where(good, flam, 0.0).astype(np.float64)
-    return _Pixels(bounds, values, np.square(np.where(good, flam_err, 0.0).astype(np.float64)), good)
-
-
-def _within(lines: _Lines, low: FloatArray, high: FloatArray) -> FloatArray:
-    """Return the part of each profile between two wavelengths."""
-    ndtr = _import_ndtr()
-    part = ndtr((high - lines.centre) / lines.sigma) - ndtr((low - lines.centre) / lines.sigma)
-    return np.asarray(part)
-
-
-def _import_ndtr() -> Any:
-    """Return the cumulative normal distribution of scipy, or say how to get it."""
-    try:
-        from scipy.special import ndtr
-    except ImportError as err:
-        raise missing_extra("measuring lines needs scipy", "deploy") from err
-    return ndtr
-
-
-class _Part(NamedTuple):
-    """Some of the lines to be measured: which, and the pixels and lines around each."""
-
-    jobs: IntArray
-    row: IntArray
-    line: IntArray
-    pixel: IntArray  # (job, m), and whether each is one
-    is_pixel: BoolArray
-    near: IntArray  # (job, k), and whether each is one
-    is_near: BoolArray
-
-
-def _parts(lines: _Lines, pixels: _Pixels, row: IntArray, line: IntArray, reach: float) -> Iterator[_Part]:
-    """Yield lines with what lies within ``reach`` FWHM, few enough at a time for the memory."""
-    if not len(row):
-        return
-    around = reach * lines.fwhm
-    low = np.take_along_axis(lines.centre, lines.first, 1) - around
-    high = np.take_along_axis(lines.centre, lines.last, 1) + around
-    start, stop = pixels.find(low)[row, line], pixels.find(high)[row, line]
-    lowest, highest = (low - around / 3)[row, line, None], (high + around / 3)[row, line, None]
-    first = np.sum(lines.centre[row] < lowest, axis=1)
-    last = np.sum(lines.centre[row] <= highest, axis=1) - 1
-    m, k = int((stop - start).max()) + 1, int((last - first).max()) + 1
-    size = max(1, _BLOCK // (m * k))
-    for begin in range(0, len(row), size):
-        jobs = np.arange(begin, min(begin + size, len(row)))
-        pixel = start[jobs, None] + np.arange(m)
-        near = first[jobs, None] + np.arange(k)
-        is_pixel, is_near = pixel <= stop[jobs, None], near <= last[jobs, None]
-        pixel = np.minimum(pixel, pixels.values.shape[1] - 1)
-        near = np.minimum(near, lines.centre.shape[1] - 1)
-        yield _Part(jobs, row[jobs], line[jobs], pixel, is_pixel, near, is_near)
-
-
 def _measure(
-    part: _Part,
-    lines: _Lines,
-    pixels: _Pixels,
+    part: Part,
+    lines: LineSet,
+    pixels: Pixels,
     choices: Sequence[_Choice],
     covariance: Sequence[Any] | None,
 ) -> FloatArray:
@@ -313,9 +193,9 @@ def _measure(
     matrix = rows.transpose(0, 2, 1) @ columns
     group = np.where(around.modelled, lines.first[part.row[:, None], part.near], -1 - np.arange(k))
     alike = group[:, :, None] == group[:, None, :]
-    matrix[:, :k, :k] -= _ALIKE * alike / alike.sum(axis=2, keepdims=True)
+    matrix[:, :k, :k] -= ALIKE * alike / alike.sum(axis=2, keepdims=True)
     diagonal = np.einsum("jkk->jk", matrix)  # a view
-    diagonal[:, :k] += np.where(around.modelled, _ALIKE, 1.0)
+    diagonal[:, :k] += np.where(around.modelled, ALIKE, 1.0)
     diagonal[:, k:] += np.where(enough, 0.0, 1.0)[:, None]
     diagonal[:, k + 1] += _LEVEL
     asked = np.zeros((len(part.row), k + 2, 2))
@@ -351,7 +231,7 @@ class _Around(NamedTuple):
     reason: IntArray
 
     @classmethod
-    def of(cls, part: _Part, lines: _Lines, pixels: _Pixels) -> _Around:
+    def of(cls, part: Part, lines: LineSet, pixels: Pixels) -> _Around:
         row, line = part.row[:, None], part.line[:, None]
         unit = lines.fwhm[row, line]
 
@@ -359,32 +239,28 @@ class _Around(NamedTuple):
             return np.asarray((wavelength - lines.centre[row, line]) / unit)
 
         good = pixels.good[row, part.pixel] & part.is_pixel
-        shared = row if len(pixels.bounds.low) > 1 else np.zeros_like(row)
-        end = pixels.bounds.high[shared, -1]
-        beyond = part.pixel[:, :1] + np.arange(part.pixel.shape[1]) >= pixels.values.shape[1]
-        bounds = pixels.bounds.at((shared, part.pixel))
-        bounds = PixelBounds(scaled(np.where(beyond, end, bounds.low)), scaled(bounds.high))
+        bounds = PixelBounds(*map(scaled, pixels.around(part)))
         size = bounds.width
         size[size <= 0] = 1.0  # of the padding
         first, last = lines.first[row, line], lines.last[row, line]
         member = part.is_near & (part.near >= first) & (part.near <= last)
         at, sigma = scaled(lines.centre[row, part.near]), lines.sigma[row, part.near] / unit
-        ndtr = _import_ndtr()
+        ndtr = import_ndtr()
         left, right = (scaled(edge[row, part.near])[:, None] for edge in (lines.low, lines.high))
 
         def below(edge: FloatArray) -> FloatArray:
             return np.asarray(ndtr((edge - at[:, None]) / sigma[:, None]))
 
-        def within(edge: FloatArray) -> FloatArray:
+        def clipped(edge: FloatArray) -> FloatArray:
             return np.clip(edge[..., None], left, right)
 
         start, end = bounds.each(lambda edge: below(edge[..., None]))
         profile = end - start
-        start, end = bounds.each(within)
+        start, end = bounds.each(clipped)
         window = (end - start) / size[..., None]
         whole = np.einsum("jmk,jmk->jk", profile, window)
         if bounds.apart.any():  # what falls into a gap is part of the line, too
-            whole += np.sum(below(within(bounds.low[:, 1:])) - below(within(bounds.high[:, :-1])), axis=1)
+            whole += np.sum(below(clipped(bounds.low[:, 1:])) - below(clipped(bounds.high[:, :-1])), axis=1)
         window *= good[..., None]
         modelled = part.is_near & (bounds.low[:, :1] < at) & (at < bounds.high[:, -1:])
         modelled &= np.einsum("jmk,jmk->jk", profile, window) >= _LEAST_SEEN * whole
@@ -430,7 +306,7 @@ def _continuum_pixels(around: _Around, choices: Sequence[_Choice]) -> tuple[Bool
 
 
 def _spread(
-    weights: FloatArray, variance: FloatArray, part: _Part, covariance: Sequence[Any] | None
+    weights: FloatArray, variance: FloatArray, part: Part, covariance: Sequence[Any] | None
 ) -> FloatArray:
     """Return the covariance of the weighted sums over pixels, shape (job, 2, 2)."""
     spread = np.einsum("jmp,jmq,jm->jpq", weights, weights, variance)

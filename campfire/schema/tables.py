@@ -179,7 +179,7 @@ PHOTOMETRY: dict[str, VariableSpec] = _table(
 LINES: dict[str, VariableSpec] = _table(
     _quantity("flux", "erg s-1 cm-2", "line flux"),
     _quantity("flux_err", "erg s-1 cm-2", "1-sigma error of flux"),
-    _quantity("upper_limit", "erg s-1 cm-2", "3-sigma upper limit of a line not seen"),
+    _quantity("upper_limit", "erg s-1 cm-2", "flux, or 0, and 3 sigma"),
     _quantity("continuum", FLAM_UNIT, "continuum under the line"),
     _quantity("continuum_err", FLAM_UNIT, "1-sigma error of continuum"),
     _quantity("equivalent_width", "angstrom", "rest-frame equivalent width, emission > 0"),
@@ -188,6 +188,13 @@ LINES: dict[str, VariableSpec] = _table(
     _quantity("blended", None, "more than 1 % of another known line is in the window", "bool"),
     _quantity("blend", None, "lines of which this is the total; empty for one by itself", "text"),
     _quantity("reason", None, "why the line is NaN; empty where it is measured", "text"),
+    _quantity("window_flux", "erg s-1 cm-2", "line flux by integration"),
+    _quantity("window_flux_err", "erg s-1 cm-2", "1-sigma error of window_flux"),
+    _quantity("disagrees", None, "flux differs from window_flux by more than 3 sigma", "bool"),
+    _quantity("fwhm", "km s-1", "FWHM of the line before the pixels"),
+    _quantity("fwhm_err", "km s-1", "1-sigma error of fwhm"),
+    _quantity("line_width", "km s-1", "FWHM of the line itself"),
+    _quantity("line_width_err", "km s-1", "1-sigma error of line_width"),
 )
 """Variables of line measurements, over ``line`` and ``spectrum``."""
 

@@ -124,7 +124,7 @@ def test_operations_take_the_frames_and_units_they_can_and_refuse_the_others(
         with pytest.raises(ValidationError, match=message):
             ACTIONS[action](spectra)
         return
-    redshift = {"redshift": Z} if action == "lines" and state in ("observed", "relative") else {}
+    redshift: Any = {"redshift": Z} if action == "lines" and state in ("observed", "relative") else {}
     result = measure_lines(spectra, ["Hα"], **redshift) if redshift else ACTIONS[action](spectra)
     in_rest = state.startswith("rest") or action == "stacking with a redshift"
     for found in results(result):

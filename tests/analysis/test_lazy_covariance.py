@@ -399,7 +399,7 @@ def pulls(prepare: Callable[[xr.Dataset], xr.Dataset], method: str, n: int) -> d
     )
 
     def lines(spectrum: SpectrumData) -> Any:
-        return measure_lines(spectrum, [1.8, 2.6, 3.4], redshift=0.0)
+        return measure_lines(spectrum, [1.8, 2.6, 3.4], redshift=0.0, width=300)
 
     model_lines, model_bands = lines(perfect), band_photometry(perfect, [BOX, RED])
     found: dict[str, list[Any]] = {

@@ -71,6 +71,7 @@ ALGORITHMS = {
     "continuum.fit_curve",
     "continuum.CurveFit.calibrated",
     "lines.line_fluxes",
+    "profiles.profile_fluxes",
     "combine.Combiner.__call__",
     "combine.sigma_clip",
 }
