@@ -311,6 +311,7 @@ TABLE: dict[str, Row] = {
         lines="line names",
         redshift="redshift",
         width="number",
+        method="word",
     ),
     "measure_noise": _row(
         lambda g: campfire.measure_noise,
