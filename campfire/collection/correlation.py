@@ -127,7 +127,7 @@ def fit_bands(bands: FloatArray, width: int) -> FloatArray:
     if lost > _NEGLIGIBLE * float(bands[..., 0].max(initial=0.0)):
         warnings.warn(
             f"some spectra have pixels so wide that more than {width} pixels of the grid are correlated: "
-            "errors of sums over pixels come out too small; stack_spectra knows them all",
+            "errors of sums over pixels come out too small; load() the collection before stacking it",
             CampfireWarning,
             stacklevel=2,
         )
