@@ -139,9 +139,8 @@ class DatasetAccessor(Handoffs, Listed):
         With ``by``, group by group: see :func:`campfire.analysis.stack_groups.stack_groups`.
         """
         options: dict[str, Any] = {"object_id": object_id, "rng": rng, "match_resolution": match_resolution}
-        return functions.stack(
-            self._ds, method, grid, redshift, normalize, sigma_clip, by=by, bins=bins, **options
-        )
+        options |= {"method": method, "grid": grid, "redshift": redshift}
+        return functions.stacking(by, bins)(self._ds, normalize=normalize, sigma_clip=sigma_clip, **options)
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> Noise:
         """Measure size and correlation of the noise; see :func:`campfire.measure_noise`."""

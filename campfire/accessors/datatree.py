@@ -128,10 +128,9 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         spectrum id -> value, or one value a spectrum where there is one grating. With ``by``, group by group:
         see :func:`campfire.analysis.stack_groups.stack_groups`.
         """
-        options: dict[str, Any] = {"rng": rng, "match_resolution": match_resolution, "by": by, "bins": bins}
-        return self._each(
-            functions.stack, method, grid, redshift, normalize, sigma_clip, **options, skip_empty=True
-        )
+        options: dict[str, Any] = {"rng": rng, "match_resolution": match_resolution, "sigma_clip": sigma_clip}
+        options |= {"method": method, "grid": grid, "redshift": redshift, "normalize": normalize}
+        return self._each(functions.stacking(by, bins), **options, skip_empty=True)
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> dict[str, Noise]:
         """Measure the noise of every grating that has spectra; see :func:`campfire.measure_noise`.

@@ -6,8 +6,8 @@ They look at the schema, leave the numbers to :mod:`campfire.analysis`, and add 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -43,7 +43,7 @@ __all__ = [
     "good_pixels",
     "is_collection",
     "resample",
-    "stack",
+    "stacking",
     "synthetic_photometry",
     "to_restframe",
 ]
@@ -363,19 +363,8 @@ def _result(ds: xr.Dataset, spectrum: SpectrumData, dq: NDArray[np.uint8], step:
     return append_history(made.assign_attrs(ds.attrs | made.attrs), step)
 
 
-def stack(
-    ds: xr.Dataset,
-    method: str,
-    grid: ArrayLike | str | None,
-    redshift: Any,
-    normalize: tuple[float, float] | None,
-    sigma_clip: float | None,
-    *,
-    by: Any,
-    bins: Any,
-    **options: Any,
-) -> xr.Dataset:
-    """Stack a collection, or with ``by`` its groups.
+def stacking(by: Any, bins: Any) -> Callable[..., xr.Dataset]:
+    """Return what stacks a collection, or with ``by`` its groups.
 
     Raises
     ------
@@ -387,8 +376,7 @@ def stack(
 
         if bins is not None:
             raise ValidationError("bins of what?", hint="by='redshift', bins=[...]")
-        return stack_collection(ds, method, grid, redshift, normalize, sigma_clip, **options)
+        return stack_collection
     from campfire.analysis.stack_groups import stack_groups
 
-    options |= {"redshift": redshift, "normalize": normalize, "sigma_clip": sigma_clip}
-    return stack_groups(ds, by, bins, method=method, grid=grid, **options)
+    return partial(stack_groups, by=by, bins=bins)
