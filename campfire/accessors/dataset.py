@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from campfire.accessors import functions
 from campfire.accessors.handoffs import Handoffs
 from campfire.accessors.listing import Listed
+from campfire.schema import mended
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,7 @@ class DatasetAccessor(Handoffs, Listed):
     _title = "Dataset.campfire"
 
     def __init__(self, ds: xr.Dataset) -> None:
-        self._ds = ds
+        self._ds = mended(ds)
 
     def to_spectrum(self) -> SpectrumData:
         """Return the spectrum; see :meth:`campfire.SpectrumData.from_xarray`."""

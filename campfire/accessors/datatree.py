@@ -10,6 +10,7 @@ from campfire.accessors.handoffs import TreeHandoffs
 from campfire.accessors.listing import Listed
 from campfire.arguments import mapping, shown
 from campfire.errors import ValidationError
+from campfire.schema import as_rows, mended
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,11 +41,11 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         self._tree = tree
 
     def _groups(self) -> dict[str, xr.Dataset]:
-        """Return the collections in the tree by their path."""
+        """Return the collections in the tree by their path; of single spectra, collections of that row."""
         found = {
-            node.path: node.to_dataset()
+            node.path: as_rows(mended(node.to_dataset()))
             for node in self._tree.subtree
-            if "fnu" in node.data_vars and "spectrum" in node.sizes
+            if "fnu" in node.data_vars and "extraction" not in node.dims
         }
         if not found:
             names = ", ".join(self._tree.children) or "none"
@@ -61,7 +62,9 @@ class DataTreeAccessor(TreeHandoffs, Listed):
             groups = {path: ds for path, ds in groups.items() if ds.sizes["spectrum"]}
         results = {}
         for path, ds in groups.items():
-            results[path] = function(ds, *args, **options)
+            result = function(ds, *args, **options)
+            single = "spectrum" not in self._tree[path].dims and "spectrum" in result.dims
+            results[path] = result.isel(spectrum=0) if single else result
         return self._with(results)
 
     def _with(self, groups: Mapping[str, xr.Dataset]) -> xr.DataTree:

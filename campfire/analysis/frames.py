@@ -16,7 +16,7 @@ from campfire.convert import load_header
 from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.errors import ValidationError
 from campfire.models import SpectrumData
-from campfire.schema import in_rest_frame
+from campfire.schema import attr_text, in_rest_frame
 from campfire.units import RELATIVE, filled
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def frame_of(spectra: Spectra) -> Frame:
         rest, units = in_rest_frame(header), spectra.fnu_units
     else:
         header = load_header(spectra.attrs.get("fits_header", "{}"))
-        rest = in_rest_frame(header) or spectra["wavelength"].attrs.get("long_name") == REST_WAVELENGTH
-        units = str(spectra["fnu"].attrs.get("units", ""))
+        rest = in_rest_frame(header) or attr_text(spectra["wavelength"].attrs, "long_name") == REST_WAVELENGTH
+        units = attr_text(spectra["fnu"].attrs, "units")
     return Frame(rest, units == RELATIVE, _source(header) if rest else 0.0)
 
 

@@ -16,7 +16,7 @@ from campfire.kernels.combine import Combiner, check_rng, find_combiner
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import check_grid, rising
 from campfire.models import Spectrum, SpectrumCollection, SpectrumData
-from campfire.schema import SPECTRUM, state_of
+from campfire.schema import SPECTRUM, attr_text, mended, state_of
 from campfire.units import RELATIVE, to_micron
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def _each(spectra: Any) -> Iterator[SpectrumData]:
 
 def _rows(ds: xr.Dataset) -> Iterator[SpectrumData]:
     """Yield the spectra of a Dataset of one or many; padding is cut off."""
+    ds = mended(ds)
     if state_of(ds) == SPECTRUM:
         yield as_spectrum(ds)
         return
@@ -131,7 +132,7 @@ def _rows(ds: xr.Dataset) -> Iterator[SpectrumData]:
             row["fnu"].values[keep],
             row["fnu_err"].values[keep],
             frame_cards(frame),
-            str(_scalar(row, "grating") or ds.attrs.get("grating", "")),
+            str(_scalar(row, "grating") or attr_text(ds.attrs, "grating")),
             str(_scalar(row, "spectrum_id") or ""),
             mask=row["dq"].values[keep] != 0 if "dq" in row else None,
             redshift=None if redshift is None else float(redshift),

@@ -106,7 +106,7 @@ def attrs_like(ds: xr.Dataset, name: str) -> dict[str, str]:
     attrs = schema.attrs_of(name)
     if name == "wavelength":
         return attrs | {key: ds[name].attrs[key] for key in ("long_name",) if key in ds[name].attrs}
-    relative = ds["fnu"].attrs.get("units") == RELATIVE and "units" in attrs
+    relative = schema.attr_text(ds["fnu"].attrs, "units") == RELATIVE and "units" in attrs
     return attrs | ({"units": RELATIVE} if relative else {})
 
 

@@ -134,7 +134,7 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
 def _text(ds: xr.Dataset, name: str) -> str:
     if name in ds.coords and ds[name].ndim == 0:
         return str(ds[name].item())
-    return str(ds.attrs.get(name, ""))
+    return schema.attr_text(ds.attrs, name)
 
 
 def _redshift(ds: xr.Dataset) -> float | None:
@@ -186,6 +186,7 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
     ValidationError
         If it is not the Dataset of one spectrum; the message names the variable.
     """
+    ds = schema.mended(ds)
     state = schema.validate(ds)
     if state != schema.SPECTRUM:
         raise ValidationError(
@@ -198,15 +199,15 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
         return np.array(values, dtype=values.dtype.newbyteorder("="))
 
     def given(name: str) -> Any:
-        computed = name not in ds.variables or ds[name].attrs.get("origin") == "computed"
+        computed = name not in ds.variables or schema.attr_text(ds[name].attrs, "origin") == "computed"
         return None if computed else array(name)
 
     def units(name: str, default: str) -> str:
-        return str(ds[name].attrs.get("units", default)) if name in ds.variables else default
+        return schema.attr_text(ds[name].attrs, "units", default) if name in ds.variables else default
 
     fnu, fnu_err = array("fnu"), array("fnu_err")
     flagged = array("dq") != 0 if "dq" in ds.variables else None
-    path = ds.attrs.get("fits_path")
+    path = schema.attr_text(ds.attrs, "fits_path")
     wavelength, grating, redshift = array("wavelength"), _text(ds, "grating"), _redshift(ds)
 
     def own_power() -> Any:
@@ -215,7 +216,9 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
         power = array("resolving_power")
         known = lsf_coordinate(grating, wavelength, redshift).get("resolving_power")
         computed = known is not None and np.array_equal(known[1], power, equal_nan=True)
-        return None if computed and ds["resolving_power"].attrs.get("origin") != "given" else power
+        return (
+            None if computed and schema.attr_text(ds["resolving_power"].attrs, "origin") != "given" else power
+        )
 
     return {
         "wavelength": wavelength,
@@ -226,7 +229,7 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
         "spectrum_id": _text(ds, "spectrum_id"),
         "flam": given("flam"),
         "flam_err": given("flam_err"),
-        "fits_path": None if path is None else str(path),
+        "fits_path": path or None,
         "fnu_units": units("fnu", FNU_UNIT),
         "flam_units": units("flam", FLAM_UNIT),
         "wave_units": units("wavelength", WAVE_UNIT),
@@ -246,5 +249,5 @@ def append_history(ds: xr.Dataset, step: str) -> xr.Dataset:
     >>> append_history(append_history(xr.Dataset(), "one"), "two").attrs["history"]
     'one\ntwo'
     """
-    former = ds.attrs.get("history")
+    former = schema.attr_text(ds.attrs, "history")
     return ds.assign_attrs(history=f"{former}\n{step}" if former else step)

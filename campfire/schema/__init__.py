@@ -4,6 +4,7 @@ Anybody's Dataset that passes :func:`check` works with everything in this packag
 """
 
 from campfire.schema.checking import Issue, check, state_of, validate
+from campfire.schema.mending import as_rows, mended
 from campfire.schema.tables import (
     FIT,
     GRIDDED,
@@ -15,6 +16,7 @@ from campfire.schema.tables import (
     VARIABLES,
     PixelDQ,
     VariableSpec,
+    attr_text,
     attrs_of,
     in_rest_frame,
     normalise_mask,
@@ -33,9 +35,12 @@ __all__ = [
     "Issue",
     "PixelDQ",
     "VariableSpec",
+    "as_rows",
+    "attr_text",
     "attrs_of",
     "check",
     "in_rest_frame",
+    "mended",
     "normalise_mask",
     "pixel_dq",
     "state_of",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.errors import ValidationError
+from campfire.errors import CampfireWarning, ValidationError
 from campfire.schema.tables import (
     FIT,
     GRIDDED,
@@ -19,6 +20,7 @@ from campfire.schema.tables import (
     SPECTRUM,
     VARIABLES,
     VariableSpec,
+    attr_text,
 )
 from campfire.units import FNU_UNIT, RELATIVE, WAVE_UNIT
 
@@ -95,17 +97,30 @@ _WORDS = {
 def validate(ds: xr.Dataset) -> tuple[str, ...]:
     """Check a Dataset of spectra against :data:`VARIABLES` and :data:`FIT`, and return its :func:`state_of`.
 
-    Only labels are looked at, never values: a lazy Dataset stays lazy. Attributes may be missing;
-    :func:`check` is stricter.
+    Only labels are looked at, never values: a lazy Dataset stays lazy. Attributes may be missing, of which
+    units are warned of; :func:`check` is stricter.
 
     Raises
     ------
     ValidationError
         Naming the variable that is missing, has other dimensions, the wrong kind of number or unit.
+
+    Warns
+    -----
+    CampfireWarning
+        Of units that are not given: wavelengths are taken to be in micron, fluxes in microjansky.
     """
     state = state_of(ds)
     for issue in _variable_issues(ds, _SPECTRA, "fnu"):
         raise ValidationError(f"{issue.path!r} {issue.message}", hint=f"expected {issue.expected}")
+    silent = [name for name in ("wavelength", "fnu", "fnu_err") if "units" not in ds[name].attrs]
+    if silent:
+        units = ", ".join(f"{name} in {VARIABLES[name].units}" for name in silent)
+        warnings.warn(
+            f"no unit is given; taken to be {units}. Say so with ds[name].attrs['units'] = ...",
+            CampfireWarning,
+            stacklevel=3,
+        )
     return state
 
 
@@ -182,9 +197,9 @@ def _spectrum_issues(ds: xr.Dataset) -> Iterator[Issue]:
             yield Issue(name, "is missing", names, "a coordinate of text")
         elif ds[name].dtype.kind not in _KINDS["text"]:
             yield Issue(name, f"is {ds[name].dtype}", str(ds[name].dtype), "text")
-    version = ds.attrs.get("campfire_schema")
-    if version not in range(1, SCHEMA_VERSION + 1):
-        yield Issue("@campfire_schema", "is not a known version", str(version), str(SCHEMA_VERSION))
+    version = attr_text(ds.attrs, "campfire_schema", "nothing")
+    if version not in map(str, range(1, SCHEMA_VERSION + 1)):
+        yield Issue("@campfire_schema", "is not a known version", version, str(SCHEMA_VERSION))
 
 
 def _product_issues(ds: xr.Dataset, table: Mapping[str, VariableSpec], label: str) -> Iterator[Issue]:
@@ -216,7 +231,7 @@ def _variable_issues(ds: xr.Dataset, table: Mapping[str, VariableSpec], main: st
         # netCDF-3 has no unsigned bytes: the bits of a mask come back signed
         if variable.dtype.kind not in _KINDS[spec.dtype]:
             yield Issue(name, f"is {variable.dtype}", str(variable.dtype), _WORDS[spec.dtype])
-        units = variable.attrs.get("units")
+        units = attr_text(variable.attrs, "units") if "units" in variable.attrs else None
         relative = units == RELATIVE and spec.units not in (WAVE_UNIT, None)
         if spec.units and units is not None and not relative and not _same_unit(units, spec.units):
             yield Issue(name, f"is in {units!r}", repr(units), f"{spec.units!r}: convert it")

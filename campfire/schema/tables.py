@@ -288,6 +288,18 @@ def pixel_dq(fnu: FloatArray, fnu_err: FloatArray, mask: BoolArray | None = None
     return dq
 
 
+def attr_text(attrs: Mapping[Any, Any], name: str, default: str = "") -> str:
+    """Return an attribute as text: what a file or a program has put there may be of any type.
+
+    Examples
+    --------
+    >>> attr_text({"units": "uJy"}, "units"), attr_text({"units": np.array([1, 2])}, "units")
+    ('uJy', '[1 2]')
+    """
+    value = attrs.get(name)
+    return default if value is None else str(value)
+
+
 def normalise_mask(fnu: FloatArray, fnu_err: FloatArray, mask: Any = None) -> BoolArray:
     """Return the mask of one spectrum: what is passed, and every pixel without a usable value or error.
 
