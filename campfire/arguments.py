@@ -7,6 +7,7 @@ addresses are in :mod:`campfire.config`, numbers with units in :mod:`campfire.un
 from __future__ import annotations
 
 import math
+import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -24,6 +25,7 @@ __all__ = [
     "known_number",
     "mapping",
     "number",
+    "path_text",
     "shown",
     "text",
     "truth",
@@ -239,6 +241,25 @@ def text(value: object, name: str) -> str:
     if isinstance(value, str):
         return str(value)
     raise ValidationError(f"{name}={shown(value)} is not a text", hint="pass text, in quotes")
+
+
+def path_text(value: object, name: str) -> str:
+    """Return a path as it is written: where a file came from need not be a place on this machine.
+
+    Raises
+    ------
+    ValidationError
+        For what is no path.
+
+    Examples
+    --------
+    >>> path_text("~somebody/x.fits", "fits_path")
+    '~somebody/x.fits'
+    """
+    written = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if isinstance(written, str) and "\0" not in written:
+        return written
+    raise ValidationError(f"{name}={shown(value)} is not a path", hint="pass the path as text")
 
 
 def mapping(value: object, name: str, hint: str) -> Mapping[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from campfire import schema
 from campfire.convert.covariance import COVARIANCE_ATTRS, banded, from_banded, mode_variables
 from campfire.convert.header import dump_header, load_header
-from campfire.errors import ValidationError
+from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.lsf import GRATINGS, resolving_power
 from campfire.text import text_variable
@@ -185,6 +186,11 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
     ------
     ValidationError
         If it is not the Dataset of one spectrum; the message names the variable.
+
+    Warns
+    -----
+    CampfireWarning
+        Of units that are not given: wavelengths are taken to be in micron, fluxes in microjansky.
     """
     ds = schema.mended(ds)
     state = schema.validate(ds)
@@ -192,6 +198,14 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
         raise ValidationError(
             f"a Dataset of {ds.sizes['spectrum']} spectra, not of one",
             hint="use .campfire.to_spectra() on a collection",
+        )
+    silent = [name for name in ("wavelength", "fnu", "fnu_err") if "units" not in ds[name].attrs]
+    if silent:
+        taken = ", ".join(f"{name} in {schema.VARIABLES[name].units}" for name in silent)
+        warnings.warn(
+            f"no unit is given; taken to be {taken}. Say so with ds[name].attrs['units'] = ...",
+            CampfireWarning,
+            stacklevel=3,
         )
 
     def array(name: str) -> Any:

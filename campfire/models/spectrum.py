@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
 
-from campfire.arguments import choice, known_number, text, truth
-from campfire.config import as_path
+from campfire.arguments import choice, known_number, path_text, text, truth
 from campfire.convert.covariance import as_covariance, as_sparse
 from campfire.convert.header import dump_header, plain_header
 from campfire.errors import ValidationError
@@ -166,10 +164,7 @@ class SpectrumData:
         self._computed = frozenset(n for n, v in (("flam", flam), ("flam_err", flam_err)) if v is None)
         self.flam = self._density("flam", flam, self.fnu)
         self.flam_err = self._density("flam_err", flam_err, self.fnu_err)
-        self.fits_path = None
-        if fits_path is not None and fits_path != "":
-            as_path(fits_path, "fits_path")
-            self.fits_path = os.fspath(fits_path)
+        self.fits_path = None if fits_path is None or fits_path == "" else path_text(fits_path, "fits_path")
         self.fnu_units, self.flam_units, self.wave_units = str(fnu_units), str(flam_units), str(wave_units)
         self.mask = normalise_mask(self.fnu, self.fnu_err, mask)
         if hidden is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.errors import CampfireWarning, ValidationError
+from campfire.errors import ValidationError
 from campfire.schema.tables import (
     FIT,
     GRIDDED,
@@ -97,30 +96,17 @@ _WORDS = {
 def validate(ds: xr.Dataset) -> tuple[str, ...]:
     """Check a Dataset of spectra against :data:`VARIABLES` and :data:`FIT`, and return its :func:`state_of`.
 
-    Only labels are looked at, never values: a lazy Dataset stays lazy. Attributes may be missing, of which
-    units are warned of; :func:`check` is stricter.
+    Only labels are looked at, never values: a lazy Dataset stays lazy. Attributes may be missing;
+    :func:`check` is stricter.
 
     Raises
     ------
     ValidationError
         Naming the variable that is missing, has other dimensions, the wrong kind of number or unit.
-
-    Warns
-    -----
-    CampfireWarning
-        Of units that are not given: wavelengths are taken to be in micron, fluxes in microjansky.
     """
     state = state_of(ds)
     for issue in _variable_issues(ds, _SPECTRA, "fnu"):
         raise ValidationError(f"{issue.path!r} {issue.message}", hint=f"expected {issue.expected}")
-    silent = [name for name in ("wavelength", "fnu", "fnu_err") if "units" not in ds[name].attrs]
-    if silent:
-        units = ", ".join(f"{name} in {VARIABLES[name].units}" for name in silent)
-        warnings.warn(
-            f"no unit is given; taken to be {units}. Say so with ds[name].attrs['units'] = ...",
-            CampfireWarning,
-            stacklevel=3,
-        )
     return state
 
 

@@ -234,3 +234,7 @@ def test_the_mask_of_wavelengths_masks_their_pixels(kind: str) -> None:
     spec = SpectrumData(wave, [1.0, 2.0, 3.0], [0.1, 0.1, 0.1], {}, "PRISM", "demo")
     np.testing.assert_allclose(spec.wavelength, [1.0, 2.0, 3.0])
     assert spec.mask.tolist() == hidden
+
+
+def test_a_file_may_have_come_from_a_place_that_is_not_here() -> None:
+    assert spectrum(fits_path="~nobody-here/x.fits").fits_path == "~nobody-here/x.fits"
