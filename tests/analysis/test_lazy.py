@@ -26,6 +26,7 @@ from campfire.kernels.bandpass import Bandpass
 from campfire.kernels.lsf import resolving_power
 from campfire.models import Photometry
 from campfire.schema import GRIDDED, NATIVE, PixelDQ, attrs_of, validate
+from campfire.text import text_variable
 
 BOX = Bandpass("box", np.array([1.2, 1.4, 2.0, 2.2]), np.array([0.0, 1.0, 1.0, 0.0]))
 RED = Bandpass("red", np.array([2.6, 3.8]), np.array([1.0, 1.0]))
@@ -47,13 +48,13 @@ def make(n: int = 9, seed: int = 0, width: int = 60, gaps: float = 0.08) -> xr.D
         dq[k, :m] = np.where(bad, PixelDQ.FLAGGED_IN_FILE, 0)
         fnu[k, :m][bad] = 1e6
     coords = {
-        "spectrum_id": ("spectrum", np.array([f"s{k}" for k in range(n)])),
-        "object_id": ("spectrum", np.array([f"o{k // 2}" for k in range(n)])),
+        "spectrum_id": text_variable("spectrum", [f"s{k}" for k in range(n)]),
+        "object_id": text_variable("spectrum", [f"o{k // 2}" for k in range(n)]),
         "redshift": ("spectrum", np.where(np.arange(n) == 4, np.nan, 0.05 * np.arange(n))),
         "redshift_quality": ("spectrum", np.arange(n) % 5),
         "signal_to_noise": ("spectrum", np.arange(n) * 1.0),
         "dq_flags": ("spectrum", np.arange(n) % 4),
-        "grating": ((), np.array("PRISM")),
+        "grating": text_variable((), "PRISM"),
         "wavelength": (NATIVE, wave, attrs_of("wavelength")),
     }
     values = {

@@ -26,6 +26,7 @@ from campfire.errors import CampfireWarning
 from campfire.formats.bandpasses import load_bandpass
 from campfire.models import Photometry, SpectrumData
 from campfire.schema import NATIVE, PixelDQ
+from campfire.text import text_variable
 
 NAMES = ["f115w", "f150w", "f200w", "f277w", "f356w", "f444w"]
 PIVOTS = [load_bandpass(name).pivot for name in NAMES]
@@ -45,10 +46,10 @@ def make(n: int = 6, pixels: int = 90, sigma: float = 0.1, seed: int = 0, object
         dq[k, :m] = np.where(rng.random(m) < 0.02, PixelDQ.FLAGGED_IN_FILE, 0)
     fnu[dq == PixelDQ.FLAGGED_IN_FILE] = 1e6
     coords = {
-        "spectrum_id": ("spectrum", np.array([f"s{k}" for k in range(n)])),
-        "object_id": ("spectrum", np.array([f"o{k % objects}" for k in range(n)])),
+        "spectrum_id": text_variable("spectrum", [f"s{k}" for k in range(n)]),
+        "object_id": text_variable("spectrum", [f"o{k % objects}" for k in range(n)]),
         "redshift": ("spectrum", 0.1 * np.arange(n)),
-        "grating": ((), np.array("PRISM")),
+        "grating": text_variable((), "PRISM"),
         "wavelength": (NATIVE, wave),
     }
     data = {name: (NATIVE, v) for name, v in {"fnu": fnu, "fnu_err": err, "dq": dq}.items()}

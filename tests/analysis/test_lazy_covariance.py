@@ -27,6 +27,7 @@ from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.bandpass import Bandpass
 from campfire.models import Photometry, SpectrumData
 from campfire.schema import GRIDDED, NATIVE, PixelDQ, attrs_of, validate
+from campfire.text import text_variable
 from campfire.typing import FloatArray
 
 GRID = np.linspace(1.0, 4.0, 47)
@@ -59,11 +60,11 @@ def make(
         fnu[k, :m] = truth(wave[k, :m]) + (0 if noise is None else rng.normal(size=m) * err[k, :m])
         dq[k, :m] = np.where(rng.random(m) < gaps, PixelDQ.FLAGGED_IN_FILE, 0)
     fnu[dq == PixelDQ.FLAGGED_IN_FILE] = 1e6
-    several = np.array([gratings[k % len(gratings)] for k in range(n)])
+    several = [gratings[k % len(gratings)] for k in range(n)] if len(gratings) > 1 else gratings[0]
     coords = {
-        "spectrum_id": ("spectrum", np.array([f"s{k}" for k in range(n)])),
+        "spectrum_id": text_variable("spectrum", [f"s{k}" for k in range(n)]),
         "redshift": ("spectrum", 0.05 * np.arange(n)),
-        "grating": ("spectrum", several) if len(gratings) > 1 else ((), np.array(gratings[0])),
+        "grating": text_variable(("spectrum",) if len(gratings) > 1 else (), several),
         "wavelength": (NATIVE, wave, attrs_of("wavelength")),
     }
     values = {
