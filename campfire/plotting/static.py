@@ -10,6 +10,7 @@ import numpy as np
 from campfire.about import missing_extra
 from campfire.arguments import number, shown, text, truth
 from campfire.errors import ValidationError
+from campfire.kernels.grids import pixel_bounds
 from campfire.linelist import get_emission_lines
 from campfire.plotting.labels import flux_kind, flux_label, wave_label
 from campfire.schema import in_rest_frame
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from campfire.typing import BoolArray, FloatArray
 
 __all__ = [
+    "apart",
     "axes_size",
     "draw_collection",
     "draw_model",
@@ -215,12 +217,13 @@ def draw_spectrum(
     drawn = np.where(good, flux, np.nan)
     style: dict[str, Any] = {"where": "mid", "color": INK, "linewidth": 0.9} | step
     if show_errors and error is not None:
-        sigma = np.where(good & np.isfinite(error), error, np.nan)
+        places, sigma = apart(wave, np.where(good & np.isfinite(error), error, np.nan))
+        level = apart(wave, drawn)[1]
         ax.fill_between(
-            wave, drawn - sigma, drawn + sigma, step="mid", color=style["color"], alpha=0.25, linewidth=0
+            places, level - sigma, level + sigma, step="mid", color=style["color"], alpha=0.25, linewidth=0
         )
     try:
-        ax.step(wave, drawn, **style)
+        ax.step(*apart(wave, drawn), **style)
     except (AttributeError, TypeError, ValueError) as err:  # what matplotlib says of a keyword
         raise ValidationError(
             f"matplotlib cannot draw with {', '.join(sorted(step))}: {err}",
@@ -238,6 +241,29 @@ def draw_spectrum(
     if title:
         ax.set_title(title)
     return ax
+
+
+def apart(wavelength: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return wavelengths and values with NaN where pixels are missing, so that no line is drawn across.
+
+    Examples
+    --------
+    >>> wave = np.array([1.0, 2.0, 3.0, 10.0, 11.0, 12.0])
+    >>> apart(wave, wave)[1]
+    array([ 1.,  2.,  3., nan, nan, 10., 11., 12.])
+    """
+    if not (wavelength.size > 1 and np.isfinite(wavelength).all() and (np.diff(wavelength) > 0).all()):
+        return wavelength, values
+    bounds = pixel_bounds(wavelength)
+    left = np.flatnonzero(bounds.apart)
+    if not left.size:
+        return wavelength, values
+    # Steps change midway between points: so that they end where pixels end, both lie a pixel beyond.
+    ends = np.stack(
+        [2 * bounds.high[left] - wavelength[left], 2 * bounds.low[left + 1] - wavelength[left + 1]]
+    )
+    place = np.repeat(left + 1, 2)
+    return np.insert(wavelength, place, ends.T.ravel()), np.insert(values, place, np.nan)
 
 
 def draw_model(ax: Axes, wavelength: FloatArray, flux: FloatArray, label: str) -> None:
