@@ -112,3 +112,7 @@ LONG = {"client/campfire.py"}  # the documented interface: signatures and docstr
 def test_every_module_stays_within_a_few_screens() -> None:
     long = {str(p.relative_to(PACKAGE)): n for p in FILES if (n := len(p.read_text().splitlines())) > 450}
     assert set(long) <= LONG, f"modules above 450 lines: {long}"
+
+
+def test_every_folder_is_a_package() -> None:
+    assert not {str(p.parent.relative_to(PACKAGE)) for p in FILES if not (p.parent / "__init__.py").exists()}
