@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from campfire.arguments import shown
 from campfire.errors import ValidationError
 
 __all__ = [
@@ -218,7 +219,10 @@ def plain_text(value: object, what: str) -> str:
             pass
         else:
             return value
-    raise ValidationError(f"{what} {value!r} is not a text", hint="pass its text, as in the catalogue")
+    hint = f"pass it as text; in a row it is row[{what.replace(' ', '_')!r}]"
+    raise ValidationError(
+        f"{what} {shown(value)} is not a text", hint=hint if what.endswith(" id") else "pass text, in quotes"
+    )
 
 
 @dataclass(frozen=True)

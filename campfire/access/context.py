@@ -238,6 +238,7 @@ class Context:
 
     def unknown_spectrum(self, name: str) -> NotFoundError:
         """Return the error for an id that no spectrum has; where an object has it, it names its spectra."""
+        name = str(name)  # not a text of numpy, whose repr is another
         catalog, row = self.catalog(), self.object_row(name)
         if row is not None:
             spectra = self._either(lambda c: c.spectra_of(name), lambda r: r.spectra_of(row), remote=False)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from difflib import get_close_matches
 from html import escape
 from typing import Any
+
+from campfire.arguments import did_you_mean
 
 __all__ = ["Listed"]
 
@@ -23,8 +24,7 @@ class Listed:
         message = f"{self._title} has no {name!r}"
         if not name.startswith("_"):
             offered = [method for method, _, _ in _methods(type(self))]
-            near = get_close_matches(name, offered, n=3) or offered
-            message += f" (did you mean {' or '.join(map(repr, near))}?)"
+            message += f" ({did_you_mean(name, offered)})"
         raise AttributeError(message, name=name, obj=self)
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campfire.analysis.frames import frame_cards, frame_of
 from campfire.analysis.given_spectra import as_spectra
 from campfire.analysis.resampling import resample_collection
 from campfire.arguments import number, text
@@ -182,7 +183,6 @@ def plot_collection(ds: xr.Dataset, *, ax: Axes | None = None, sort: str | None 
     ValidationError
         If it is no collection, or holds no spectra.
     """
-    from campfire.convert.header import load_header
     from campfire.plotting.static import draw_collection
 
     check_collection(ds)
@@ -199,7 +199,7 @@ def plot_collection(ds: xr.Dataset, *, ax: Axes | None = None, sort: str | None 
         np.asarray(good["fnu"].where(good["dq"] == 0).values),
         order=order,
         order_label=sort or "",
-        header=load_header(ds.attrs.get("fits_header", "{}")),
+        header=frame_cards(frame_of(ds)),
         title=" ".join([str(n := ds.sizes["spectrum"]), *name.split(), "spectrum" if n == 1 else "spectra"]),
         ax=ax,
     )

@@ -54,7 +54,8 @@ def measure_lines(
     and [N II] have their fixed ratios (``campfire.linelist.DOUBLETS``). ``"window"`` integrates 1.5 FWHM
     to both sides above a straight continuum at 2 to 6 FWHM: an error of some 1.5 times that, and little
     dependence on the width. Both are made; where they differ by more than 3 sigma, ``disagrees`` says so: a
-    width, a shape or a neighbour is not as assumed.
+    width, a shape or a neighbour is not as assumed. A line has no second, broad component: in spectra of
+    AGN the wings of a broad line count as flux of its neighbours, in both.
 
     In both, lines closer than 0.85 FWHM are measured as one, which ``blend`` names; FWHM is that of the
     instrument, of the line and of the pixels in quadrature.

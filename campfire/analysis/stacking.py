@@ -310,7 +310,7 @@ class _Job:
         if len(gratings) > 1 and wavelength_grid is None:
             raise ValidationError(
                 f"spectra of different gratings: {', '.join(gratings)}",
-                hint="stack each grating by itself, or pass wavelength_grid=",
+                hint="stack each by itself, as spectra[spectra.grating == 'PRISM'], or pass wavelength_grid=",
             )
         shifts = as_redshifts(redshift, len(data))
         frames = check_frames(data, "stacking", shifts)

@@ -72,7 +72,7 @@ class Collections:
         else:
             columns = self.chosen(spectra, filters)
         if not len(columns):
-            raise ValidationError("no spectrum matches: there is nothing to collect", hint="ask for more")
+            raise ValidationError("no spectrum matches: there is nothing to collect", hint="widen the query")
         sources = self._sources(columns, download=download, extraction=extraction, progress=progress)
         return open_tree(
             sources,

@@ -195,9 +195,10 @@ def from_dataset(ds: xr.Dataset) -> SpectrumFields:
     ds = schema.mended(ds)
     state = schema.validate(ds)
     if state != schema.SPECTRUM:
+        n = ds.sizes["spectrum"]
         raise ValidationError(
-            f"a Dataset of {ds.sizes['spectrum']} spectra, not of one",
-            hint="use .campfire.to_spectra() on a collection",
+            f"a collection, of {n} {'spectrum' if n == 1 else 'spectra'}, not the Dataset of one",
+            hint="take one out: ds.campfire.to_spectra()[0]",
         )
     silent = [name for name in ("wavelength", "fnu", "fnu_err") if "units" not in ds[name].attrs]
     if silent:

@@ -322,7 +322,7 @@ def draw_noise(
         raise ValidationError(f"{len(given)} axes passed", hint="this plot has 2 panels")
     top, side = given
     _draw_curve(top, wavelength, scale, scale_err)
-    top.set(xlabel=wave_label(), ylabel="true / stated error")
+    top.set(xlabel=wave_label(), ylabel="measured / stated error")
     lag = np.arange(len(correlation))
     side.axhline(0.0, color=GREY, lw=0.8)
     side.errorbar(lag, correlation, correlation_err, fmt="o", ms=4, color=BLUE)

@@ -419,7 +419,7 @@ def draw_collection(
     if order is None:
         from matplotlib.ticker import MaxNLocator
 
-        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     elif len(rows):
         ticks = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 8)).astype(int))
         values = np.asarray(order, dtype=float)[index][ticks]

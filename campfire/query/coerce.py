@@ -123,6 +123,10 @@ def cone(name: str, value: Any) -> tuple[float, float, float]:
         raise ValidationError(
             f"{name}={value!r} is not a cone", hint="pass (ra, dec, radius_arcsec), or (SkyCoord, radius)"
         )
+    if any(isinstance(part, str) for part in parts):
+        raise ValidationError(
+            f"{name}={value!r} holds text", hint="pass degrees and arcsec as numbers, or (SkyCoord, radius)"
+        )
     ra, dec, radius = (_number(name, part) for part in parts)
     if not (math.isfinite(ra) and -90 <= dec <= 90):
         raise ValidationError(

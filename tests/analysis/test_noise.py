@@ -238,7 +238,7 @@ def test_noise_is_kept_by_a_dataset_and_a_file(noise: Noise, tmp_path: Path) -> 
 
 def test_noise_is_drawn(noise: Noise) -> None:
     top, side = noise.plot()
-    assert top.get_ylabel() == "true / stated error"
+    assert top.get_ylabel() == "measured / stated error"
     assert side.get_xlabel() == "lag (pixels)"
     plt.close("all")
 

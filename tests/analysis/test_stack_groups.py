@@ -156,6 +156,14 @@ def test_rows_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(read) == 3 * 4
 
 
+def test_the_picture_says_the_frame_and_counts_rows() -> None:
+    """Statement: stacks by group are drawn in the frame they are in, on an axis of whole rows."""
+    stacked = stack_groups(collection(), "visit", grid=GRID, redshift=0.05)
+    assert stacked.campfire.plot().get_xlabel() == "Rest wavelength [μm]"
+    one = stacked.isel(spectrum=[0]).campfire.plot()
+    assert [tick for tick in one.get_yticks() if abs(tick) <= 0.5] == [0]
+
+
 def test_the_result_is_a_collection(tmp_path: Path) -> None:
     """Statement: it is resampled, stored, drawn and locked as any collection, and names its inputs."""
     ds = collection()
@@ -170,7 +178,7 @@ def test_the_result_is_a_collection(tmp_path: Path) -> None:
         "stack:PRISM:6spectra:visit 0",
         "stack:PRISM:6spectra:visit 1",
     ]
-    assert result.campfire.plot() is not None
+    assert result.campfire.plot().get_xlabel() == "Observed wavelength [μm]"
     tree = xr.DataTree.from_dict({"/": xr.Dataset(), "/PRISM": ds})
     _equal(
         tree.campfire.stack(grid=GRID, by="visit")["PRISM"].to_dataset().isel(spectrum=0),

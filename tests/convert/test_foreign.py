@@ -201,7 +201,7 @@ def test_row_of_a_gridded_collection_is_one_spectrum() -> None:
     ds = ds.assign_coords(spectrum_id=("spectrum", ["a"]), redshift=("spectrum", [3.0]))
     fields = from_dataset(ds.isel(spectrum=0))
     assert (fields["spectrum_id"], fields["grating"], fields["redshift"]) == ("a", "PRISM", 3.0)
-    with pytest.raises(ValidationError, match="1 spectra, not of one"):
+    with pytest.raises(ValidationError, match="a collection, of 1 spectrum, not"):
         from_dataset(ds)
 
 

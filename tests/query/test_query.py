@@ -50,6 +50,7 @@ from campfire.query import FILTERS, SORTS, Query, Vocabulary, staleness
         ({"cone_search": (0, 0, 0)}, "more than 0"),
         ({"cone_search": (0, 0, -3)}, "more than 0"),
         ({"cone_search": (0, 0)}, "not a cone"),
+        ({"cone_search": ("10h00m20s", "+02d21m", 20)}, "degrees and arcsec"),
         ({"limit": -1}, "0 or more"),
         ({"limit": 2.5}, "whole number"),
         ({"limit": True}, "whole number"),
