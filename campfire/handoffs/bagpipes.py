@@ -65,7 +65,7 @@ def to_bagpipes(
     ------
     ValidationError
         If the redshift or the resolving power is not known, the spectrum is in the rest frame or relative,
-        or it has no covariance that is asked for.
+        or it has no covariance that is asked for; for photometry without ``filters``.
 
     Notes
     -----
@@ -98,6 +98,11 @@ def to_bagpipes(
     bands: list[str] = []
     data: Any = table
     if photometry is not None:
+        if not filters:
+            raise ValidationError(
+                "bagpipes reads the curves of the bands from files, and none are given",
+                hint="pass filters=handoffs.write_filters(list(photometry), 'filters')",
+            )
         bands, fluxes, errors = measured(photometry, filters or {})
         data = (table, np.column_stack([fluxes, errors]))
     arguments = {

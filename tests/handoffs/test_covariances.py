@@ -90,6 +90,8 @@ def test_what_has_no_inverse_or_no_covariance_is_said() -> None:
     assert to_ppxf(_spectrum(), velscale=50.0, covariance=False)["velscale"] == 50.0
     with pytest.raises(ValidationError, match="has no covariance"):
         to_bagpipes(_spectrum(), covariance=True)
+    with pytest.raises(ValidationError, match="write_filters"):
+        to_bagpipes(_spectrum(), PHOT)  # without files of its curves
     for wrong in ({"velscale": -1.0}, {"velscale": np.nan}, {"medium": "water"}):
         with pytest.raises(ValidationError):
             to_ppxf(_spectrum(), **wrong)
