@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeAlias, Unpack
 from campfire.access.context import Context
 from campfire.access.queries import BY_OBJECT, BY_SPECTRUM, MetadataRows, Queries
 from campfire.arguments import integer
+from campfire.client.citing import Citation, cite
 from campfire.client.collections import Collections
 from campfire.client.decorators import on_disk, with_query_keywords, with_truth_values
 from campfire.client.images import Images
@@ -820,6 +821,37 @@ class Campfire:
             ``snr_now``, ``hash_then`` and ``hash_now``; masked where not known.
         """
         return changes(self._context)
+
+    @with_query_keywords
+    def cite(self, spectra: Any = None, **filters: Unpack[QueryOptions]) -> Citation:
+        """Say what a paper acknowledges and cites that used spectra: programs, reductions, packages.
+
+        Parameters
+        ----------
+        spectra
+            As for :meth:`lock`: ids, a table, a collection, a stack. Else give keywords of
+            :meth:`query_spectra`; without either: every spectrum on this disk.
+        **filters
+            Keywords of :meth:`query_spectra`.
+
+        Returns
+        -------
+        Citation
+            ``acknowledgement`` (text), ``bibtex``, ``programs``, ``reductions``; printing it shows it all.
+
+        Raises
+        ------
+        ValidationError
+            If no spectrum is named, or a stack does not name its inputs.
+        NotFoundError
+            For unknown spectra.
+        """
+        rows = list(self._collections.rows_to_lock(spectra, filters))
+        if not rows:
+            raise ValidationError("there are no spectra to cite", hint="name some, or download some")
+        catalog = self._context.catalog()
+        programs = self._queries.metadata(remote=True)["programs"] if catalog is None else catalog.programs()
+        return cite(rows, programs)
 
     # --- images -------------------------------------------------------------------------------------------
 
