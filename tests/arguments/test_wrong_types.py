@@ -706,7 +706,7 @@ FACES: dict[str, Any] = {
     **{f"tree.{name}": member for name, member in vars(DataTreeAccessor).items()},
     **{name: member for name, member in vars(Campfire).items()},
 }
-ELSEWHERE = {"sheets", "lock", "check_lock", "reproduce", "plot_cutout", "sel", "cone", "summary"}
+ELSEWHERE = {"cite", "sheets", "lock", "check_lock", "reproduce", "plot_cutout", "sel", "cone", "summary"}
 
 
 def test_no_public_argument_is_forgotten() -> None:
