@@ -22,6 +22,7 @@ __all__ = [
     "credentials_path",
     "host_address",
     "is_loopback",
+    "is_this_machine",
     "origin",
     "plain_text",
     "resolve_base_url",
@@ -36,7 +37,10 @@ _COMPONENT = re.compile(r"[A-Za-z0-9+_][A-Za-z0-9+_.,=@ -]{0,199}")
 
 
 def is_loopback(host: str | None) -> bool:
-    """Tell whether a host name or address is this machine itself, however it is written.
+    """Tell whether only this machine answers to a host name or address, however it is written.
+
+    An address that stands for all of a machine's, such as 0.0.0.0, does not: who listens there is heard by
+    everybody; see :func:`is_this_machine`.
 
     Examples
     --------
@@ -49,7 +53,19 @@ def is_loopback(host: str | None) -> bool:
     found = host_address(name)
     if found is None:
         return name == "localhost" or name.endswith(".localhost")
-    return found.is_loopback or found.is_unspecified  # a connection to 0.0.0.0 ends up here, too
+    return found.is_loopback
+
+
+def is_this_machine(host: str | None) -> bool:
+    """Tell whether a connection to a host ends at this machine.
+
+    Examples
+    --------
+    >>> is_this_machine("127.0.0.1"), is_this_machine("0.0.0.0"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    found = host_address((host or "").lower().rstrip("."))
+    return is_loopback(host) or (found is not None and found.is_unspecified)
 
 
 def host_address(host: str) -> IPv4Address | IPv6Address | None:

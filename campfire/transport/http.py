@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from campfire.about import VERSION
-from campfire.config import check_url, host_address, is_loopback, origin
+from campfire.config import check_url, host_address, is_loopback, is_this_machine, origin
 from campfire.errors import APIError, CampfireError, DownloadError, ValidationError
 from campfire.transport.allowance import Allowance
 from campfire.transport.body import ENCODING, MOST_BYTES, read_body, too_much
@@ -97,7 +97,7 @@ def check_file_url(url: object, base_url: str) -> str:
     address = host_address(host)
     # What answers there (this machine, a cloud's metadata) gives to programs what no service may ask for.
     near = address is not None and (address.is_link_local or address.is_multicast)
-    if near or (is_loopback(host) and not is_loopback(urlsplit(base_url).hostname)):
+    if near or (is_this_machine(host) and not is_this_machine(urlsplit(base_url).hostname)):
         raise DownloadError(
             f"file URL {bare_url(url)!r} points at this machine or its nearest network",
             hint="files come from the archive's storage",

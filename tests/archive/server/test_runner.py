@@ -167,3 +167,12 @@ def test_a_signal_before_it_has_started_stops_it_too(template: Path) -> None:
         signal.raise_signal(signal.SIGTERM)
 
     serve(template, port=0, open_access=True, ready=stop_at_once)
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "0", "0x0", "::", "[::]", "::ffff:0.0.0.0", "192.0.2.1", "example.org"]
+)
+def test_open_access_is_refused_wherever_others_can_listen(template: Path, host: str) -> None:
+    """Statement: an address of all of a machine's addresses is public, however it is written."""
+    with pytest.raises(ValidationError, match="open access"):
+        serve(template, host, 0, open_access=True)
