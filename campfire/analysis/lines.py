@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +11,7 @@ from campfire.analysis.frames import check_frames, frame_of, redshift_numbers
 from campfire.analysis.line_rows import LineMethod, LineRows, LineTask, line_rows
 from campfire.analysis.resolution import resolved_blocks, warn_assumed
 from campfire.arguments import choice, number, shown
-from campfire.errors import CampfireWarning, ValidationError
+from campfire.errors import ValidationError
 from campfire.kernels.lines import REASONS, LineFluxes
 from campfire.linelist import EMISSION_LINES, find_line, get_emission_lines
 from campfire.schema import LINES
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["EMISSION_LINES", "get_emission_lines", "measure_lines"]
 
 _LIMIT = 3.0
-_STRONG = 10.0  # sigma
 _ABSOLUTE = ("erg s-1 cm-2", FLAM_UNIT)
 _TYPICAL = 300.0  # km/s
 _WIDEST = 30_000.0
@@ -109,8 +107,7 @@ def measure_lines(
     Warns
     -----
     CampfireWarning
-        For spectra whose resolving power is not known; it says what is assumed. For strong lines (10 sigma)
-        of a single spectrum whose profile and window differ.
+        For spectra whose resolving power is not known; it says what is assumed.
 
     Examples
     --------
@@ -147,23 +144,7 @@ def measure_lines(
     if lines is None:
         inside = (collected.low < result["rest_wave"]) & (result["rest_wave"] < collected.high)
         result = result.isel(line=np.flatnonzero(inside.values))
-    if result.sizes["spectrum"] == 1:  # among many some differ by chance, and nobody reads so many warnings
-        _warn_differing(result)
     return result
-
-
-def _warn_differing(result: xr.Dataset) -> None:
-    """Warn of strong lines whose profile and window differ: that of a broad line also spoils tied widths."""
-    strong = np.abs(result["flux"].values) > _STRONG * result["flux_err"].values
-    names = result["line"].values[(result["disagrees"].values & strong)[0]].tolist()
-    if names:
-        warnings.warn(
-            f"{', '.join(names)}: the fitted profile and the sum over the line differ by more than 3 sigma. "
-            "A line is wider than assumed, or has a broad component: see window_flux, or pass "
-            "width='free' or method='window'",
-            CampfireWarning,
-            stacklevel=3,
-        )
 
 
 class _Redshifts:

@@ -155,7 +155,6 @@ def test_every_covered_line_on_the_prism_is_measured(redshift: float) -> None:
     assert np.std(pulls) == pytest.approx(1, abs=0.15)
 
 
-@pytest.mark.filterwarnings("ignore:.*the fitted profile and the sum over the line differ")
 def test_real_prism_spectra(real_spectra: Path) -> None:
     for path in sorted(real_spectra.glob("*prism*")):
         data = SpectrumData.from_fits(path)
@@ -334,7 +333,6 @@ def test_a_redshift_is_needed() -> None:
         measure_lines(SpectrumData(np.arange(1.0, 9.0), np.ones(8), np.ones(8), {}, "PRISM", "x"), ["Hα"])
 
 
-@pytest.mark.filterwarnings("ignore:.*the fitted profile and the sum over the line differ")
 def test_lines_follow_a_correction_of_the_flux_alone() -> None:
     """A slit loss undone in fnu, with the f_lambda of the file left behind."""
     wave = np.linspace(2.5, 4.0, 900)

@@ -161,7 +161,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
         {"ra": 1.0, "dec": 2.0, "method": "nearest", "tolerance": 1 * u.um},
         "angle",
     ),
-    "text": ("sel", {"ra": "1h", "dec": 2.0, "method": "nearest"}, "pass numbers"),
+    "text": ("sel", {"ra": "1h", "dec": 2.0, "method": "nearest"}, "as numbers"),
     "nothing to select": ("sel", {}, "nothing"),
     "rows twice": ("sel", {"spectrum_id": "s0", "object_id": "o0"}, "pass one of"),
     "two wavelengths": ("sel", {"wavelength": 1.0, "rest_wavelength": 1.0}, "two ranges"),
