@@ -259,18 +259,22 @@ def _as_row(stack: xr.Dataset, words: str) -> xr.Dataset:
 
 def _padded(stack: xr.Dataset, others: Sequence[xr.Dataset]) -> xr.Dataset:
     """Return a row with as many lags and modes as the one with most has: the further ones are zero."""
+    import xarray as xr
+
     for name, dim in _PADDED.items():
         most = max(other.sizes.get(dim, 0) for other in others)
-        if name not in stack and most and any(name in other for other in others):
+        if most and name not in stack:  # a group without modes beside one with
             like = next(other for other in others if name in other)
-            stack = stack.assign({name: like[name].isel({dim: slice(0, 0)}).drop_vars(_of_modes(like, dim))})
-        if dim in stack.sizes and stack.sizes[dim] < most:
+            own = {key: v for key, v in like.variables.items() if dim in v.dims}
+            none = {key: xr.full_like(v, _nothing(v)) for key, v in own.items()}
+            stack = stack.assign({name: none.pop(name)}).assign_coords(none)
+        if most > stack.sizes.get(dim, most):
             stack = _longer(stack, dim, most - stack.sizes[dim])
     return stack
 
 
-def _of_modes(ds: xr.Dataset, dim: str) -> list[str]:
-    return [str(name) for name, c in ds.coords.items() if dim in c.dims]
+def _nothing(variable: xr.Variable) -> Any:
+    return "" if variable.dtype.kind == "U" else 0
 
 
 def _longer(ds: xr.Dataset, dim: str, more: int) -> xr.Dataset:
@@ -279,8 +283,7 @@ def _longer(ds: xr.Dataset, dim: str, more: int) -> xr.Dataset:
     longer = {}
     for name, variable in ds.variables.items():
         if dim in variable.dims:
-            fill: Any = "" if variable.dtype.kind == "U" else 0
-            variable = variable.pad({dim: (0, more)}, constant_values=fill)
+            variable = variable.pad({dim: (0, more)}, constant_values=_nothing(variable))
         longer[name] = variable
     coords = {name: longer.pop(name) for name in ds.coords}
     return xr.Dataset(longer, xr.Coordinates(coords, indexes={}), ds.attrs)

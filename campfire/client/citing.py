@@ -114,8 +114,8 @@ def cite(rows: Iterable[Mapping[str, Any]], programs: Iterable[Mapping[str, Any]
 def _named(program: Mapping[str, Any]) -> str:
     number = str(program.get("jwst_program") or "").replace(";", ", ")  # as the catalogue joins several
     name = program.get("program_name") or program["slug"]
-    of = f" (PI: {program['pi_name']})" if program.get("pi_name") else ""
-    return f"JWST program {number}, {name}{of}" if number else f"the program {name}{of}"
+    of = f", PI {program['pi_name']}" if program.get("pi_name") else ""
+    return f"JWST program {number} ({name}{of})" if number else f"the program {name}{of}"
 
 
 def _listed(names: Iterable[str]) -> str:

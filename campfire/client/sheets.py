@@ -113,7 +113,6 @@ class Sheets:
             facts=_facts(obj, len(panels)),
             redshift=obj.redshift,
             spectra=panels,
-            bands=() if phot is None else phot.bands,
             band_wavelength=np.empty(0) if phot is None else phot.wavelength,
             band_flux=np.empty(0) if phot is None else phot.flux,
             band_err=np.empty(0) if phot is None else phot.flux_err,

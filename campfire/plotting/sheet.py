@@ -80,8 +80,8 @@ class Sheet:
         Marks emission lines; None marks none.
     spectra
         The first :data:`MOST_SPECTRA` are drawn.
-    bands, band_wavelength, band_flux, band_err
-        Photometry: names, microns, microjansky.
+    band_wavelength, band_flux, band_err
+        Photometry: pivots in microns, microjansky.
     image
         None draws an empty frame that says so.
     fit
@@ -92,7 +92,6 @@ class Sheet:
     facts: Sequence[tuple[str, str]]
     redshift: float | None
     spectra: Sequence[SpectrumPanel]
-    bands: Sequence[str] = ()
     band_wavelength: FloatArray = field(default_factory=lambda: np.empty(0))
     band_flux: FloatArray = field(default_factory=lambda: np.empty(0))
     band_err: FloatArray = field(default_factory=lambda: np.empty(0))

@@ -20,6 +20,7 @@ from campfire.analysis.contents import collection_spectra
 from campfire.analysis.lines import measure_lines
 from campfire.analysis.photometry import band_photometry, collection_photometry
 from campfire.analysis.resampling import resample_collection, resample_spectrum
+from campfire.analysis.stack_groups import stack_groups
 from campfire.analysis.stacking import stack_spectra
 from campfire.analysis.stacking_collections import stack_collection
 from campfire.errors import CampfireWarning
@@ -267,3 +268,29 @@ def test_joined_collections_of_different_numbers_of_modes() -> None:
         check_alike(one, two)
     stacked = stack_collection(joined, "mean", GRID)
     check_alike(SpectrumData.from_xarray(stacked), stack_spectra(single, "mean", GRID))
+
+
+@pytest.mark.filterwarnings("ignore:.*have no photometry")
+@pytest.mark.parametrize("chunks", [None, {"spectrum": 2}], ids=str)
+@pytest.mark.parametrize("second", [OF["o1"], None], ids=["fewer bands", "none"])
+def test_groups_may_share_errors_of_different_numbers(chunks: Any, second: Photometry | None) -> None:
+    """Calibrated on more, fewer or no bands: the modes of every group are those of the stack of its rows."""
+    ds = calibrate_collection(MANY if chunks is None else MANY.chunk(chunks), {"o0": OF["o0"], "o1": second})
+    groups = stack_groups(ds, "object_id", grid=GRID)
+    counts = []
+    for k, name in enumerate(groups["object_id"].values):
+        single = stack_collection(ds.isel(spectrum=np.flatnonzero(ds["object_id"].values == name)), grid=GRID)
+        count = single.sizes.get("mode", 0)
+        row = groups.isel(spectrum=k)
+        for variable in ("fnu", "fnu_err"):
+            np.testing.assert_allclose(row[variable].values, single[variable].values, rtol=1e-12)
+        if count:
+            np.testing.assert_allclose(
+                row["fnu_modes"].values[:, :count], single["fnu_modes"].values, rtol=1e-12
+            )
+            assert row["measurement"].values[:count].tolist() == single["measurement"].values.tolist()
+        assert not row["fnu_modes"].values[:, count:].any()
+        assert not row["mode_sign"].values[count:].any()
+        assert set(row["measurement"].values[count:].tolist()) <= {""}
+        counts.append(count)
+    assert counts[0] > counts[1]

@@ -27,10 +27,10 @@ def _row(program: str, version: str | None = "v1") -> dict[str, Any]:
     [
         (
             [_row("a")],
-            ["JWST program 1234, ALPHA (PI: A. Person)", "1 spectrum was", "version v1 "],
+            ["JWST program 1234 (ALPHA, PI A. Person)", "1 spectrum was", "version v1 "],
             ["GAMMA"],
         ),
-        ([_row("b"), _row("b", None)], ["the program b", "2 spectra were"], ["None", "PI:"]),
+        ([_row("b"), _row("b", None)], ["the program b", "2 spectra were"], ["None", "PI "]),
         ([_row("a"), _row("c", "v2"), _row("z")], ["ALPHA", "GAMMA", "and the program z", "v1 and v2"], []),
     ],
 )
