@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from campfire.collection.build import open_tree
-from campfire.collection.cache import info
-from campfire.collection.sources import FileSource
-from campfire.formats.fits import file_hash
-from campfire.formats.products import write_spectrum
+from campfire.collection.cache_maintenance import info
+from campfire.collection.row_sources import FileSource
+from campfire.formats.spec_reader import file_hash
+from campfire.formats.spec_writer import write_spectrum
 
 PIXELS = 435
 

@@ -20,7 +20,7 @@ import numpy as np
 from astropy.io import fits
 
 from campfire.archive.simulate.archive import make_archive
-from campfire.formats.fits import read_spectrum
+from campfire.formats.spec_reader import read_spectrum
 
 FILES = 300
 ROUNDS = 5

@@ -58,7 +58,7 @@ __all__ = ["__version__", *_MODULES, *sorted(_HOME_OF)]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from campfire.about import VERSION
+        from campfire.installation import VERSION
 
         value: Any = VERSION
     elif name in _MODULES:

@@ -308,7 +308,7 @@ def _table(columns: Iterable[tuple[Column, NDArray[Any]]]) -> Table:
     from astropy.table import Column as TableColumn
     from astropy.table import MaskedColumn
 
-    from campfire.tables import ArchiveTable
+    from campfire.archive_table import ArchiveTable
 
     made = []
     for spec, array in columns:

@@ -68,7 +68,7 @@ def run_demo(root: Path, *, objects: int = 60, seed: int = 0, keep_serving: bool
     ValidationError
         If the folder holds anything that the demo did not make.
     ImportError
-        If an extra is missing (:mod:`campfire.about` says how to install it).
+        If an extra is missing (:mod:`campfire.installation` says how to install it).
     """
     root = Path(root).expanduser().absolute()
     _prepare(root)

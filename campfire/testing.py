@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from campfire.about import missing_extra
+from campfire.installation import missing_extra
 from campfire.typing import PathInput
 
 __all__ = ["served"]

@@ -112,8 +112,8 @@ class Page(TypedDict):
 class SpectrumReader(Protocol):
     """Reads one spectrum of some layout into plain fields.
 
-    :func:`campfire.formats.fits.read_spectrum` is one. A function for any other layout needs no registration:
-    ``SpectrumData(**reader(path))`` is a spectrum like those of the archive.
+    :func:`campfire.formats.spec_reader.read_spectrum` is one. A function for any other layout needs no
+    registration: ``SpectrumData(**reader(path))`` is a spectrum like those of the archive.
     """
 
     def __call__(self, path: PathInput) -> SpectrumFields: ...

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-from campfire.about import VERSION
+from campfire.installation import VERSION
 
 project = "campfire"
 author = "The campfire developers"

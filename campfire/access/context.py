@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from campfire.access.remote import RemoteCatalogue
     from campfire.store.catalog import Catalog
-    from campfire.store.hashes import FileHashes
+    from campfire.store.file_hashes import FileHashes
     from campfire.transport.api import API
     from campfire.transport.auth import Authenticator
     from campfire.transport.http import Http, Sender
@@ -167,8 +167,8 @@ class Context:
     @cached_property
     def hashes(self) -> FileHashes:
         """The hashes of the files on this disk, remembered."""
-        from campfire.formats.claims import claims_of
-        from campfire.store.hashes import FileHashes
+        from campfire.formats.identification import claims_of
+        from campfire.store.file_hashes import FileHashes
 
         return FileHashes(self.paths.products, lambda path: claims_of(path).to_text())
 
@@ -197,7 +197,7 @@ class Context:
         with self._lock:
             if self._api is None:
                 from campfire.transport.api import API
-                from campfire.transport.session import Session
+                from campfire.transport.auth_session import Session
 
                 self._api = API(Session(self.http(), self.auth()))
             return self._api
@@ -212,7 +212,7 @@ class Context:
             return self._remote
 
     def _locate(self, rows: list[Row]) -> list[str | None]:
-        from campfire.store.files import local_paths
+        from campfire.store.file_state import local_paths
 
         try:
             self.catalog()

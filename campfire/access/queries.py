@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from campfire.access.telling import tell
+from campfire.access.user_warnings import tell
 from campfire.columns import Column, Columns, rows_table
 from campfire.config import plain_text
 from campfire.errors import ValidationError

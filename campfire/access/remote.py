@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from campfire.access.wire import PARENT_COLUMNS, object_row, spectrum_row
+from campfire.access.service_rows import PARENT_COLUMNS, object_row, spectrum_row
 from campfire.columns import Columns
 from campfire.errors import ValidationError
 from campfire.query import Query, Vocabulary, finish

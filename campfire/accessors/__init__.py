@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from campfire.hooks import after_import
+from campfire.import_hooks import after_import
 
 __all__ = ["install"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from campfire.accessors import functions
+from campfire.accessors import dataset_functions
 from campfire.accessors.handoffs import Handoffs
-from campfire.accessors.listing import Listed
+from campfire.accessors.method_list import Listed
 from campfire.schema import mended
 
 if TYPE_CHECKING:
@@ -56,36 +56,38 @@ class DatasetAccessor(Handoffs, Listed):
 
     def to_spectra(self) -> list[SpectrumData]:
         """Return the spectra of a collection in order (of one spectrum: a list of one)."""
-        if not functions.is_collection(self._ds):
+        if not dataset_functions.is_collection(self._ds):
             return [self.to_spectrum()]
-        from campfire.analysis.contents import collection_spectra
+        from campfire.analysis.collection_summary import collection_spectra
 
         return collection_spectra(self._ds)
 
     def indexed(self) -> xr.Dataset:
-        """Give coordinates their indexes back; see :func:`campfire.convert.spectral_index.indexed`."""
-        from campfire.convert.spectral_index import indexed
+        """Give coordinates their indexes back; see :func:`campfire.convert.wavelength_index.indexed`."""
+        from campfire.convert.wavelength_index import indexed
 
         return indexed(self._ds)
 
-    def good(self, ignore: functions.Ignored = 0) -> xr.DataArray:
-        """Return where pixels are good; see :func:`campfire.accessors.functions.good_pixels`."""
-        return functions.good_pixels(self._ds, ignore)
+    def good(self, ignore: dataset_functions.Ignored = 0) -> xr.DataArray:
+        """Return where pixels are good; see :func:`campfire.accessors.dataset_functions.good_pixels`."""
+        return dataset_functions.good_pixels(self._ds, ignore)
 
     def to_restframe(self, z: float) -> xr.Dataset:
-        """Move a spectrum to the rest frame; see :func:`campfire.accessors.functions.to_restframe`."""
-        return functions.to_restframe(self._ds, z)
+        """Move a spectrum to the rest frame: :func:`campfire.accessors.dataset_functions.to_restframe`."""
+        return dataset_functions.to_restframe(self._ds, z)
 
     def resample(self, grid: ArrayLike | str, covariance: bool | None = None) -> xr.Dataset:
         """Bring everything onto one grid of microns, conserving flux.
 
         ``covariance`` says whether the result has ``fnu_cov``: by default a spectrum
-        (:func:`campfire.accessors.functions.resample`) does not and a collection does
+        (:func:`campfire.accessors.dataset_functions.resample`) does not and a collection does
         (:func:`campfire.analysis.resampling.resample_collection`), for which ``grid="common"`` takes the
         wavelengths of the row with most pixels.
         """
-        if not functions.is_collection(self._ds):
-            return functions.resample(self._ds, grid, covariance=False if covariance is None else covariance)
+        if not dataset_functions.is_collection(self._ds):
+            return dataset_functions.resample(
+                self._ds, grid, covariance=False if covariance is None else covariance
+            )
         from campfire.analysis.resampling import resample_collection
 
         return resample_collection(self._ds, grid, covariance=True if covariance is None else covariance)
@@ -95,11 +97,11 @@ class DatasetAccessor(Handoffs, Listed):
     ) -> xr.Dataset:
         """Measure ``flux``, ``flux_err`` and ``coverage`` over ``band`` (and ``spectrum``).
 
-        See :func:`campfire.accessors.functions.synthetic_photometry` and, for a collection,
+        See :func:`campfire.accessors.dataset_functions.synthetic_photometry` and, for a collection,
         :func:`campfire.analysis.photometry.collection_photometry`.
         """
-        if not functions.is_collection(self._ds):
-            return functions.synthetic_photometry(self._ds, bands, min_coverage=min_coverage)
+        if not dataset_functions.is_collection(self._ds):
+            return dataset_functions.synthetic_photometry(self._ds, bands, min_coverage=min_coverage)
         from campfire.analysis.photometry import collection_photometry
 
         return collection_photometry(self._ds, bands, min_coverage=min_coverage)
@@ -112,11 +114,12 @@ class DatasetAccessor(Handoffs, Listed):
     ) -> xr.Dataset:
         """Calibrate to photometry: options are ``bands``, ``degree``, ``min_snr``, ``error_floor``.
 
-        ``photometry`` may be object id -> photometry. See :func:`campfire.accessors.functions.calibrate` and,
-        for a collection, :func:`campfire.analysis.calibration.calibrate_collection`.
+        ``photometry`` may be object id -> photometry. See
+        :func:`campfire.accessors.dataset_functions.calibrate` and, for a collection,
+        :func:`campfire.analysis.calibration.calibrate_collection`.
         """
-        if not functions.is_collection(self._ds):
-            return functions.calibrate(self._ds, photometry, method, **options)
+        if not dataset_functions.is_collection(self._ds):
+            return dataset_functions.calibrate(self._ds, photometry, method, **options)
         from campfire.analysis.calibration import calibrate_collection
 
         return calibrate_collection(self._ds, photometry, method, **options)
@@ -135,13 +138,15 @@ class DatasetAccessor(Handoffs, Listed):
         by: Any = None,
         bins: Any = None,
     ) -> xr.Dataset:
-        """Stack a collection; see :func:`campfire.analysis.stacking_collections.stack_collection`.
+        """Stack a collection; see :func:`campfire.analysis.stack_collections.stack_collection`.
 
         With ``by``, group by group: see :func:`campfire.analysis.stack_groups.stack_groups`.
         """
         options: dict[str, Any] = {"object_id": object_id, "rng": rng, "match_resolution": match_resolution}
         options |= {"method": method, "grid": grid, "redshift": redshift}
-        return functions.stacking(by, bins)(self._ds, normalize=normalize, sigma_clip=sigma_clip, **options)
+        return dataset_functions.stacking(by, bins)(
+            self._ds, normalize=normalize, sigma_clip=sigma_clip, **options
+        )
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> Noise:
         """Measure size and correlation of the noise; see :func:`campfire.measure_noise`."""
@@ -163,8 +168,8 @@ class DatasetAccessor(Handoffs, Listed):
         redshift_range: tuple[float | None, float | None] | None = None,
         redshift_quality: int | str | Iterable[int | str] | None = None,
     ) -> xr.Dataset:
-        """Keep spectra that meet conditions; see :func:`campfire.analysis.contents.select_spectra`."""
-        from campfire.analysis.contents import select_spectra
+        """Keep spectra that meet conditions: :func:`campfire.analysis.collection_summary.select_spectra`."""
+        from campfire.analysis.collection_summary import select_spectra
 
         return select_spectra(
             self._ds,
@@ -248,10 +253,10 @@ class DatasetAccessor(Handoffs, Listed):
         """Draw a spectrum with the model fitted to it, or a collection as an image, with matplotlib.
 
         Options are those of :meth:`campfire.SpectrumData.plot` and, for a collection, of
-        :func:`campfire.analysis.contents.plot_collection`.
+        :func:`campfire.analysis.collection_summary.plot_collection`.
         """
-        if not functions.is_collection(self._ds):
-            return functions.draw_fit(self._ds, self.to_spectrum().plot(ax=ax, **options), **options)
-        from campfire.analysis.contents import plot_collection
+        if not dataset_functions.is_collection(self._ds):
+            return dataset_functions.draw_fit(self._ds, self.to_spectrum().plot(ax=ax, **options), **options)
+        from campfire.analysis.collection_summary import plot_collection
 
         return plot_collection(self._ds, ax=ax, **options)

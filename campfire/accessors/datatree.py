@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from campfire.accessors import functions
+from campfire.accessors import dataset_functions
 from campfire.accessors.handoffs import TreeHandoffs
-from campfire.accessors.listing import Listed
+from campfire.accessors.method_list import Listed
 from campfire.arguments import mapping, shown
 from campfire.errors import ValidationError
 from campfire.schema import as_rows, mended
@@ -78,8 +78,8 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         return xr.DataTree.from_dict(results, name=self._tree.name)
 
     def indexed(self) -> xr.DataTree:
-        """Give coordinates their indexes back; see :func:`campfire.convert.spectral_index.indexed`."""
-        from campfire.convert.spectral_index import indexed
+        """Give coordinates their indexes back; see :func:`campfire.convert.wavelength_index.indexed`."""
+        from campfire.convert.wavelength_index import indexed
 
         return self._each(indexed)
 
@@ -125,7 +125,7 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         by: Any = None,
         bins: Any = None,
     ) -> xr.DataTree:
-        """Stack every grating; see :func:`campfire.analysis.stacking_collections.stack_collection`.
+        """Stack every grating; see :func:`campfire.analysis.stack_collections.stack_collection`.
 
         Gratings of no spectra are left out; ``redshift`` is the name of a coordinate, one value for all, or
         spectrum id -> value, or one value a spectrum where there is one grating. With ``by``, group by group:
@@ -133,7 +133,7 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         """
         options: dict[str, Any] = {"rng": rng, "match_resolution": match_resolution, "sigma_clip": sigma_clip}
         options |= {"method": method, "grid": grid, "redshift": redshift, "normalize": normalize}
-        return self._each(functions.stacking(by, bins), **options, skip_empty=True)
+        return self._each(dataset_functions.stacking(by, bins), **options, skip_empty=True)
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> dict[str, Noise]:
         """Measure the noise of every grating that has spectra; see :func:`campfire.measure_noise`.
@@ -182,8 +182,8 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         redshift_range: tuple[float | None, float | None] | None = None,
         redshift_quality: int | str | Iterable[int | str] | None = None,
     ) -> xr.DataTree:
-        """Keep spectra that meet conditions; see :func:`campfire.analysis.contents.select_spectra`."""
-        from campfire.analysis.contents import select_spectra
+        """Keep spectra that meet conditions: :func:`campfire.analysis.collection_summary.select_spectra`."""
+        from campfire.analysis.collection_summary import select_spectra
 
         return self._each(
             select_spectra,
@@ -242,20 +242,20 @@ class DataTreeAccessor(TreeHandoffs, Listed):
 
     def to_spectra(self) -> list[SpectrumData]:
         """Return all spectra as ``SpectrumData``, grating after grating; computes what is lazy."""
-        from campfire.analysis.contents import collection_spectra
+        from campfire.analysis.collection_summary import collection_spectra
 
         return [spectrum for ds in self._groups().values() for spectrum in collection_spectra(ds)]
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """Return what each grating holds; see :func:`campfire.analysis.contents.summarise`."""
-        from campfire.analysis.contents import summarise
+        """Return what each grating holds; see :func:`campfire.analysis.collection_summary.summarise`."""
+        from campfire.analysis.collection_summary import summarise
 
         return {path.rsplit("/", 1)[-1]: summarise(ds) for path, ds in self._groups().items()}
 
     def plot(
         self, *, axes: Mapping[str, Axes] | None = None, sort: str | None = "redshift"
     ) -> dict[str, Axes]:
-        """Draw every grating as an image; see :func:`campfire.analysis.contents.plot_collection`.
+        """Draw every grating as an image; see :func:`campfire.analysis.collection_summary.plot_collection`.
 
         Parameters
         ----------
@@ -269,7 +269,7 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         dict
             Grating -> axes.
         """
-        from campfire.analysis.contents import plot_collection
+        from campfire.analysis.collection_summary import plot_collection
 
         chosen = mapping({} if axes is None else axes, "axes", "grating -> matplotlib axes")
         drawn = {}

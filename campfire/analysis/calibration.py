@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.analysis.calibration_modes import measured_bands, mode_slots
+from campfire.analysis.calibration_covariance import measured_bands, mode_slots
 from campfire.analysis.calibration_result import CalibrationResult
 from campfire.analysis.frames import check_frames
-from campfire.analysis.given_spectra import as_spectrum, with_history
+from campfire.analysis.inputs import as_spectrum, with_history
 from campfire.analysis.photometry import resolve_bands
 from campfire.analysis.photometry_fit import CalibrationMethod, PhotometryFit, check_options, fit_photometry
-from campfire.collection.blocks import check_collection, is_lazy, over_rows
-from campfire.collection.correlation import correlations, fit_bands, row_matrices
+from campfire.collection.blockwise import check_collection, is_lazy, over_rows
+from campfire.collection.covariance import correlations, fit_bands, row_matrices
 from campfire.collection.gridding import flam_variables
 from campfire.convert import append_history, banded
 from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
     from campfire.typing import BandpassLike, FloatArray
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from campfire.kernels.continuum import CurveFit
+from campfire.kernels.calibration_curve import CurveFit
 from campfire.models import SpectrumData
 from campfire.text import printed
 

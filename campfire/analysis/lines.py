@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from campfire.analysis.frames import check_frames, frame_of, redshift_numbers
-from campfire.analysis.line_rows import LineMethod, LineRows, LineTask, line_rows
-from campfire.analysis.resolution import resolved_blocks, warn_assumed
+from campfire.analysis.line_arrays import LineMethod, LineRows, LineTask, line_rows
+from campfire.analysis.resolving_power import resolved_blocks, warn_assumed
 from campfire.arguments import choice, number, shown
 from campfire.errors import ValidationError
-from campfire.kernels.lines import REASONS, LineFluxes
+from campfire.kernels.line_integration import REASONS, LineFluxes
 from campfire.linelist import EMISSION_LINES, find_line, get_emission_lines
 from campfire.schema import LINES
 from campfire.text import text_variable
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from campfire.analysis.given_spectra import SpectraLike
-    from campfire.kernels.profiles import WidthFit
+    from campfire.analysis.inputs import SpectraLike
+    from campfire.kernels.line_fitting import WidthFit
     from campfire.models import SpectrumData
     from campfire.typing import FloatArray, IntArray
 

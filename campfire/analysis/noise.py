@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 from campfire.analysis.frames import check_frames
-from campfire.analysis.given_spectra import as_spectra, as_spectrum, with_history
+from campfire.analysis.inputs import as_spectra, as_spectrum, with_history
 from campfire.arguments import integer, shown, truth
-from campfire.collection.blocks import attrs_like, flam_of, over_rows
+from campfire.collection.blockwise import attrs_like, flam_of, over_rows
 from campfire.collection.coords import gratings_of
 from campfire.convert import append_history, from_banded
 from campfire.errors import CampfireWarning, ValidationError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-    from campfire.analysis.given_spectra import SpectraLike
+    from campfire.analysis.inputs import SpectraLike
     from campfire.typing import BoolArray, FloatArray
 
     AnySpectrum = TypeVar("AnySpectrum", SpectrumData, xr.Dataset)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.analysis.frames import check_frames
-from campfire.analysis.given_spectra import as_spectrum, good_covariance
+from campfire.analysis.inputs import as_spectrum, good_covariance
 from campfire.arguments import number, shown
-from campfire.collection.blocks import check_collection, over_rows, steady
-from campfire.collection.correlation import correlations, row_correlations, row_covariance, weighted_variance
+from campfire.collection.blockwise import check_collection, over_rows, steady
+from campfire.collection.covariance import correlations, row_correlations, row_covariance, weighted_variance
 from campfire.convert import append_history
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from campfire.analysis.frames import Frame
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
     from campfire.typing import BandpassLike
 
 __all__ = [
@@ -188,7 +188,7 @@ def photometry_rows(
     fnu, fnu_err, dq
         Shape (spectrum, n); pixels with any bit are not used.
     *correlated
-        Covariance of the pixels, as :func:`campfire.collection.correlation.correlations` has it.
+        Covariance of the pixels, as :func:`campfire.collection.covariance.correlations` has it.
     bands, min_coverage
         As for :func:`band_photometry`.
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from campfire.analysis.given_spectra import good_covariance
+from campfire.analysis.inputs import good_covariance
 from campfire.analysis.photometry import resolve_bands
 from campfire.arguments import choice, integer, number
 from campfire.bands import find_band
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import resolve_band
 from campfire.kernels.bandpass import MIN_COVERAGE, BandFluxes, Bandpass, band_fluxes
-from campfire.kernels.continuum import MAX_DEGREE, MULTIPLIER_RANGE, CurveFit, best_curve, fit_curve
+from campfire.kernels.calibration_curve import MAX_DEGREE, MULTIPLIER_RANGE, CurveFit, best_curve, fit_curve
 from campfire.kernels.covariance import Covariance
 from campfire.models import Photometry
 

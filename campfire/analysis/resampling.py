@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from campfire.analysis.given_spectra import as_grid, as_spectrum, good_covariance, warn_apart, with_history
+from campfire.analysis.inputs import as_grid, as_spectrum, good_covariance, warn_apart, with_history
 from campfire.arguments import truth
 from campfire.collection.gridding import common_grid, resample_dataset, resample_rows
 from campfire.convert.covariance import from_banded
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from scipy.sparse import csr_array
 
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
     from campfire.kernels.covariance import Covariance
 
 __all__ = ["resample_collection", "resample_one", "resample_spectrum"]
@@ -77,7 +77,7 @@ def resample_one(
     Parameters
     ----------
     data
-        As :func:`campfire.analysis.given_spectra.as_spectrum` returns it.
+        As :func:`campfire.analysis.inputs.as_spectrum` returns it.
     dq
         Bits of its pixels, shape (n,).
     grid, covariance

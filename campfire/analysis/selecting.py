@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.analysis.contents import row_values
+from campfire.analysis.collection_summary import row_values
 from campfire.analysis.frames import check_frames, frame_of, redshift_numbers
 from campfire.arguments import shown
 from campfire.convert import append_history
@@ -283,7 +283,7 @@ def _chosen(ds: xr.Dataset, rows: Any, separation: FloatArray | None) -> xr.Data
 
 
 def _pixels(ds: xr.Dataset, labels: Labels) -> xr.Dataset:
-    from campfire.convert.spectral_index import SpectralIndex
+    from campfire.convert.wavelength_index import SpectralIndex
 
     for name, label in labels.pixels.items():
         validate(ds)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.collection.blocks import SPLIT_EVERY, dask_array
+from campfire.collection.blockwise import SPLIT_EVERY, dask_array
 from campfire.kernels.combine import Combiner, bootstrap, find_combiner, sigma_clip
 from campfire.kernels.covariance import decompose
-from campfire.kernels.pieces import scale_lags
+from campfire.kernels.grid_pieces import scale_lags
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from campfire.analysis.stack_rows import Parts
+    from campfire.analysis.stack_resampling import Parts
     from campfire.typing import FloatArray
 
 __all__ = ["ROWS", "StackErrors", "clipped", "combine_columns", "combine_rows", "to_errors"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from campfire.collection.blocks import row_arrays
-from campfire.collection.correlation import frames
+from campfire.collection.blockwise import row_arrays
+from campfire.collection.covariance import frames
 from campfire.errors import CampfireWarning
 from campfire.kernels.grids import pixel_bounds
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.analysis.stacking_collections import row_redshifts, stack_collection
+from campfire.analysis.stack_collections import row_redshifts, stack_collection
 from campfire.arguments import did_you_mean, shown
-from campfire.collection.blocks import check_collection
+from campfire.collection.blockwise import check_collection
 from campfire.convert import append_history
-from campfire.convert.spectral_index import indexed
+from campfire.convert.wavelength_index import indexed
 from campfire.errors import ValidationError
 from campfire.text import text_variable
 
@@ -54,7 +54,7 @@ def stack_groups(
 ) -> xr.Dataset:
     """Stack the groups of a collection, all on one grid; lazy if the collection is.
 
-    Every group is what :func:`campfire.analysis.stacking_collections.stack_collection` makes of its rows.
+    Every group is what :func:`campfire.analysis.stack_collections.stack_collection` makes of its rows.
     Computing the result reads every row once, whatever the groups.
 
     Parameters
@@ -242,7 +242,7 @@ def _common_grid(ds: xr.Dataset, grid: Any, shifts: FloatArray | None) -> FloatA
 
 def _as_row(stack: xr.Dataset, words: str) -> xr.Dataset:
     """Return a stack as a collection of one row."""
-    from campfire.convert.header import load_header
+    from campfire.convert.header_json import load_header
 
     header = str(stack.attrs["fits_header"])
     row = stack.drop_indexes("wavelength").expand_dims("spectrum")

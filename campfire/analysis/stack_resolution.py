@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.collection.blocks import sum_rows
+from campfire.collection.blockwise import sum_rows
 from campfire.kernels.combine import find_combiner
 from campfire.kernels.lsf import GRATINGS, resolving_power, sigma_of_match
 

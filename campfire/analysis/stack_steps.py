@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.analysis.given_spectra import warn_apart, warn_left_out
+from campfire.analysis.inputs import warn_apart, warn_left_out
 from campfire.analysis.stack_combining import (
     ROWS,
     StackErrors,
@@ -17,15 +17,7 @@ from campfire.analysis.stack_combining import (
     to_errors,
 )
 from campfire.analysis.stack_grids import covering_grid, distinct_rows
-from campfire.analysis.stack_resolution import (
-    Lowest,
-    Power,
-    lowest_power,
-    matching_sigma,
-    row_powers,
-    stack_power,
-)
-from campfire.analysis.stack_rows import (
+from campfire.analysis.stack_resampling import (
     Frame,
     Parts,
     Recipe,
@@ -39,8 +31,16 @@ from campfire.analysis.stack_rows import (
     on_grid,
     weighted_covariance,
 )
-from campfire.collection.blocks import dask_array, is_lazy, over_rows, row_arrays, sum_rows
-from campfire.collection.correlation import band_width, frames, longest_row, pixel_reach, row_wavelength
+from campfire.analysis.stack_resolution import (
+    Lowest,
+    Power,
+    lowest_power,
+    matching_sigma,
+    row_powers,
+    stack_power,
+)
+from campfire.collection.blockwise import dask_array, is_lazy, over_rows, row_arrays, sum_rows
+from campfire.collection.covariance import band_width, frames, longest_row, pixel_reach, row_wavelength
 from campfire.errors import ValidationError
 from campfire.kernels.grids import check_grid
 from campfire.schema import GRIDDED
@@ -66,7 +66,7 @@ class Inputs(NamedTuple):
 
     ``names`` are their ids; ``redshift`` moves them to the frame of the stack, None for that as observed;
     ``dispersers`` are names or resolving powers by ``code``; ``known`` is the covariance of their pixels, as
-    :class:`campfire.analysis.stack_rows.Rows` takes it.
+    :class:`campfire.analysis.stack_resampling.Rows` takes it.
     """
 
     ds: xr.Dataset

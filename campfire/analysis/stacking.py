@@ -10,7 +10,7 @@ import numpy as np
 
 from campfire.analysis.calibration import CALIBRATED, CalibrationResult, calibrate_to_photometry
 from campfire.analysis.frames import as_redshifts, check_frames, source_redshifts
-from campfire.analysis.given_spectra import (
+from campfire.analysis.inputs import (
     as_grid,
     as_lines,
     as_spectra,
@@ -22,7 +22,7 @@ from campfire.analysis.stack_resolution import Power
 from campfire.analysis.stack_steps import Inputs, Stack, make_stack
 from campfire.convert.covariance import from_banded
 from campfire.errors import ValidationError
-from campfire.formats.exposure import exposure_time
+from campfire.formats.exposure_time import exposure_time
 from campfire.kernels.combine import find_combiner
 from campfire.kernels.covariance import Covariance
 from campfire.models import SpectrumData
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from campfire.analysis.calibration import CalibrationMethod
-    from campfire.analysis.given_spectra import SpectraLike
+    from campfire.analysis.inputs import SpectraLike
     from campfire.models import Photometry
     from campfire.typing import BoolArray, FloatArray, IntArray
 

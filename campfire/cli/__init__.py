@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from campfire.about import VERSION
 from campfire.errors import CampfireError, CampfireWarning
+from campfire.installation import VERSION
 
 __all__ = ["cli", "main"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from campfire.about import missing_extra
 from campfire.cli.common import asking, echo_json, echo_rows, json_option, note, success, warn
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
+from campfire.installation import missing_extra
 from campfire.progress import progress_bars
 
 __all__ = ["demo_command", "index_command", "serve_command", "simulate_command", "user_command"]

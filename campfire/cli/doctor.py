@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import click
 
-from campfire.about import install_line
 from campfire.cli.account import signed_in_as
 from campfire.cli.common import client_options, echo_json, format_size, json_option
 from campfire.config import DataPaths, credentials_path, resolve_base_url
 from campfire.errors import CampfireError
+from campfire.installation import install_line
 
 __all__ = ["doctor_command"]
 

@@ -211,9 +211,9 @@ _data_dir = click.option("--data-dir", default=None, help="Data directory [CAMPF
 @json_option
 def cache_info(data_dir: str | None, as_json: bool) -> int:
     """Show what the cache holds."""
-    from campfire.collection import cache
+    from campfire.collection import cache_maintenance
 
-    info = cache.info(DataPaths.resolve(data_dir).cache)
+    info = cache_maintenance.info(DataPaths.resolve(data_dir).cache)
     if as_json:
         echo_json(info)
     else:
@@ -236,9 +236,9 @@ def cache_build(data_dir: str | None) -> int:
 @_data_dir
 def cache_prune(data_dir: str | None) -> int:
     """Delete stores of former layouts."""
-    from campfire.collection import cache
+    from campfire.collection import cache_maintenance
 
-    freed = cache.prune(DataPaths.resolve(data_dir).cache)
+    freed = cache_maintenance.prune(DataPaths.resolve(data_dir).cache)
     success(f"freed {format_size(freed)}")
     return 0
 

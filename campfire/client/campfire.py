@@ -15,22 +15,22 @@ from campfire.client.citing import Citation, cite
 from campfire.client.collections import Collections
 from campfire.client.decorators import on_disk, with_query_keywords, with_truth_values
 from campfire.client.images import Images
-from campfire.client.prepared import Prepared
+from campfire.client.plot_payloads import Prepared
 from campfire.client.sheets import Sheets
 from campfire.columns import to_table
 from campfire.config import DEFAULT_BASE_URL, as_path, plain_text, service_name
 from campfire.disk import new_file
 from campfire.errors import ValidationError
 from campfire.flags import FlagQuery
-from campfire.mirror.checking import Verification, verify
 from campfire.mirror.downloads import run_download, wanted_rows
-from campfire.mirror.keeper import FileKeeper
 from campfire.mirror.lock_report import LockReport
+from campfire.mirror.lock_writer import changes, lock_of
 from campfire.mirror.lockfile import Lock
-from campfire.mirror.locking import changes, lock_of
 from campfire.mirror.report import DownloadReport
 from campfire.mirror.reproducing import compare, reproduce
-from campfire.models.ids import object_names, spectrum_names
+from campfire.mirror.single_files import FileKeeper
+from campfire.mirror.verification import Verification, verify
+from campfire.models.spectrum_names import object_names, spectrum_names
 from campfire.progress import progress_bars
 from campfire.query import QueryOptions
 from campfire.typing import Row, SpectrumPayload

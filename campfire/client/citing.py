@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from campfire.about import VERSION
+from campfire.installation import VERSION
 
 __all__ = ["Citation", "cite"]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.access.telling import tell
+from campfire.access.user_warnings import tell
 from campfire.arguments import choice
 from campfire.columns import Columns
 from campfire.errors import NotFoundError, ValidationError
 from campfire.mirror.downloads import run_download, wanted_rows
-from campfire.models.ids import spectrum_names
+from campfire.models.spectrum_names import spectrum_names
 from campfire.query import Query
 from campfire.typing import EXTRACTIONS
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from campfire.access.context import Context
     from campfire.access.queries import Queries
     from campfire.collection.build import Chunks
-    from campfire.collection.sources import FileSource
-    from campfire.mirror.keeper import FileKeeper
+    from campfire.collection.row_sources import FileSource
+    from campfire.mirror.single_files import FileKeeper
     from campfire.typing import Extraction, ProgressCallback, Row
 
 __all__ = ["Collections"]
@@ -122,7 +122,7 @@ class Collections:
         columns = self._queries.select_all({})
         columns = columns.take(~np.ma.getmaskarray(columns["local_path"]))
         if len(columns):
-            from campfire.collection.cache import build
+            from campfire.collection.cache_maintenance import build
 
             gratings = [str(g) for g in columns["grating"].tolist()]
             build(self._context.paths.cache, self._sources(columns), gratings, progress=progress)
@@ -130,7 +130,7 @@ class Collections:
 
     def compact_cache(self) -> int:
         """Rewrite the pixel cache without rows of files that are no longer here; returns the bytes freed."""
-        from campfire.collection.cache import compact
+        from campfire.collection.cache_maintenance import compact
 
         book = self._context.catalog()
         live = None if book is None else {record.hash for record in book.local_files().values()}
@@ -177,7 +177,7 @@ class Collections:
         extraction: Extraction = "optimal",
         progress: ProgressCallback | None = None,
     ) -> list[FileSource]:
-        from campfire.collection.sources import FileSource
+        from campfire.collection.row_sources import FileSource
 
         names = [str(name) for name in columns["spectrum_id"].tolist()]
         paths = columns["local_path"].tolist()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campfire.arguments import choice, integer
-from campfire.client.kept import keep_json, kept_json, server_folder, whole_png, write_whole
+from campfire.client.response_cache import keep_json, kept_json, server_folder, whole_png, write_whole
 from campfire.config import plain_text
 from campfire.disk import new_file
 from campfire.errors import APIError, NotFoundError

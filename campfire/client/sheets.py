@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.access.telling import tell
+from campfire.access.user_warnings import tell
 from campfire.errors import APIError, CampfireError, NotFoundError
 from campfire.flags import RedshiftQuality
 from campfire.mirror.downloads import run_download, wanted_rows
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from campfire.access.context import Context
     from campfire.access.queries import Queries
     from campfire.client.images import Images
-    from campfire.client.prepared import Prepared
-    from campfire.mirror.keeper import FileKeeper
+    from campfire.client.plot_payloads import Prepared
+    from campfire.mirror.single_files import FileKeeper
     from campfire.plotting.sheet import ImagePanel, Sheet, SpectrumPanel
     from campfire.typing import ProgressCallback
 

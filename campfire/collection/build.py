@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from campfire.collection.blocks import dask_array, flam_of, power_coordinate
+from campfire.collection.block_reader import block_dtype, layouts_of, read_block, read_records, read_variable
+from campfire.collection.blockwise import dask_array, flam_of, power_coordinate
 from campfire.collection.coords import row_coordinates
-from campfire.collection.pixels import FIELDS, field_dtypes
-from campfire.collection.reader import block_dtype, layouts_of, read_block, read_records, read_variable
-from campfire.collection.sources import CacheRow, Source, SourceBlock
+from campfire.collection.pixel_table import FIELDS, field_dtypes
+from campfire.collection.row_sources import CacheRow, Source, SourceBlock
 from campfire.config import safe_component
 from campfire.errors import ValidationError
 from campfire.schema import NATIVE, SCHEMA_VERSION, attrs_of
@@ -88,8 +88,8 @@ def open_tree(
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> from campfire.collection.sources import FileSource
-    >>> from campfire.formats.products import write_spectrum
+    >>> from campfire.collection.row_sources import FileSource
+    >>> from campfire.formats.spec_writer import write_spectrum
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> for name, level in (("a", 1.0), ("b", 3.0)):
     ...     write_spectrum(folder / f"{name}.fits", {

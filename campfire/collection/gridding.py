@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.collection.blocks import (
+from campfire.collection.blockwise import (
     attrs_like,
     check_collection,
     flam_of,
@@ -18,7 +18,7 @@ from campfire.collection.blocks import (
     steady,
 )
 from campfire.collection.coords import gratings_of
-from campfire.collection.correlation import (
+from campfire.collection.covariance import (
     CORRELATED,
     band_width,
     correlations,
@@ -31,9 +31,9 @@ from campfire.collection.correlation import (
 from campfire.convert import append_history, banded
 from campfire.convert.dataset import REST_WAVELENGTH
 from campfire.errors import ValidationError
+from campfire.kernels.grid_pieces import cut
 from campfire.kernels.grids import PixelBounds, check_grid, good_pixels, pixel_bounds, rising, shared_grid
 from campfire.kernels.overlap import resample_matrix
-from campfire.kernels.pieces import cut
 from campfire.kernels.resample import resample
 from campfire.schema import GRIDDED, SPECTRUM, PixelDQ
 from campfire.units import to_micron
@@ -220,7 +220,7 @@ def resample_dataset(
         When ``fnu_cov`` is computed, if rows have pixels more than twice as wide as those of the row with
         most pixels, and correlate more pixels of the grid than it holds.
     """
-    from campfire.convert.spectral_index import spectral_coordinates
+    from campfire.convert.wavelength_index import spectral_coordinates
 
     check_collection(ds)
     if isinstance(grid, str):

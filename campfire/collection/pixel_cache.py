@@ -6,8 +6,9 @@
     <folder>/pixels/v1/PRISM-f8-w512.zarr           one table a grating, float dtype and width
 
 A file that was reprocessed has another hash, hence another row: nothing is ever invalidated, and the old row
-is garbage until :func:`campfire.collection.cache.compact`. Pixels are appended first and committed to the
-index afterwards, under the index's lock, so a writer may be killed at any moment and two may write at once.
+is garbage until :func:`campfire.collection.cache_maintenance.compact`. Pixels are appended first and
+committed to the index afterwards, under the index's lock, so a writer may be killed at any moment and two may
+write at once.
 Deleting the folder is always safe: whoever still holds a collection made from it reads the files instead.
 """
 
@@ -25,8 +26,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 
-from campfire.collection.index import CacheIndex, IndexWriter, Key, Place, StoreRow
-from campfire.collection.pixels import (
+from campfire.collection.block_reader import row_of
+from campfire.collection.cache_index import CacheIndex, IndexWriter, Key, Place, StoreRow
+from campfire.collection.pixel_table import (
     SHARD_ROWS,
     append_rows,
     create_store,
@@ -37,12 +39,11 @@ from campfire.collection.pixels import (
     row_lengths,
     store_name,
 )
-from campfire.collection.reader import row_of
-from campfire.collection.sources import CacheRow, FileSource, Source, row_key
+from campfire.collection.row_sources import CacheRow, FileSource, Source, row_key
 from campfire.config import safe_component
 from campfire.disk import check_tree, marked, remove_tree, set_aside
 from campfire.errors import CampfireError, ValidationError
-from campfire.formats.fits import file_hash
+from campfire.formats.spec_reader import file_hash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

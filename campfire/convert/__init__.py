@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from campfire.convert.covariance import banded, from_banded
 from campfire.convert.dataset import append_history, from_dataset, to_dataset
-from campfire.convert.header import dump_header, load_header, plain_header
+from campfire.convert.header_json import dump_header, load_header, plain_header
 from campfire.convert.specutils import from_specutils, to_specutils
 from campfire.convert.table import from_qtable, to_qtable
 

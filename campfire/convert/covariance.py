@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.about import missing_extra
 from campfire.arguments import shown
 from campfire.errors import ValidationError
+from campfire.installation import missing_extra
 from campfire.kernels.covariance import Covariance
 from campfire.schema import attrs_of
 from campfire.text import text_variable

@@ -9,7 +9,7 @@ import numpy as np
 
 from campfire import schema
 from campfire.convert.covariance import COVARIANCE_ATTRS, banded, from_banded, mode_variables
-from campfire.convert.header import dump_header, load_header
+from campfire.convert.header_json import dump_header, load_header
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.lsf import GRATINGS, resolving_power
@@ -80,7 +80,7 @@ def to_dataset(fields: SpectrumFields) -> xr.Dataset:
     """
     import xarray as xr
 
-    from campfire.convert.spectral_index import spectral_coordinates
+    from campfire.convert.wavelength_index import spectral_coordinates
 
     wavelength, fnu, fnu_err = fields["wavelength"], fields["fnu"], fields["fnu_err"]
     fnu_units = fields.get("fnu_units", FNU_UNIT)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.about import missing_extra
-from campfire.convert.header import plain_header
+from campfire.convert.header_json import plain_header
 from campfire.errors import ValidationError
+from campfire.installation import missing_extra
 from campfire.schema import normalise_mask
 from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE, WAVE_UNIT, to_flam, to_microjansky, to_micron
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.convert.covariance import banded, from_banded
-from campfire.convert.header import dump_header, load_header
+from campfire.convert.header_json import dump_header, load_header
 from campfire.errors import ValidationError
 from campfire.kernels.covariance import Covariance
 from campfire.schema import VARIABLES, normalise_mask

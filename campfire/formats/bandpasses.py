@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from campfire.about import install_line
 from campfire.bands import find_band, near_bands
 from campfire.errors import ValidationError
+from campfire.installation import install_line
 from campfire.kernels.bandpass import Bandpass
 
 if TYPE_CHECKING:

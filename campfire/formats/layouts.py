@@ -28,15 +28,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.errors import CampfireWarning, ValidationError
+from campfire.formats.column_units import UNITS, apply_missing, is_flam, unit_factor, unusable_pixels
 from campfire.formats.names import spectrum_name
-from campfire.formats.quantities import UNITS, apply_missing, is_flam, unit_factor, unusable_pixels
 from campfire.typing import EXTRACTIONS
 from campfire.units import flam_to_fnu
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from campfire.formats.raw import Hdu, RawFits
+    from campfire.formats.hdu_reader import Hdu, RawFits
     from campfire.typing import BoolArray, FloatArray
 
 __all__ = [
@@ -198,7 +198,7 @@ def read_wavelength(fits: RawFits, table: Table1D) -> FloatArray:
 def read_columns(
     fits: RawFits, table: Table1D, extraction: str, *, flam: bool = True, rows: int | None = None
 ) -> Pixels:
-    """Read one extraction; see :func:`campfire.formats.quantities.apply_missing` for missing pixels.
+    """Read one extraction; see :func:`campfire.formats.column_units.apply_missing` for missing pixels.
 
     Parameters
     ----------

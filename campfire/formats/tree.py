@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.errors import ValidationError
-from campfire.formats.images import image_unit, read_image_group
+from campfire.formats.hdu_reader import RawFits
 from campfire.formats.layouts import Table1D, find_table, read_columns, read_wavelength
-from campfire.formats.raw import RawFits
+from campfire.formats.spectrum_2d import image_unit, read_image_group
 from campfire.schema import attrs_of, pixel_dq
 from campfire.text import text_array
 from campfire.units import fnu_to_flam
@@ -114,14 +114,15 @@ def read_tree(path: PathInput, *, extraction: str = "optimal") -> dict[str, Grou
     Parameters
     ----------
     path
-        A file of one of the layouts :func:`campfire.formats.fits.read_spectrum` reads.
+        A file of one of the layouts :func:`campfire.formats.spec_reader.read_spectrum` reads.
     extraction
         The one of the group ``/``.
 
     Raises
     ------
     NotFoundError, ValidationError
-        As :func:`campfire.formats.fits.read_spectrum`; also where parts of the file do not fit each other.
+        As :func:`campfire.formats.spec_reader.read_spectrum`; also where parts of the file do not fit
+        each other.
     """
     place = os.path.abspath(path)
     with RawFits(place) as fits:

@@ -8,8 +8,8 @@ import numpy as np
 
 from campfire.disk import new_file
 from campfire.errors import ValidationError
-from campfire.formats.raw import RawFits
-from campfire.formats.writing import fits_header, table_hdu, write_hdus
+from campfire.formats.hdu_reader import RawFits
+from campfire.formats.hdu_writer import fits_header, table_hdu, write_hdus
 
 if TYPE_CHECKING:
     from campfire.typing import FloatArray, PathInput
@@ -82,7 +82,7 @@ def belongs_to(fit: PathInput, spectrum: PathInput) -> bool:
     NotFoundError, ValidationError
         As :func:`read_zfit`, of either file.
     """
-    from campfire.formats.fits import peek_spectrum
+    from campfire.formats.spec_reader import peek_spectrum
 
     model = read_zfit(fit)["model_wave"]
     _, wavelength = peek_spectrum(spectrum)

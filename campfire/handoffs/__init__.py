@@ -7,12 +7,12 @@ keyword arguments, with where the data are from; it does not import the tool.
 from __future__ import annotations
 
 from campfire.handoffs.bagpipes import to_bagpipes
-from campfire.handoffs.catalogues import to_lsdb, to_mmu
 from campfire.handoffs.eazy import to_eazy
-from campfire.handoffs.fits import attach_fit
+from campfire.handoffs.fit_results import attach_fit
 from campfire.handoffs.jdaviz import to_jdaviz
 from campfire.handoffs.jwspecfit import to_jwspecfit
 from campfire.handoffs.lime import to_lime
+from campfire.handoffs.lsdb_mmu import to_lsdb, to_mmu
 from campfire.handoffs.msaexp import to_msaexp
 from campfire.handoffs.photometry import write_filters
 from campfire.handoffs.ppxf import to_ppxf

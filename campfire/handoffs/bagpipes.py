@@ -16,7 +16,7 @@ from campfire.kernels.covariance import Covariance
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
     from campfire.models import Photometry
     from campfire.typing import PathInput
 

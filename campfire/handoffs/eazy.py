@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.about import VERSION
 from campfire.errors import ValidationError
 from campfire.formats.bandpasses import load_bandpass
 from campfire.handoffs.photometry import measured, write_once
 from campfire.handoffs.prepared import ANGSTROM, Inputs
+from campfire.installation import VERSION
 from campfire.models import Object, Photometry
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from campfire.about import missing_extra
 from campfire.handoffs.prepared import Inputs, prepare
+from campfire.installation import missing_extra
 from campfire.units import FNU_UNIT
 
 if TYPE_CHECKING:
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
 
 __all__ = ["to_jdaviz"]
 

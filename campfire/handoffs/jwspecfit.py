@@ -12,7 +12,7 @@ from campfire.handoffs.prepared import Inputs, prepare
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
     from campfire.typing import FloatArray
 
 __all__ = ["to_jwspecfit"]

@@ -12,7 +12,7 @@ from campfire.handoffs.prepared import Inputs, prepare
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
 
 __all__ = ["to_msaexp"]
 

@@ -15,7 +15,7 @@ from campfire.kernels.overlap import covered_pixels, import_sparse, overlap_matr
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
 
 __all__ = ["to_ppxf"]
 

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.about import VERSION
 from campfire.analysis.frames import Frame, check_frames, frame_of, redshift_numbers
-from campfire.analysis.given_spectra import as_lines
-from campfire.analysis.resolution import Resolved, line_fwhm, resolved_spectra
+from campfire.analysis.inputs import as_lines
+from campfire.analysis.resolving_power import Resolved, line_fwhm, resolved_spectra
 from campfire.errors import ValidationError
+from campfire.installation import VERSION
 from campfire.kernels.grids import pixel_bounds
 from campfire.kernels.lsf import with_pixels
-from campfire.store.files import hash_file
+from campfire.store.file_state import hash_file
 from campfire.units import SPEED_OF_LIGHT, fnu_to_flam
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
     from campfire.models import SpectrumData
     from campfire.typing import BoolArray, FloatArray
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.about import missing_extra
 from campfire.formats.bandpasses import load_bandpass
 from campfire.handoffs.photometry import measured
 from campfire.handoffs.prepared import ANGSTROM, KM_S, Inputs, prepare
+from campfire.installation import missing_extra
 from campfire.kernels.lsf import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
     from campfire.models import Photometry
 
 __all__ = ["MICROJANSKY_PER_MAGGIE", "to_prospector"]

@@ -12,7 +12,7 @@ from campfire.kernels.lsf import FWHM_PER_SIGMA, smoothing_matrix
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from campfire.analysis.given_spectra import SpectrumLike
+    from campfire.analysis.inputs import SpectrumLike
 
 __all__ = ["FLUX_UNIT", "to_redrock"]
 

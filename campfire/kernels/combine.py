@@ -5,7 +5,7 @@ some spectra into partial sums, ``merge`` joins the sums of two blocks, ``finish
 
 Errors come from the errors of the inputs, which are taken as independent from one spectrum to the next (what
 all spectra share, such as the calibration on one set of photometry, is added by the caller). That of a
-median is in :mod:`campfire.kernels.median`.
+median is in :mod:`campfire.kernels.median_error`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from campfire.arguments import choice, shown
 from campfire.errors import ValidationError
-from campfire.kernels.median import median_error
+from campfire.kernels.median_error import median_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from campfire.about import missing_extra
+from campfire.installation import missing_extra
+from campfire.kernels.grid_pieces import cut
 from campfire.kernels.grids import PixelBounds, pixel_bounds
-from campfire.kernels.pieces import cut
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -1,6 +1,6 @@
 """The linear systems of profiles: pixels around every line as a sum of profiles and a continuum, solved.
 
-A floor of :mod:`campfire.kernels.profiles`, which says what is fitted.
+A floor of :mod:`campfire.kernels.line_fitting`, which says what is fitted.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 
 from campfire.kernels.covariance import Covariance
 from campfire.kernels.grids import PixelBounds
-from campfire.kernels.line_layout import WINDOW, LineSet, Part, Pixels, import_ndtr
-from campfire.kernels.lines import ALIKE, MIN_LINE_COVERAGE
+from campfire.kernels.line_batches import WINDOW, LineSet, Part, Pixels, import_ndtr
+from campfire.kernels.line_integration import ALIKE, MIN_LINE_COVERAGE
 from campfire.kernels.lsf import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ weighted by overlap; it is masked where less than half of it is covered by good 
 integral of the flux density over wavelength is kept. (The scheme of Carnall 2017, arXiv:1705.05165, with
 masks and covariances.)
 
-Many spectra with grids of their own are done at once: see :mod:`campfire.kernels.pieces`.
+Many spectra with grids of their own are done at once: see :mod:`campfire.kernels.grid_pieces`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from campfire.errors import ValidationError
+from campfire.kernels.grid_pieces import cut, piece_lags, scale_lags
 from campfire.kernels.grids import PixelBounds, good_pixels, pixel_bounds, shared_grid
 from campfire.kernels.overlap import covered_pixels, lag_products, overlap_matrix, scaled_rows
-from campfire.kernels.pieces import cut, piece_lags, scale_lags
 
 if TYPE_CHECKING:
     from campfire.typing import BoolArray, FloatArray

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campfire.access.telling import tell
+from campfire.access.user_warnings import tell
 from campfire.errors import DownloadError, NotFoundError, ValidationError
 from campfire.mirror.partial import leftovers, size_of, sweep
 from campfire.mirror.planning import Planned, plan_files, record_for
 from campfire.mirror.report import DownloadReport, FileEntry, FileState
 from campfire.query import Query, QueryOptions
-from campfire.store.files import FileRecord
-from campfire.store.records import put_records, records_of
+from campfire.store.file_records import put_records, records_of
+from campfire.store.file_state import FileRecord
 
 if TYPE_CHECKING:
     from campfire.access.context import Context
@@ -160,7 +160,7 @@ def _fetch(
     workers: int,
     progress: ProgressCallback | None,
 ) -> None:
-    from campfire.mirror.addresses import SignedAddresses
+    from campfire.mirror.signed_urls import SignedAddresses
     from campfire.mirror.transfer import Downloader
 
     addresses = SignedAddresses(context.api(), [(w.observation, w.fits_path) for w in files])

@@ -27,7 +27,7 @@ def file_version(path: Path, digest: str) -> FileVersion:
     The signal-to-noise ratio is the largest of flux over error in the good pixels, the version that of the
     header.
     """
-    from campfire.formats.fits import product_facts
+    from campfire.formats.spec_reader import product_facts
 
     try:
         facts = product_facts(path)

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
-from campfire.about import DISTRIBUTION, VERSION
 from campfire.config import as_path
 from campfire.disk import disk_error, new_file
 from campfire.errors import NotFoundError, ValidationError
+from campfire.installation import DISTRIBUTION, VERSION
 from campfire.store.export import replacing
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from campfire.disk import disk_error
 from campfire.errors import DownloadError
-from campfire.store.hashes import Stamp, stamp_of
+from campfire.store.file_hashes import Stamp, stamp_of
 
 __all__ = [
     "DiskErrors",
@@ -66,7 +66,7 @@ class Wanted:
         Whether the file at ``target`` may be replaced: only if this client wrote it, which is if it is as
         ``known``, or the beginning of what is fetched.
     known
-        Stamp of the file that may be replaced: what :func:`campfire.store.hashes.stamp_of` gives.
+        Stamp of the file that may be replaced: what :func:`campfire.store.file_hashes.stamp_of` gives.
     aside
         Where the file at ``target`` is kept, if it is to be kept.
     """

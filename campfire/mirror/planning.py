@@ -12,8 +12,8 @@ from typing import TypeVar
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
 from campfire.mirror.partial import Wanted
-from campfire.store.files import FileRecord, check, decide, expected_hash, expected_path, hash_file
-from campfire.store.hashes import FileHashes, Stamp, stamp_of
+from campfire.store.file_hashes import FileHashes, Stamp, stamp_of
+from campfire.store.file_state import FileRecord, check, decide, expected_hash, expected_path, hash_file
 from campfire.typing import Row
 
 __all__ = ["Planned", "in_threads", "plan_files", "record_for"]

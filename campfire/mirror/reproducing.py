@@ -15,8 +15,8 @@ from campfire.mirror.lockfile import FileVersion, Lock, LockedSpectrum, package_
 from campfire.mirror.planning import in_threads, record_for
 from campfire.mirror.report import DownloadReport, FileEntry, FileState
 from campfire.query import Query
-from campfire.store.files import expected_path, hash_file
-from campfire.store.records import put_records
+from campfire.store.file_records import put_records
+from campfire.store.file_state import expected_path, hash_file
 
 if TYPE_CHECKING:
     from campfire.access.context import Context

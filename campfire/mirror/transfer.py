@@ -35,9 +35,9 @@ from campfire.mirror.partial import (
     sync_folder,
     tag_of,
 )
-from campfire.store.files import hash_file
-from campfire.transport.allowance import Allowance
-from campfire.transport.limits import RetryPolicy, retry_after
+from campfire.store.file_state import hash_file
+from campfire.transport.rate_limit import RetryPolicy, retry_after
+from campfire.transport.response_limits import Allowance
 
 if TYPE_CHECKING:
     import requests
@@ -62,7 +62,7 @@ _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 class Addresses(Protocol):
-    """Gives the signed address of a file; see :class:`campfire.mirror.addresses.SignedAddresses`."""
+    """Gives the signed address of a file; see :class:`campfire.mirror.signed_urls.SignedAddresses`."""
 
     def __call__(self, observation: str, fits_path: str, *, renew: bool = False) -> str: ...
 

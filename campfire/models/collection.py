@@ -9,7 +9,7 @@ import numpy as np
 
 from campfire.arguments import choice, did_you_mean, shown
 from campfire.errors import NotFoundError, ValidationError
-from campfire.models.record import Spectrum
+from campfire.models.spectrum import Spectrum
 from campfire.text import printed
 from campfire.typing import EXTRACTIONS
 
@@ -254,7 +254,7 @@ class SpectrumCollection:
             If there are no spectra.
         """
         from campfire.collection.build import open_tree
-        from campfire.collection.sources import FileSource
+        from campfire.collection.row_sources import FileSource
 
         choice(extraction, "extraction", EXTRACTIONS)
         absent = [s.spectrum_id for s in self._spectra if not s.downloaded]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campfire.errors import CampfireError
-from campfire.models.spectrum import SpectrumData
+from campfire.models.spectrum_data import SpectrumData
 from campfire.schema import in_rest_frame
 from campfire.text import printable
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from campfire.models.collection import SpectrumCollection
     from campfire.models.object import Object
     from campfire.models.photometry import Photometry
-    from campfire.models.record import Spectrum
+    from campfire.models.spectrum import Spectrum
     from campfire.typing import FloatArray
 
 __all__ = ["collection_card", "object_card", "photometry_card", "spectrum_card"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from campfire.errors import ValidationError
 from campfire.models.collection import SpectrumCollection, plural
 from campfire.models.photometry import Photometry
-from campfire.models.record import Spectrum, plain_value, row_names
+from campfire.models.spectrum import Spectrum, plain_value, row_names
 from campfire.text import printed
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from campfire.units import FNU_UNIT, filled, to_microjansky, to_micron
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from campfire.models.spectrum import QuantityLike
+    from campfire.models.spectrum_data import QuantityLike
     from campfire.typing import FloatArray, Row
 
 __all__ = ["Band", "Photometry", "UnknownBandError"]
@@ -206,7 +206,7 @@ class Photometry:
         """Return an astropy Table: ``band``, ``flux``, ``flux_err`` (uJy), ``wavelength`` (um)."""
         from astropy.table import Column
 
-        from campfire.tables import ArchiveTable
+        from campfire.archive_table import ArchiveTable
 
         return ArchiveTable(
             [

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.about import missing_extra
 from campfire.arguments import choice, integer, mapping, number, shown, text, truth
 from campfire.errors import ValidationError
+from campfire.installation import missing_extra
 from campfire.linelist import get_emission_lines
 from campfire.plotting.labels import flux_kind
 from campfire.plotting.static import flux_limits

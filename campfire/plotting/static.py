@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.about import missing_extra
 from campfire.arguments import number, shown, text, truth
 from campfire.errors import ValidationError
+from campfire.installation import missing_extra
 from campfire.kernels.grids import pixel_bounds
 from campfire.linelist import get_emission_lines
 from campfire.plotting.labels import flux_kind, flux_label, wave_label

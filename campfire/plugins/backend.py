@@ -20,12 +20,12 @@ from xarray.core import indexing
 
 from campfire.convert import to_dataset
 from campfire.convert.dataset import lsf_coordinate
-from campfire.convert.spectral_index import spectral_coordinates
+from campfire.convert.wavelength_index import spectral_coordinates
 from campfire.errors import ValidationError
 from campfire.formats.cards import CARD
-from campfire.formats.fits import peek_spectrum, read_spectrum
+from campfire.formats.hdu_reader import RawFits
 from campfire.formats.layouts import find_table
-from campfire.formats.raw import RawFits
+from campfire.formats.spec_reader import peek_spectrum, read_spectrum
 from campfire.formats.tree import FileArray, read_tree
 from campfire.schema import SPECTRUM
 from campfire.text import text_encoding
@@ -145,7 +145,7 @@ class CampfireBackendEntrypoint(BackendEntrypoint):
         Raises
         ------
         NotFoundError, ValidationError
-            As :func:`campfire.formats.fits.read_spectrum`.
+            As :func:`campfire.formats.spec_reader.read_spectrum`.
         """
         path = _local_path(filename_or_obj)
         return _without(_spectrum(path, extraction), drop_variables)

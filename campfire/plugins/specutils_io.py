@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from campfire.about import missing_extra
 from campfire.errors import CampfireError, ValidationError
-from campfire.hooks import after_import
+from campfire.import_hooks import after_import
+from campfire.installation import missing_extra
 
 if TYPE_CHECKING:
     from specutils import Spectrum
@@ -53,7 +53,7 @@ def register() -> None:
 def read(file: Any, *, extraction: Extraction = "optimal") -> Spectrum:
     """Read a spectrum file into a ``specutils.Spectrum``, as ``SpectrumData.from_fits`` does."""
     from campfire.convert import to_specutils
-    from campfire.formats.fits import read_spectrum
+    from campfire.formats.spec_reader import read_spectrum
 
     return to_specutils(read_spectrum(_path(file), extraction=extraction))
 
@@ -61,7 +61,7 @@ def read(file: Any, *, extraction: Extraction = "optimal") -> Spectrum:
 def write(spectrum: Spectrum, file: PathInput, *, overwrite: bool = False) -> None:
     """Write a ``specutils.Spectrum`` as a CAMPFIRE ``_spec.fits``; as ``SpectrumData.write`` does."""
     from campfire.convert import from_specutils
-    from campfire.formats.products import write_spectrum
+    from campfire.formats.spec_writer import write_spectrum
 
     write_spectrum(_path(file), from_specutils(spectrum), overwrite=overwrite)
 
@@ -77,8 +77,8 @@ def _path(file: Any) -> str:
 def _identify(origin: str, path: Any, fileobj: Any, *args: Any, **kwargs: Any) -> bool:
     if origin != "read":
         return False
+    from campfire.formats.hdu_reader import RawFits
     from campfire.formats.layouts import find_table
-    from campfire.formats.raw import RawFits
 
     try:
         with RawFits(_path(fileobj if path is None else path)) as fits:

@@ -14,10 +14,10 @@
 
 from campfire.query.evaluate import chord_squared, distance_arcsec, finish, matches, unit_vectors
 from campfire.query.filters import FILTERS, SORTS, Filter, Filters, QueryOptions, staleness
-from campfire.query.masks import ImpliedMasks, implied_masks
+from campfire.query.flag_masks import ImpliedMasks, implied_masks
+from campfire.query.known_names import Vocabulary, did_you_mean
 from campfire.query.model import Condition, Query
-from campfire.query.vocabulary import Vocabulary, did_you_mean
-from campfire.query.wire import WIRE_SORTS
+from campfire.query.url_params import WIRE_SORTS
 
 __all__ = [
     "FILTERS",

@@ -16,7 +16,7 @@ from campfire.arguments import shown
 from campfire.config import plain_text
 from campfire.errors import ValidationError
 from campfire.flags import FlagQuery, parse_flags, parse_quality
-from campfire.query.masks import canonical
+from campfire.query.flag_masks import canonical
 
 __all__ = ["cone", "flags", "interval", "names", "qualities", "text", "truth"]
 

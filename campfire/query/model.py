@@ -12,8 +12,8 @@ from campfire.arguments import shown
 from campfire.columns import TableName
 from campfire.errors import ValidationError
 from campfire.query.filters import FILTERS, SORTS, Filter, QueryOptions
-from campfire.query.vocabulary import Vocabulary, did_you_mean
-from campfire.query.wire import WIRE_SORTS, conditions_to_params, params_to_conditions
+from campfire.query.known_names import Vocabulary, did_you_mean
+from campfire.query.url_params import WIRE_SORTS, conditions_to_params, params_to_conditions
 
 __all__ = ["Condition", "Query"]
 

@@ -3,9 +3,9 @@
 Anybody's Dataset that passes :func:`check` works with everything in this package.
 """
 
-from campfire.schema.checking import Issue, check, state_of, validate
-from campfire.schema.mending import as_rows, mended
-from campfire.schema.tables import (
+from campfire.schema.normalise import as_rows, mended
+from campfire.schema.validation import Issue, check, state_of, validate
+from campfire.schema.variables import (
     FIT,
     GRIDDED,
     LINES,

@@ -39,7 +39,7 @@ from campfire.query import Query, Vocabulary
 from campfire.store import migrate
 from campfire.store.connection import Connections, connect
 from campfire.store.derive import PHOTOMETRY_ORDER
-from campfire.store.files import FileRecord, is_below
+from campfire.store.file_state import FileRecord, is_below
 from campfire.store.reading import Reading
 from campfire.store.rows import STORED, observation_rows, split
 from campfire.store.sql import compile_count, compile_query

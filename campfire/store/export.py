@@ -17,7 +17,7 @@ from campfire.config import DataPaths
 from campfire.errors import ValidationError
 from campfire.query import Query
 from campfire.store.catalog import Catalog
-from campfire.store.files import expected_path
+from campfire.store.file_state import expected_path
 from campfire.typing import PathInput, Row
 
 __all__ = ["OBJECT_EXPORT", "SPECTRUM_EXPORT", "export_csv", "export_parquet", "replacing"]

@@ -12,8 +12,8 @@ import numpy as np
 from campfire.columns import COLUMNS, DISTANCE, Columns, TableName
 from campfire.config import DataPaths
 from campfire.query import Query, distance_arcsec
-from campfire.store.files import local_paths
-from campfire.store.packed import PackedTable, load
+from campfire.store.file_state import local_paths
+from campfire.store.packed_columns import PackedTable, load
 from campfire.store.rows import split
 from campfire.store.sql import CHORD, SELECTED, compile_query, key_of
 from campfire.typing import Row

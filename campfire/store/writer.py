@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from campfire.errors import ValidationError
-from campfire.store import packed
+from campfire.store import packed_columns
 from campfire.store.derive import derive, relink, watch
 from campfire.store.rows import STORED, join, object_tuples, plain_tuple, split
 from campfire.typing import Row
@@ -366,7 +366,7 @@ class Writer:
         )
         self.set_meta("revision", str(revision + 1))
         if pack:
-            packed.save(self._db.execute)
+            packed_columns.save(self._db.execute)
             self.set_meta("packed", str(revision + 1))
         else:
             self._db.execute("DELETE FROM packed")

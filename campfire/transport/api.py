@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from campfire.errors import CampfireWarning
 from campfire.transport import routes
-from campfire.transport.shapes import MOST_ROWS, SHAPES, fitting, malformed, require, set_aside
+from campfire.transport.response_schema import MOST_ROWS, SHAPES, fitting, malformed, require, set_aside
 
 if TYPE_CHECKING:
-    from campfire.transport.session import Session
+    from campfire.transport.auth_session import Session
     from campfire.typing import Page, RedshiftFit, Row, SpectrumPayload
 
 __all__ = ["API", "PAGE", "Manifest", "Metadata"]

@@ -14,7 +14,7 @@ from campfire.errors import AuthenticationError, CampfireError, CampfireWarning
 from campfire.transport import routes
 from campfire.transport.credentials import Credentials, CredentialStore
 from campfire.transport.problems import OAuthError, json_object, oauth_code
-from campfire.transport.shapes import require
+from campfire.transport.response_schema import require
 
 if TYPE_CHECKING:
     from campfire.transport.http import Http

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from campfire.errors import APIError
-from campfire.transport.allowance import Allowance
 from campfire.transport.problems import bare_url, printable
+from campfire.transport.response_limits import Allowance
 
 if TYPE_CHECKING:
     import requests

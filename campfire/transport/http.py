@@ -11,13 +11,13 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from campfire.about import VERSION
 from campfire.config import check_url, host_address, is_loopback, is_this_machine, origin
 from campfire.errors import APIError, CampfireError, DownloadError, ValidationError
-from campfire.transport.allowance import Allowance
+from campfire.installation import VERSION
 from campfire.transport.body import ENCODING, MOST_BYTES, read_body, too_much
-from campfire.transport.limits import RateLimit, RetryPolicy, retry_after
 from campfire.transport.problems import bare_url, failure, holds_secret, keep_secret, printable
+from campfire.transport.rate_limit import RateLimit, RetryPolicy, retry_after
+from campfire.transport.response_limits import Allowance
 
 if TYPE_CHECKING:
     import requests
@@ -203,7 +203,7 @@ class Http:
     def _new_session() -> requests.Session:
         from http.cookiejar import DefaultCookiePolicy
 
-        from campfire.transport.allowance import bounded_session
+        from campfire.transport.response_limits import bounded_session
 
         _keep_secrets_out_of_logs()
         session = bounded_session()

@@ -41,7 +41,7 @@ def columns(table: str) -> Callable[[], tuple[tuple[str, ...], Rows]]:
 
 def variables() -> tuple[tuple[str, ...], Rows]:
     """Return the variables of Datasets."""
-    from campfire.schema.tables import VARIABLES
+    from campfire.schema.variables import VARIABLES
 
     rows = (
         (f"``{name}``", f"``{spec.dtype}``", f"``{spec.units}``" if spec.units else "", spec.doc)

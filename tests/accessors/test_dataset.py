@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import campfire
-from campfire.accessors import functions, install
+from campfire.accessors import dataset_functions, install
 from campfire.errors import ValidationError
 from campfire.kernels.lsf import resolving_power
 from campfire.models import Photometry, SpectrumData
@@ -245,8 +245,8 @@ def test_what_belongs_to_the_other_kind_is_refused() -> None:
 
 def test_functions_are_usable_without_the_accessor() -> None:
     ds = dataset()
-    xr.testing.assert_identical(functions.to_restframe(ds, 1.0), ds.campfire.to_restframe(1.0))
-    xr.testing.assert_identical(functions.resample(ds, WAVE[::2]), ds.campfire.resample(WAVE[::2]))
+    xr.testing.assert_identical(dataset_functions.to_restframe(ds, 1.0), ds.campfire.to_restframe(1.0))
+    xr.testing.assert_identical(dataset_functions.resample(ds, WAVE[::2]), ds.campfire.resample(WAVE[::2]))
 
 
 def test_installing_twice_does_nothing() -> None:
@@ -279,7 +279,7 @@ def test_registration_imports_nothing_heavy() -> None:
 def test_hook_leaves_no_trace_once_the_module_is_loaded() -> None:
     _run("""
         import importlib, importlib.resources, importlib.util, sys
-        from campfire.hooks import after_import
+        from campfire.import_hooks import after_import
         before, calls = list(sys.meta_path), []
         after_import("wsgiref", lambda: calls.append("first"))
         after_import("wsgiref", lambda: calls.append(sys.modules["wsgiref"].__doc__ is not None))
@@ -289,7 +289,7 @@ def test_hook_leaves_no_trace_once_the_module_is_loaded() -> None:
         assert calls == ["first", True], calls
         assert sys.meta_path == before
         assert wsgiref.__loader__ is wsgiref.__spec__.loader
-        assert type(wsgiref.__loader__).__module__ != "campfire.hooks"
+        assert type(wsgiref.__loader__).__module__ != "campfire.import_hooks"
         assert importlib.resources.files("wsgiref").joinpath("util.py").is_file()
         importlib.reload(wsgiref)
         assert len(calls) == 2
@@ -299,7 +299,7 @@ def test_hook_leaves_no_trace_once_the_module_is_loaded() -> None:
 def test_module_that_is_not_there_still_cannot_be_imported() -> None:
     _run("""
         import importlib.util
-        from campfire.hooks import after_import
+        from campfire.import_hooks import after_import
         after_import("no_such_module", print)
         assert importlib.util.find_spec("no_such_module") is None
         try:

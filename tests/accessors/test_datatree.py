@@ -12,12 +12,12 @@ import xarray as xr
 
 import campfire  # noqa: F401 - registers the accessors
 from campfire.analysis.resampling import resample_collection
-from campfire.analysis.stacking_collections import stack_collection
+from campfire.analysis.stack_collections import stack_collection
 from campfire.collection.build import open_tree
-from campfire.collection.sources import FileSource
+from campfire.collection.row_sources import FileSource
 from campfire.errors import ValidationError
-from campfire.formats.fits import file_hash
-from campfire.formats.products import write_spectrum
+from campfire.formats.spec_reader import file_hash
+from campfire.formats.spec_writer import write_spectrum
 from campfire.kernels.bandpass import Bandpass
 from campfire.models import Photometry
 

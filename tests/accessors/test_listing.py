@@ -50,7 +50,7 @@ def test_html_lists_the_same_and_is_whole(accessor: Any) -> None:
 
 
 def test_html_is_escaped() -> None:
-    from campfire.accessors.listing import Listed
+    from campfire.accessors.method_list import Listed
 
     class Hostile(Listed):
         _title = "<script>"

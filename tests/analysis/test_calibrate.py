@@ -24,7 +24,7 @@ from campfire.analysis.stacking import calibrate_and_stack, stack_spectra
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.formats.bandpasses import load_bandpass, resolve_band
 from campfire.kernels.bandpass import Bandpass, band_fluxes, band_weights
-from campfire.kernels.continuum import best_curve, fit_curve
+from campfire.kernels.calibration_curve import best_curve, fit_curve
 from campfire.kernels.covariance import Covariance
 from campfire.models import Photometry, Spectrum, SpectrumData
 from campfire.units import fnu_to_flam

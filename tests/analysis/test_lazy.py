@@ -13,13 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campfire.analysis.calibration import calibrate_collection, calibrate_to_photometry
-from campfire.analysis.contents import collection_spectra, plot_collection, select_spectra, summarise
+from campfire.analysis.collection_summary import (
+    collection_spectra,
+    plot_collection,
+    select_spectra,
+    summarise,
+)
 from campfire.analysis.photometry import band_photometry, collection_photometry
 from campfire.analysis.resampling import resample_collection, resample_spectrum
+from campfire.analysis.stack_collections import stack_collection
 from campfire.analysis.stacking import stack_spectra
-from campfire.analysis.stacking_collections import stack_collection
-from campfire.collection.blocks import flam_of
-from campfire.convert.header import load_header
+from campfire.collection.blockwise import flam_of
+from campfire.convert.header_json import load_header
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.flags import DQFlags
 from campfire.kernels.bandpass import Bandpass

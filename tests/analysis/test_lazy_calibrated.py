@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campfire.analysis.calibration import calibrate_collection, calibrate_to_photometry
-from campfire.analysis.contents import collection_spectra
+from campfire.analysis.collection_summary import collection_spectra
 from campfire.analysis.lines import measure_lines
 from campfire.analysis.photometry import band_photometry, collection_photometry
 from campfire.analysis.resampling import resample_collection, resample_spectrum
+from campfire.analysis.stack_collections import stack_collection
 from campfire.analysis.stack_groups import stack_groups
 from campfire.analysis.stacking import stack_spectra
-from campfire.analysis.stacking_collections import stack_collection
 from campfire.errors import CampfireWarning
 from campfire.formats.bandpasses import load_bandpass
 from campfire.models import Photometry, SpectrumData

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campfire.analysis.calibration import calibrate_collection
-from campfire.analysis.contents import collection_spectra
+from campfire.analysis.collection_summary import collection_spectra
 from campfire.analysis.lines import measure_lines
 from campfire.analysis.photometry import band_photometry, collection_photometry
 from campfire.analysis.resampling import resample_collection, resample_spectrum
+from campfire.analysis.stack_collections import stack_collection
 from campfire.analysis.stacking import calibrate_and_stack, stack_spectra
-from campfire.analysis.stacking_collections import stack_collection
-from campfire.collection.blocks import flam_of
+from campfire.collection.blockwise import flam_of
 from campfire.convert import from_banded
-from campfire.convert.header import load_header
+from campfire.convert.header_json import load_header
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.bandpass import Bandpass
 from campfire.models import Photometry, SpectrumData

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import campfire.accessors  # noqa: F401  (registers Dataset.campfire)
 from campfire import schema
 from campfire.columns import Columns
-from campfire.convert.spectral_index import indexed
+from campfire.convert.wavelength_index import indexed
 from campfire.errors import NotFoundError, ValidationError
 from campfire.models import SpectrumData
 from campfire.query import Query

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campfire import schema
+from campfire.analysis.stack_collections import stack_collection
 from campfire.analysis.stack_groups import stack_groups
-from campfire.analysis.stacking_collections import stack_collection
 from campfire.errors import ValidationError
-from campfire.models.ids import spectrum_names
+from campfire.models.spectrum_names import spectrum_names
 
 N, PIXELS = 12, 60
 

@@ -13,8 +13,8 @@ from scipy.special import ndtr
 
 from campfire.analysis.lines import measure_lines
 from campfire.analysis.resampling import resample_spectrum
+from campfire.analysis.stack_collections import stack_collection
 from campfire.analysis.stacking import calibrate_and_stack, stack_spectra
-from campfire.analysis.stacking_collections import stack_collection
 from campfire.errors import ValidationError
 from campfire.kernels.grids import pixel_edges
 from campfire.kernels.lsf import FWHM_PER_SIGMA, resolving_power

@@ -11,9 +11,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from campfire.analysis.stack_collections import stack_collection
 from campfire.analysis.stack_grids import covering_grid
 from campfire.analysis.stacking import stack_spectra
-from campfire.analysis.stacking_collections import stack_collection
 from campfire.errors import CampfireWarning
 from campfire.models import SpectrumData
 from campfire.schema import NATIVE, attrs_of

@@ -15,7 +15,7 @@ import pytest
 from campfire.archive.simulate.archive import make_archive
 from campfire.client import Campfire
 from campfire.store.catalog import Catalog
-from campfire.store.files import hash_file
+from campfire.store.file_state import hash_file
 from campfire.testing import served
 
 

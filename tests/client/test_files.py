@@ -25,7 +25,7 @@ from campfire.errors import (
     ValidationError,
 )
 from campfire.store.catalog import Catalog
-from campfire.store.files import hash_file
+from campfire.store.file_state import hash_file
 from tests.client.conftest import Service, serving
 
 
@@ -165,7 +165,7 @@ def test_download_without_a_catalogue(service: Service, tmp_path: Path) -> None:
 
 def test_some_fail(cf: Campfire, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Statement: some failed: report and warning; all failed: DownloadError with .report."""
-    monkeypatch.setattr("campfire.transport.limits.random.uniform", lambda a, b: 0.0)
+    monkeypatch.setattr("campfire.transport.rate_limit.random.uniform", lambda a, b: 0.0)
     victim = str(cf.query_spectra()["spectrum_id"][0])
     service.fault = lambda path: (500, b"broken") if victim in path else None
     with pytest.warns(CampfireWarning, match=f"1 of .* files failed, the first: {victim}"):

@@ -18,8 +18,8 @@ from campfire import SpectrumData
 from campfire.client import Campfire
 from campfire.errors import CampfireError, CampfireWarning, ValidationError
 from campfire.formats.zfit import read_zfit, write_zfit
-from campfire.store import hashes
-from campfire.store.files import hash_file
+from campfire.store import file_hashes
+from campfire.store.file_state import hash_file
 from tests.client.conftest import Service
 
 Swap = Callable[["Pair"], object]
@@ -335,8 +335,8 @@ MEMORIES = {
 def test_a_memory_that_is_none_is_no_obstacle(
     memory: str, cf: Campfire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hashes, "_WRITE_FROM", 1)
-    monkeypatch.setattr(hashes, "_SETTLED_NS", 0)
+    monkeypatch.setattr(file_hashes, "_WRITE_FROM", 1)
+    monkeypatch.setattr(file_hashes, "_SETTLED_NS", 0)
     pair = Pair(cf)
     cf.close()
     with closing(sqlite3.connect(cf.data_dir / "meta" / "campfire.db")) as db, db:
@@ -421,9 +421,9 @@ def test_hashes_are_computed_once(cf: Campfire, monkeypatch: pytest.MonkeyPatch)
         made.append(path)
         return hash_file(path)
 
-    monkeypatch.setattr(hashes, "hash_file", counted)
-    monkeypatch.setattr(hashes, "_WRITE_FROM", 1)
-    monkeypatch.setattr(hashes, "_SETTLED_NS", 0)
+    monkeypatch.setattr(file_hashes, "hash_file", counted)
+    monkeypatch.setattr(file_hashes, "_WRITE_FROM", 1)
+    monkeypatch.setattr(file_hashes, "_SETTLED_NS", 0)
     cf.download(spectrum_ids=names)
     cf.open_collection(names, cache=False)
     assert made == []  # it was computed while the file came

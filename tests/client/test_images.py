@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from campfire.client import Campfire
-from campfire.client.kept import server_folder
+from campfire.client.response_cache import server_folder
 from campfire.errors import AuthenticationError, NotFoundError, ValidationError
 from tests.client.conftest import Service
 

@@ -22,8 +22,8 @@ from campfire.client import Campfire
 from campfire.errors import CampfireError, DownloadError, NotFoundError, ValidationError
 from campfire.mirror.lock_report import LockReport
 from campfire.mirror.lockfile import Lock, LockedSpectrum, package_versions
-from campfire.models.ids import spectrum_names
-from campfire.store.files import hash_file
+from campfire.models.spectrum_names import spectrum_names
+from campfire.store.file_state import hash_file
 from tests.client.conftest import Service, serving
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=12)

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campfire.access.remote import RemoteCatalogue
-from campfire.archive.simulate.catalog import make_catalogue
+from campfire.archive.simulate.bulk_catalogue import make_catalogue
 from campfire.client import Campfire
 from campfire.errors import CampfireWarning, NotFoundError, ValidationError
 from campfire.flags import DQFlags, FlagQuery

@@ -12,7 +12,7 @@ import pytest
 from campfire.archive.simulate.archive import make_archive
 from campfire.cli import main
 from campfire.client import Campfire
-from campfire.client.kept import server_folder
+from campfire.client.response_cache import server_folder
 from campfire.config import service_name
 from campfire.errors import ValidationError
 from campfire.store.catalog import Catalog

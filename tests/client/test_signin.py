@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from campfire.archive.server.accounts import Accounts
-from campfire.archive.simulate.catalog import make_catalogue
+from campfire.archive.simulate.bulk_catalogue import make_catalogue
 from campfire.client import Campfire
 from campfire.errors import AuthenticationError, ValidationError
 from campfire.testing import served

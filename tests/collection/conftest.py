@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from campfire.collection.sources import FileSource
-from campfire.formats.fits import file_hash
-from campfire.formats.products import write_spectrum
+from campfire.collection.row_sources import FileSource
+from campfire.formats.spec_reader import file_hash
+from campfire.formats.spec_writer import write_spectrum
 from campfire.typing import FloatArray
 
 RANGES = {"PRISM": (0.6, 5.3, 40), "G395M": (2.9, 5.1, 60), "G140M": (1.0, 1.8, 50)}

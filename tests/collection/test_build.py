@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campfire.collection.build import open_tree
-from campfire.collection.sources import FileSource
+from campfire.collection.row_sources import FileSource
 from campfire.errors import NotFoundError, ValidationError
-from campfire.formats.fits import read_spectrum
+from campfire.formats.spec_reader import read_spectrum
 from campfire.kernels.lsf import resolving_power
 from campfire.schema import NATIVE, PixelDQ, validate
 from campfire.units import fnu_to_flam
@@ -152,8 +152,8 @@ def test_pickle_is_small_and_tokens_are_stable(archive: Any, tmp_path: Path, cac
 def test_variables_computed_together_read_each_file_once(
     archive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from campfire.collection import reader
-    from campfire.formats.fits import read_pixels as original
+    from campfire.collection import block_reader
+    from campfire.formats.spec_reader import read_pixels as original
 
     reads: list[str] = []
 
@@ -161,7 +161,7 @@ def test_variables_computed_together_read_each_file_once(
         reads.append(str(path))
         return original(path, extraction=extraction)
 
-    monkeypatch.setattr(reader, "read_pixels", counting)
+    monkeypatch.setattr(block_reader, "read_pixels", counting)
     sources, columns = archive.of("PRISM")
     tree = open_tree(sources, columns, chunks=4)
     assert reads == []

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from campfire.collection import cache, pixels
+from campfire.collection import cache_maintenance, pixel_table
 from campfire.collection.build import open_tree
-from campfire.collection.index import CacheIndex
+from campfire.collection.cache_index import CacheIndex
 from campfire.collection.pixel_cache import PixelCache
-from campfire.collection.sources import CacheRow, FileSource
-from campfire.formats.fits import file_hash
+from campfire.collection.row_sources import CacheRow, FileSource
+from campfire.formats.spec_reader import file_hash
 
 
 def same(archive: Any, folder: Path | None, rows: list[int] | None = None) -> xr.DataTree:
@@ -48,7 +48,7 @@ def test_layout_on_disk(archive: Any, tmp_path: Path) -> None:
     import zarr
 
     same(archive, tmp_path)
-    info = cache.info(tmp_path)
+    info = cache_maintenance.info(tmp_path)
     assert info["spectra"] == len(archive.sources)
     assert info["orphans"] == []
     assert {s["name"] for s in info["stores"]} <= {
@@ -64,15 +64,15 @@ def test_layout_on_disk(archive: Any, tmp_path: Path) -> None:
 
 
 def test_second_opening_reads_no_file(archive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from campfire.collection import reader
+    from campfire.collection import block_reader
 
     same(archive, tmp_path)
 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a file was read")
 
-    monkeypatch.setattr(reader, "read_pixels", refuse)
-    monkeypatch.setattr(reader, "RawFits", refuse)
+    monkeypatch.setattr(block_reader, "read_pixels", refuse)
+    monkeypatch.setattr(block_reader, "RawFits", refuse)
     tree = open_tree(archive.sources, archive.columns, cache_dir=tmp_path)
     assert np.isfinite(tree["PRISM"].fnu.compute()).any()
 
@@ -81,7 +81,7 @@ def test_appended_in_uneven_batches_over_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, maker: Any
 ) -> None:
     """Rows beyond a shard, in batches of any size, come back as they were."""
-    monkeypatch.setattr("campfire.collection.pixels.SHARD_ROWS", 128)
+    monkeypatch.setattr("campfire.collection.pixel_table.SHARD_ROWS", 128)
     monkeypatch.setattr("campfire.collection.pixel_cache.SHARD_ROWS", 128)
     archive = maker(tmp_path / "one", ["PRISM"])
     original = Path(archive.sources[0].path).read_bytes()
@@ -95,12 +95,12 @@ def test_appended_in_uneven_batches_over_shards(
     stop = 0
     for size in (1, 63, 130, 2, 104):
         start, stop = stop, stop + size
-        assert cache.build(folder, sources[start:stop], ["PRISM"] * size)["added"] == size
+        assert cache_maintenance.build(folder, sources[start:stop], ["PRISM"] * size)["added"] == size
     order = np.random.default_rng(1).permutation(300)
     columns = {"spectrum_id": [str(i) for i in order], "grating": ["PRISM"] * 300}
     ds = open_tree([sources[i] for i in order], columns, cache_dir=folder, chunks=50)["PRISM"]
     assert (ds.fnu.compute() == ds.fnu[0].compute()).sum() == 300 * np.isfinite(ds.fnu[0].values).sum()
-    assert cache.info(folder)["stores"][0]["rows"] == 300
+    assert cache_maintenance.info(folder)["stores"][0]["rows"] == 300
 
 
 def test_a_reprocessed_file_is_a_new_row(maker: Any, tmp_path: Path) -> None:
@@ -112,10 +112,10 @@ def test_a_reprocessed_file_is_a_new_row(maker: Any, tmp_path: Path) -> None:
     new = maker(tmp_path / "products", ["PRISM"] * 3, seed=2)
     assert {s.path for s in new.sources} == {s.path for s in old.sources}
     same(new, folder)
-    assert cache.info(folder)["spectra"] == 6
-    before = cache.info(folder)["bytes"]
-    freed = cache.compact(folder, {s.file_hash for s in new.sources})
-    info = cache.info(folder)
+    assert cache_maintenance.info(folder)["spectra"] == 6
+    before = cache_maintenance.info(folder)["bytes"]
+    freed = cache_maintenance.compact(folder, {s.file_hash for s in new.sources})
+    info = cache_maintenance.info(folder)
     assert info["spectra"] == sum(s["rows"] for s in info["stores"]) == 3
     assert freed == before - info["bytes"]
     assert cached(new, folder) == 3
@@ -127,8 +127,8 @@ def test_a_file_that_is_not_what_its_hash_says_is_not_cached(archive: Any, tmp_p
     sources[1] = FileSource(sources[1].path, "sha256:" + "0" * 64)
     tree = open_tree(sources, columns, cache_dir=tmp_path)
     xr.testing.assert_identical(tree["PRISM"].to_dataset().compute(), truth(sources, columns))
-    assert cache.info(tmp_path)["spectra"] == 1
-    report = cache.build(tmp_path, sources, columns["grating"])
+    assert cache_maintenance.info(tmp_path)["spectra"] == 1
+    report = cache_maintenance.build(tmp_path, sources, columns["grating"])
     assert report["added"] == 0
     assert list(report["failed"]) == [sources[1].path]
 
@@ -137,7 +137,7 @@ def test_files_without_a_hash_stay_files(archive: Any, tmp_path: Path) -> None:
     sources, columns = archive.pick([0, 2])
     sources = [FileSource(s.path) for s in sources]
     open_tree(sources, columns, cache_dir=tmp_path).load()
-    assert cache.info(tmp_path)["spectra"] == 0
+    assert cache_maintenance.info(tmp_path)["spectra"] == 0
 
 
 @pytest.mark.parametrize("victim", ["everything", "index", "tables", "one shard", "keys"])
@@ -182,7 +182,7 @@ def test_damaged_pixels_are_noticed(archive: Any, tmp_path: Path, damage: str) -
         kept = {"flip": len(data), "truncate": len(data) // 2, "empty": 0}[damage]
         shard.write_bytes(bytes(data[:kept]))
     same(archive, tmp_path)
-    cache.compact(tmp_path)
+    cache_maintenance.compact(tmp_path)
     assert cached(archive, tmp_path) == len(archive.sources)
     tree = same(archive, tmp_path)
     assert isinstance(tree, xr.DataTree)
@@ -203,9 +203,9 @@ def test_a_damaged_index_starts_anew(archive: Any, tmp_path: Path, content: byte
     (tmp_path / "index.db").write_bytes(content)
     same(archive, tmp_path)
     assert cached(archive, tmp_path) == len(archive.sources)
-    assert len(cache.info(tmp_path)["orphans"]) > 0
-    assert cache.prune(tmp_path) > 0
-    assert cache.info(tmp_path)["orphans"] == []
+    assert len(cache_maintenance.info(tmp_path)["orphans"]) > 0
+    assert cache_maintenance.prune(tmp_path) > 0
+    assert cache_maintenance.info(tmp_path)["orphans"] == []
     same(archive, tmp_path)
 
 
@@ -234,24 +234,29 @@ def test_other_layouts_and_orphans_are_pruned(archive: Any, tmp_path: Path) -> N
     same(archive, tmp_path)
     (tmp_path / "pixels" / "v0" / "PRISM.zarr").mkdir(parents=True)
     (tmp_path / "pixels" / "v1" / "unknown.zarr").mkdir()
-    cache.prune(tmp_path)
+    cache_maintenance.prune(tmp_path)
     assert [p.name for p in (tmp_path / "pixels").iterdir()] == ["v1"]
     assert cached(archive, tmp_path) == len(archive.sources)
 
 
 def test_upkeep_of_nothing(tmp_path: Path) -> None:
     missing = tmp_path / "none"
-    assert cache.info(missing)["spectra"] == cache.prune(missing) == cache.compact(missing) == 0
+    assert (
+        cache_maintenance.info(missing)["spectra"]
+        == cache_maintenance.prune(missing)
+        == cache_maintenance.compact(missing)
+        == 0
+    )
     assert not missing.exists()
 
 
 WRITER = """
 import sys, time
-from campfire.collection import pixels, pixel_cache
-from campfire.collection.sources import FileSource
+from campfire.collection import pixel_table, pixel_cache
+from campfire.collection.row_sources import FileSource
 pixel_cache._READ_AHEAD = 8
 folder, delay, *files = sys.argv[1:]
-original = pixels.append_rows
+original = pixel_table.append_rows
 def slow(store, start, block, keys):
     print("appending", flush=True)
     time.sleep(float(delay))
@@ -288,7 +293,7 @@ def test_killed_writer(maker: Any, tmp_path: Path) -> None:
         assert all(s.rows >= 0 for s in stores)
     same(archive, folder)
     assert cached(archive, folder) == 20
-    info = cache.info(folder)
+    info = cache_maintenance.info(folder)
     assert info["spectra"] == sum(s["rows"] for s in info["stores"]) == 20
     assert info["orphans"] == []
 
@@ -302,7 +307,7 @@ def test_two_writers(maker: Any, tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         assert output.endswith("done\n")
-    info = cache.info(folder)
+    info = cache_maintenance.info(folder)
     assert info["spectra"] == sum(s["rows"] for s in info["stores"]) == 24
     same(archive, folder)
 
@@ -320,14 +325,16 @@ def test_a_held_lock_lets_readers_read(archive: Any, tmp_path: Path) -> None:
 
 def test_progress_is_reported(archive: Any, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int | None]] = []
-    cache.build(tmp_path, archive.sources, archive.columns["grating"], progress=lambda *a: seen.append(a))
+    cache_maintenance.build(
+        tmp_path, archive.sources, archive.columns["grating"], progress=lambda *a: seen.append(a)
+    )
     assert seen[-1] == ("cache", 20, 20)
-    again = cache.build(tmp_path, archive.sources, archive.columns["grating"])
+    again = cache_maintenance.build(tmp_path, archive.sources, archive.columns["grating"])
     assert again == {"added": 0, "failed": {}}
 
 
 def test_shard_constants_are_the_documented_ones() -> None:
-    assert (pixels.CHUNK_ROWS, pixels.SHARD_ROWS) == (64, 1024)
+    assert (pixel_table.CHUNK_ROWS, pixel_table.SHARD_ROWS) == (64, 1024)
 
 
 def test_threads_open_at_once(archive: Any, tmp_path: Path) -> None:
@@ -336,5 +343,5 @@ def test_threads_open_at_once(archive: Any, tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: same(archive, tmp_path), range(4)))
-    info = cache.info(tmp_path)
+    info = cache_maintenance.info(tmp_path)
     assert info["spectra"] == sum(s["rows"] for s in info["stores"]) == len(archive.sources)

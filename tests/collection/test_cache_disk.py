@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from campfire.collection import cache
+from campfire.collection import cache_maintenance
 from campfire.collection.build import open_tree
 from campfire.errors import CampfireError
 from tests.disks import fill
@@ -35,10 +35,12 @@ def _open(folder: Path, archive: Any) -> xr.DataTree:
 
 CALLS: dict[str, Callable[[Path, Any], object]] = {
     "open": _open,
-    "info": lambda folder, archive: cache.info(folder),
-    "build": lambda folder, archive: cache.build(folder, archive.sources, archive.columns["grating"]),
-    "prune": lambda folder, archive: cache.prune(folder),
-    "compact": lambda folder, archive: cache.compact(folder),
+    "info": lambda folder, archive: cache_maintenance.info(folder),
+    "build": lambda folder, archive: cache_maintenance.build(
+        folder, archive.sources, archive.columns["grating"]
+    ),
+    "prune": lambda folder, archive: cache_maintenance.prune(folder),
+    "compact": lambda folder, archive: cache_maintenance.compact(folder),
 }
 STATES = {"nothing": [], "some": [0, 6], "all": list(range(8))}
 
@@ -75,7 +77,7 @@ def test_a_full_disk(
     folder = place / "cache"
     if STATES[held]:
         open_tree(*few.pick(STATES[held]), cache_dir=folder)
-    before = cache.info(folder)["spectra"]
+    before = cache_maintenance.info(folder)["spectra"]
     fill(place, room)
     told = _check(call, folder, few, "the disk is full")
     if call == "open" and held != "all" and not room:
@@ -83,10 +85,10 @@ def test_a_full_disk(
     needs_room = (call == "build" and held != "all") or (call == "compact" and held != "nothing")
     assert told == needs_room or (room and not told)
     (place / "ballast").unlink()
-    assert cache.info(folder)["spectra"] >= before
+    assert cache_maintenance.info(folder)["spectra"] >= before
     _check("open", folder, few, "")
-    cache.build(folder, few.sources, few.columns["grating"])
-    assert cache.info(folder)["spectra"] == 8, "with room again, all is as ever"
+    cache_maintenance.build(folder, few.sources, few.columns["grating"])
+    assert cache_maintenance.info(folder)["spectra"] == 8, "with room again, all is as ever"
 
 
 @pytest.mark.parametrize("held", STATES)
@@ -96,12 +98,12 @@ def test_a_read_only_file_system(call: str, held: str, few: Any, mount: Callable
     folder = place / "cache"
     if STATES[held]:
         open_tree(*few.pick(STATES[held]), cache_dir=folder)
-    before = cache.info(folder)
+    before = cache_maintenance.info(folder)
     mount("ro")
     told = _check(call, folder, few, "read-only")
     nothing_to_do = (call == "build" and held == "all") or (held == "nothing" and call != "build")
     assert told == (call in ("build", "prune", "compact") and not nothing_to_do)
-    assert cache.info(folder) == before
+    assert cache_maintenance.info(folder) == before
 
 
 WITHOUT_LOCKS = """
@@ -109,7 +111,7 @@ import pickle, sys
 from pathlib import Path
 import logging
 import numpy as np
-from campfire.collection import cache
+from campfire.collection import cache_maintenance
 from campfire.collection.build import open_tree
 from campfire.errors import CampfireError
 logging.basicConfig(stream=sys.stdout)
@@ -121,9 +123,9 @@ try:
         for name in ("PRISM", "G395M"):
             np.testing.assert_allclose(got[name]["fnu"].values, true[name]["fnu"].values, rtol=1e-6)
     elif call == "build":
-        cache.build(folder, sources, columns["grating"])
+        cache_maintenance.build(folder, sources, columns["grating"])
     else:
-        getattr(cache, call)(folder)
+        getattr(cache_maintenance, call)(folder)
     print("right")
 except CampfireError as err:
     print("error:", err)
@@ -147,4 +149,4 @@ def test_a_file_system_without_locks(call: str, code: int, few: Any, no_locks: P
     assert done.returncode == 0, done.stderr
     assert "the file system has no locks" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("right" if call in ("open", "info") else "error:")
-    assert cache.info(folder)["spectra"] == 2, "nothing was written"
+    assert cache_maintenance.info(folder)["spectra"] == 2, "nothing was written"

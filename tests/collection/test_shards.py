@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campfire.collection.pixels import (
+from campfire.collection.pixel_table import (
     FIELDS,
     append_rows,
     create_store,
@@ -19,7 +19,7 @@ from campfire.collection.pixels import (
     read_rows,
     store_name,
 )
-from campfire.collection.shards import ShardError
+from campfire.collection.shard_reader import ShardError
 
 ROWS = 1500
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from campfire.collection import cache
+from campfire.collection import cache_maintenance
 from campfire.collection.build import open_tree
 from campfire.errors import CampfireError
 
@@ -300,11 +300,13 @@ def _open(folder: Path, archive: Any) -> xr.DataTree:
 
 CALLS: dict[str, Callable[[Path, Any], object]] = {
     "open": _open,
-    "info": lambda folder, archive: cache.info(folder),
-    "build": lambda folder, archive: cache.build(folder, archive.sources, archive.columns["grating"]),
-    "prune": lambda folder, archive: cache.prune(folder),
-    "compact": lambda folder, archive: cache.compact(folder),
-    "compact to nothing": lambda folder, archive: cache.compact(folder, []),
+    "info": lambda folder, archive: cache_maintenance.info(folder),
+    "build": lambda folder, archive: cache_maintenance.build(
+        folder, archive.sources, archive.columns["grating"]
+    ),
+    "prune": lambda folder, archive: cache_maintenance.prune(folder),
+    "compact": lambda folder, archive: cache_maintenance.compact(folder),
+    "compact to nothing": lambda folder, archive: cache_maintenance.compact(folder, []),
 }
 ORDERS = (
     ["info", "open", "build"],
@@ -324,7 +326,7 @@ def few(maker: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def pristine(few: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pristine") / "cache"
     open_tree(few.sources, few.columns, cache_dir=folder)
-    assert len(cache.info(folder)["stores"]) == 2
+    assert len(cache_maintenance.info(folder)["stores"]) == 2
     return folder
 
 
@@ -379,10 +381,10 @@ def test_what_others_put_there_is_left_and_told(
     shutil.copytree(pristine, folder)
     theirs = folder / "pixels" / "v1" / "notes.zarr"
     _precious(tmp_path).rename(theirs)
-    cache.prune(folder)
+    cache_maintenance.prune(folder)
     assert (theirs / "thesis.tex").read_text() == "years of work"
     assert "notes.zarr in the pixel cache is left alone" in caplog.text
-    assert str(theirs) in cache.info(folder)["orphans"]
+    assert str(theirs) in cache_maintenance.info(folder)["orphans"]
 
 
 @pytest.mark.parametrize("content", ["a database", b"no database at all", b""])
@@ -415,6 +417,6 @@ def test_a_damaged_index_is_kept_under_another_name(few: Any, pristine: Path, tm
     shutil.copytree(pristine, folder)
     for number in (1, 2):
         (folder / "index.db").write_bytes(b"garbage" * number)
-        cache.build(folder, few.sources, few.columns["grating"])
+        cache_maintenance.build(folder, few.sources, few.columns["grating"])
         assert (folder / f"index.db.damaged-{number}").read_bytes() == b"garbage" * number
-    assert cache.info(folder)["spectra"] == len(few.sources)
+    assert cache_maintenance.info(folder)["spectra"] == len(few.sources)

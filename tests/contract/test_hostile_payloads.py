@@ -23,8 +23,8 @@ from campfire.transport import routes
 from campfire.transport.credentials import CredentialStore
 from campfire.transport.device import login_with_browser
 from campfire.transport.http import Http
-from campfire.transport.limits import RetryPolicy
-from campfire.transport.shapes import SHAPES
+from campfire.transport.rate_limit import RetryPolicy
+from campfire.transport.response_schema import SHAPES
 from tests.contract.test_wire_payloads import (
     LIST,
     MANIFEST,

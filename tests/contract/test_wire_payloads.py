@@ -18,9 +18,9 @@ from campfire.columns import OBJECT_COLUMNS, SPECTRUM_COLUMNS
 from campfire.errors import APIError, AuthenticationError, NotFoundError
 from campfire.transport.api import API
 from campfire.transport.auth import Authenticator
+from campfire.transport.auth_session import Session
 from campfire.transport.http import Http
-from campfire.transport.limits import RetryPolicy
-from campfire.transport.session import Session
+from campfire.transport.rate_limit import RetryPolicy
 from tests.transport.wire_stub import Asked, Reply, Stub, stub_server
 
 EXTRA = {"unheard_of": {"nested": [1, None]}, "x": None}

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 import campfire.accessors  # noqa: F401  (registers Dataset.campfire)
 from campfire.collection.build import open_tree
-from campfire.collection.sources import FileSource
-from campfire.convert.spectral_index import SpectralIndex, spectral_coordinates
+from campfire.collection.row_sources import FileSource
+from campfire.convert.wavelength_index import SpectralIndex, spectral_coordinates
 from campfire.errors import ValidationError
-from campfire.formats.products import write_spectrum
+from campfire.formats.spec_writer import write_spectrum
 from campfire.models import SpectrumData
 
 WAVE = np.linspace(0.9, 5.2, 44)

@@ -20,9 +20,9 @@ import campfire.accessors  # noqa: F401  (registers Dataset.campfire)
 from campfire.analysis.lines import measure_lines
 from campfire.analysis.stacking import stack_spectra
 from campfire.collection.build import open_tree
-from campfire.collection.sources import FileSource
-from campfire.formats.fits import file_hash
-from campfire.formats.products import SpecProduct, write_product, write_spectrum
+from campfire.collection.row_sources import FileSource
+from campfire.formats.spec_reader import file_hash
+from campfire.formats.spec_writer import SpecProduct, write_product, write_spectrum
 from campfire.models import Photometry, SpectrumData
 from campfire.text import text_array, text_variable
 

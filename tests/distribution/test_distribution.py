@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from campfire.about import DISTRIBUTION, VERSION
+from campfire.installation import DISTRIBUTION, VERSION
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from campfire.formats.products import SpecProduct, write_product
+from campfire.formats.spec_writer import SpecProduct, write_product
 from campfire.formats.zfit import ZFit, write_zfit
 
 STEM = "ember_uds_p4_prism_clear_123456"

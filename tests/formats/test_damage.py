@@ -11,9 +11,9 @@ import pytest
 from astropy.io import fits
 
 from campfire.errors import ValidationError
-from campfire.formats.fits import read_header, read_spectrum
-from campfire.formats.products import write_spectrum
-from campfire.formats.raw import RawFits
+from campfire.formats.hdu_reader import RawFits
+from campfire.formats.spec_reader import read_header, read_spectrum
+from campfire.formats.spec_writer import write_spectrum
 from campfire.kernels.covariance import Covariance
 from campfire.typing import SpectrumFields
 

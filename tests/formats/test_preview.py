@@ -11,9 +11,9 @@ import pytest
 from astropy.io import fits
 
 from campfire.errors import ValidationError
-from campfire.formats.fits import read_spectrum
-from campfire.formats.preview import redshift_fit_payload, spectrum_payload
-from campfire.formats.products import SpecProduct, write_product, write_spectrum
+from campfire.formats.plot_payloads import redshift_fit_payload, spectrum_payload
+from campfire.formats.spec_reader import read_spectrum
+from campfire.formats.spec_writer import SpecProduct, write_product, write_spectrum
 from campfire.formats.zfit import ZFit, write_zfit
 
 

@@ -12,9 +12,9 @@ import pytest
 from astropy.io import fits
 
 from campfire.errors import ValidationError
-from campfire.formats.fits import read_spectrum
 from campfire.formats.names import parse_product_name, spectrum_name
-from campfire.formats.products import SpecProduct, write_product, write_spectrum
+from campfire.formats.spec_reader import read_spectrum
+from campfire.formats.spec_writer import SpecProduct, write_product, write_spectrum
 from campfire.formats.zfit import ZFit, read_zfit, write_zfit
 
 Maker = Callable[..., SpecProduct]

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from campfire.errors import CampfireError, NotFoundError, ValidationError
-from campfire.formats.fits import product_facts, read_header, read_pixels, read_position, read_spectrum
-from campfire.formats.preview import redshift_fit_payload, spectrum_payload
-from campfire.formats.raw import RawFits
+from campfire.formats.hdu_reader import RawFits
+from campfire.formats.plot_payloads import redshift_fit_payload, spectrum_payload
+from campfire.formats.spec_reader import product_facts, read_header, read_pixels, read_position, read_spectrum
 from campfire.formats.tree import read_tree
 from campfire.formats.zfit import read_zfit
 
@@ -276,7 +276,7 @@ def test_what_unpacks_to_more_than_any_spectrum_is_refused(
         file.write(product_file().read_bytes())
         for _ in range(10):
             file.write(bytes(10 << 20))
-    monkeypatch.setattr("campfire.formats.raw._MOST_UNPACKED", 20 << 20)
+    monkeypatch.setattr("campfire.formats.hdu_reader._MOST_UNPACKED", 20 << 20)
     tracemalloc.start()
     with pytest.raises(ValidationError, match="unpacks to more than 20 MiB"):
         read_spectrum(path)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from campfire.errors import ValidationError
-from campfire.formats.fits import (
+from campfire.formats.column_units import apply_missing
+from campfire.formats.spec_reader import (
     file_hash,
     peek_spectrum,
     product_facts,
@@ -23,7 +24,6 @@ from campfire.formats.fits import (
     read_position,
     read_spectrum,
 )
-from campfire.formats.quantities import apply_missing
 
 Column = tuple[str, Any, str | None]
 WAVE = np.array([1.0, 2.0, 3.0, 4.0])

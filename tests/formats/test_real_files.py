@@ -13,7 +13,7 @@ import xarray as xr
 from astropy.io import fits
 
 from campfire.errors import ValidationError
-from campfire.formats.fits import product_facts, read_pixels, read_position, read_spectrum
+from campfire.formats.spec_reader import product_facts, read_pixels, read_position, read_spectrum
 
 # name begins with -> grating, filter, pixels, first and last micron, median S/N, pixels not to be used
 KNOWN = {

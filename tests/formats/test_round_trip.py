@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from campfire.errors import ValidationError
-from campfire.formats.fits import read_spectrum
-from campfire.formats.products import write_spectrum
+from campfire.formats.spec_reader import read_spectrum
+from campfire.formats.spec_writer import write_spectrum
 from campfire.kernels.covariance import Covariance
 from campfire.schema import normalise_mask
 from campfire.typing import SpectrumFields

@@ -11,9 +11,9 @@ import pytest
 from astropy.io import fits
 
 from campfire.errors import NotFoundError, ValidationError
-from campfire.formats.fits import read_spectrum
-from campfire.formats.products import SpecProduct, write_product, write_spectrum
-from campfire.formats.raw import RawFits
+from campfire.formats.hdu_reader import RawFits
+from campfire.formats.spec_reader import read_spectrum
+from campfire.formats.spec_writer import SpecProduct, write_product, write_spectrum
 from campfire.formats.tree import read_tree
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from campfire import SpectrumData
 from campfire.archive.simulate.continuum import DENSE_WAVE
-from campfire.archive.simulate.galaxies import Source, draw_source
 from campfire.archive.simulate.instrument import GRATINGS, observed_flam, pixel_edges
+from campfire.archive.simulate.sources import Source, draw_source
 from campfire.typing import FloatArray
 from campfire.units import flam_to_fnu
 

@@ -11,9 +11,9 @@ import xarray as xr
 
 from campfire import Object, Photometry, SpectrumData, handoffs
 from campfire.collection.build import open_tree
-from campfire.collection.sources import FileSource
+from campfire.collection.row_sources import FileSource
 from campfire.errors import ValidationError
-from campfire.formats.products import write_spectrum
+from campfire.formats.spec_writer import write_spectrum
 from campfire.kernels.lsf import resolving_power
 from campfire.units import fnu_to_flam
 

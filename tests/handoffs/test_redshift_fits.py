@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from campfire import SpectrumData, handoffs
-from campfire.archive.simulate.galaxies import Source
+from campfire.archive.simulate.sources import Source
 from campfire.handoffs import Inputs
 from campfire.typing import FloatArray
 from tests.handoffs.simulated import BAD, KM_S, emission_galaxy, star_galaxy, starlight

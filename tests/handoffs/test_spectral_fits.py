@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from campfire import SpectrumData, handoffs
-from campfire.archive.simulate.galaxies import Source
+from campfire.archive.simulate.sources import Source
 from campfire.handoffs import Inputs, attach_fit
 from campfire.typing import FloatArray
 from campfire.units import flam_to_fnu

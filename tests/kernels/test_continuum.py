@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from campfire.errors import ValidationError
 from campfire.formats.bandpasses import load_bandpass
 from campfire.kernels.bandpass import band_fluxes
-from campfire.kernels.continuum import CurveFit, fit_curve
+from campfire.kernels.calibration_curve import CurveFit, fit_curve
 from campfire.typing import FloatArray
 
 WAVE = np.linspace(0.6, 5.3, 300)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from campfire.analysis.photometry import band_photometry
 from campfire.analysis.resampling import resample_collection
 from campfire.collection.build import open_tree
-from campfire.collection.sources import FileSource
-from campfire.formats.products import write_spectrum
+from campfire.collection.row_sources import FileSource
+from campfire.formats.spec_writer import write_spectrum
 from campfire.kernels.bandpass import Bandpass, band_fluxes
 from campfire.kernels.grids import pixel_bounds, pixel_edges
-from campfire.kernels.lines import line_fluxes
+from campfire.kernels.line_integration import line_fluxes
 from campfire.kernels.resample import resample
 from campfire.models import SpectrumData
 from campfire.schema import PixelDQ

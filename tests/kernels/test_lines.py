@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from campfire.errors import ValidationError
 from campfire.kernels.grids import pixel_edges
-from campfire.kernels.lines import REASONS, LineFluxes, line_fluxes
+from campfire.kernels.line_integration import REASONS, LineFluxes, line_fluxes
 from campfire.kernels.lsf import (
     FWHM_PER_SIGMA,
     GRATINGS,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campfire.kernels.median import median_error
+from campfire.kernels.median_error import median_error
 
 ERRORS = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=12)
 

@@ -13,7 +13,7 @@ from scipy.special import erf
 
 from campfire.errors import ValidationError
 from campfire.kernels.covariance import Covariance
-from campfire.kernels.profiles import ProfileFluxes, profile_fluxes
+from campfire.kernels.line_fitting import ProfileFluxes, profile_fluxes
 from campfire.typing import FloatArray
 
 STEP = 0.0018

@@ -14,10 +14,10 @@ PACKAGE = Path(__file__).parents[2] / "campfire"
 # elsewhere siblings do not import each other, except inside one folder.
 FLOORS: list[list[str]] = [
     [
-        *("about", "text", "errors", "arguments", "typing", "units", "flags", "config", "disk", "bands"),
-        *("hooks", "progress"),
+        *("installation", "text", "errors", "arguments", "typing", "units", "flags", "config", "disk"),
+        *("bands", "import_hooks", "progress"),
     ],
-    ["schema", "tables", "columns", "linelist", "query"],
+    ["schema", "archive_table", "columns", "linelist", "query"],
     ["kernels"],
     ["store", "formats", "transport", "plotting"],
     ["convert", "access"],

@@ -27,9 +27,9 @@ from campfire.mirror import transfer
 from campfire.mirror.pacing import Pacing
 from campfire.mirror.partial import Wanted, key_of, leftovers, lock_for, part_path, settle, tag_of
 from campfire.mirror.transfer import Downloader, Outcome
-from campfire.store.hashes import stamp_of
+from campfire.store.file_hashes import stamp_of
 from campfire.transport.http import Http
-from campfire.transport.limits import RetryPolicy
+from campfire.transport.rate_limit import RetryPolicy
 from tests.transport.wire_stub import Asked, Reply, Stub, stub_server
 
 QUICK = RetryPolicy(attempts=6, base=0.005, longest=0.01, deadline=3.0)
@@ -630,7 +630,7 @@ SCRIPT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
 from pathlib import Path
-from campfire.store.hashes import stamp_of
+from campfire.store.file_hashes import stamp_of
 from campfire.mirror.transfer import Downloader
 from campfire.transport.http import Http
 from campfire.mirror.partial import Wanted

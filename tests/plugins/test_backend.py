@@ -16,9 +16,9 @@ from astropy.io import fits
 
 from campfire.convert import to_dataset
 from campfire.errors import NotFoundError, ValidationError
-from campfire.formats.fits import read_spectrum
-from campfire.formats.products import write_product, write_spectrum
-from campfire.formats.raw import RawFits
+from campfire.formats.hdu_reader import RawFits
+from campfire.formats.spec_reader import read_spectrum
+from campfire.formats.spec_writer import write_product, write_spectrum
 from campfire.models import SpectrumData
 from campfire.plugins.backend import CampfireBackendEntrypoint
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from campfire.columns import TableName
 from campfire.flags import DQFlags, FlagQuery
 from campfire.query import Query, implied_masks
-from campfire.query.wire import WIRE_SORTS
+from campfire.query.url_params import WIRE_SORTS
 
 LEAVES = st.one_of(
     st.sampled_from(list(DQFlags)).map(lambda flag: flag | flag),

@@ -11,8 +11,8 @@ import xarray as xr
 
 from campfire import Photometry, SpectrumData, calibrate_to_photometry, measure_lines, stack_spectra
 from campfire.collection.build import open_tree
-from campfire.collection.sources import FileSource
-from campfire.formats.products import write_spectrum
+from campfire.collection.row_sources import FileSource
+from campfire.formats.spec_writer import write_spectrum
 from campfire.schema import LINES, PHOTOMETRY, VARIABLES, check
 
 WAVE = np.linspace(0.6, 5.3, 300)

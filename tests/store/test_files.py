@@ -13,7 +13,7 @@ from campfire.config import DataPaths
 from campfire.errors import ValidationError
 from campfire.store.catalog import Catalog
 from campfire.store.export import OBJECT_EXPORT, SPECTRUM_EXPORT, export_csv, export_parquet
-from campfire.store.files import FileRecord, check, decide, expected_path, hash_file, local_paths
+from campfire.store.file_state import FileRecord, check, decide, expected_path, hash_file, local_paths
 
 
 def test_expected_path(tmp_path: Path) -> None:

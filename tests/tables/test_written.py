@@ -11,9 +11,9 @@ import pytest
 from astropy.table import Table
 
 from campfire import Campfire
+from campfire.archive_table import ArchiveTable
 from campfire.columns import COLUMNS
 from campfire.errors import ValidationError
-from campfire.tables import ArchiveTable
 
 FORMATS = {
     "fits": None,

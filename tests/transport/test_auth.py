@@ -21,11 +21,11 @@ from campfire.config import DEFAULT_BASE_URL, credentials_path, origin
 from campfire.errors import APIError, AuthenticationError, CampfireWarning
 from campfire.transport import device
 from campfire.transport.auth import Authenticator, login_with_key, logout
+from campfire.transport.auth_session import Session
 from campfire.transport.credentials import Credentials, CredentialStore
 from campfire.transport.device import DeviceCode, login_with_browser, poll, request_code
 from campfire.transport.http import Http
-from campfire.transport.limits import RetryPolicy
-from campfire.transport.session import Session
+from campfire.transport.rate_limit import RetryPolicy
 from tests.transport.wire_stub import Asked, Reply, Stub, stub_server
 
 QUICK = RetryPolicy(attempts=3, base=0.01, longest=0.02, deadline=2.0)

@@ -13,9 +13,9 @@ import pytest
 from campfire.errors import APIError, CampfireError
 from campfire.transport import body, http
 from campfire.transport.auth import Authenticator
+from campfire.transport.auth_session import Session
 from campfire.transport.http import Http
-from campfire.transport.limits import RetryPolicy
-from campfire.transport.session import Session
+from campfire.transport.rate_limit import RetryPolicy
 from tests.transport.wire_stub import Reply, Stub, stub_server
 
 JSON = {"Content-Type": "application/json"}

@@ -31,10 +31,10 @@ from campfire.mirror.transfer import Downloader
 from campfire.transport import body, http
 from campfire.transport.api import API
 from campfire.transport.auth import Authenticator, post_oauth
+from campfire.transport.auth_session import Session
 from campfire.transport.device import request_code
 from campfire.transport.http import Http, check_file_url
-from campfire.transport.limits import RetryPolicy, retry_after
-from campfire.transport.session import Session
+from campfire.transport.rate_limit import RetryPolicy, retry_after
 from tests.transport.wire_stub import Reply, Stub, stub_server
 
 TOKEN = "sk_live_0123456789abcdef"

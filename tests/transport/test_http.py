@@ -25,10 +25,10 @@ from campfire.errors import (
     ValidationError,
 )
 from campfire.transport.auth import Authenticator
+from campfire.transport.auth_session import Session
 from campfire.transport.http import Http, check_file_url
-from campfire.transport.limits import RateLimit, RetryPolicy, retry_after
 from campfire.transport.problems import bare_url, printable
-from campfire.transport.session import Session
+from campfire.transport.rate_limit import RateLimit, RetryPolicy, retry_after
 from tests.transport.wire_stub import Asked, Reply, Stub, stub_server
 
 QUICK = RetryPolicy(attempts=4, base=0.01, longest=0.02, deadline=2.0)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 import campfire
 from campfire import Band, Object, Photometry, Spectrum, SpectrumCollection, SpectrumData
-from campfire.accessors import functions
+from campfire.accessors import dataset_functions
 from campfire.accessors.dataset import DatasetAccessor
-from campfire.formats.fits import read_spectrum
+from campfire.formats.spec_reader import read_spectrum
 from campfire.schema import PixelDQ
 from campfire.typing import PathInput, SpectrumFields, SpectrumReader
 
@@ -95,8 +95,8 @@ def test_xarray_side(tmp_path: Path) -> None:
     ds = spec.to_xarray()
     assert_type(ds, xr.Dataset)
     assert_type(SpectrumData.from_xarray(ds), SpectrumData)
-    assert_type(functions.to_restframe(ds, 3.4), xr.Dataset)
-    assert_type(functions.good_pixels(ds, ignore=["CLIPPED"]), xr.DataArray)
+    assert_type(dataset_functions.to_restframe(ds, 3.4), xr.Dataset)
+    assert_type(dataset_functions.good_pixels(ds, ignore=["CLIPPED"]), xr.DataArray)
     # An accessor is invisible to type checkers; named once, it is not.
     cf: DatasetAccessor = ds.campfire
     assert_type(cf.to_spectrum(), SpectrumData)

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
 
-from campfire.archive.catalogue.indexing import Indexed, read_indexed, record_files
+from campfire.archive.catalogue.indexed_files import Indexed, read_indexed, record_files
 from campfire.archive.indexing.grouping import place_field
-from campfire.archive.indexing.matching import attach, read_table
 from campfire.archive.indexing.objects import Objects, arrange, best_redshift
+from campfire.archive.indexing.photometry import attach, read_table
 from campfire.archive.indexing.scan import Found, Scanned, scan
-from campfire.archive.server.views import MATCH_RADIUS
+from campfire.archive.server.visible_catalogue import MATCH_RADIUS
 from campfire.config import DataPaths
 from campfire.errors import CampfireWarning, NotFoundError, ValidationError
 from campfire.store.catalog import Catalog

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from campfire.archive.catalogue.indexing import Indexed
+from campfire.archive.catalogue.indexed_files import Indexed
 from campfire.archive.indexing.grouping import nearest
 from campfire.config import DataPaths, safe_component
 from campfire.errors import CampfireError, ValidationError
-from campfire.formats.fits import ProductFacts, product_facts, read_header
 from campfire.formats.names import (
     GRATINGS,
     ProductName,
@@ -24,8 +23,9 @@ from campfire.formats.names import (
     parse_product_name,
     spectrum_name,
 )
+from campfire.formats.spec_reader import ProductFacts, product_facts, read_header
 from campfire.formats.zfit import belongs_to, read_zfit
-from campfire.store.files import FileRecord
+from campfire.store.file_state import FileRecord
 from campfire.typing import Row
 
 __all__ = ["Found", "Scanned", "scan"]

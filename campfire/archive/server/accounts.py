@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campfire.about import missing_extra
-from campfire.archive.catalogue.accounts import AccountStore
+from campfire.archive.catalogue.account_store import AccountStore
 from campfire.archive.server.signing import Signer, digest, load_secret, new_token
 from campfire.config import DataPaths
 from campfire.errors import AuthenticationError, NotFoundError, ValidationError
+from campfire.installation import missing_extra
 from campfire.typing import Row
 
 if TYPE_CHECKING:

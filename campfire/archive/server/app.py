@@ -11,10 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from campfire.archive.catalogue.accounts import DatabaseError
+from campfire.archive.catalogue.account_store import DatabaseError
 from campfire.archive.server.answers import Refusal, answer, on_refusal
 from campfire.archive.server.archive import API, Archive
-from campfire.archive.server.failures import TooManyGuesses
+from campfire.archive.server.login_throttle import TooManyGuesses
 from campfire.archive.server.middleware import AccessLog, NamedHost
 from campfire.archive.server.pools import Busy
 from campfire.archive.server.routes import auth, catalogue, files, imaging, signin, sync

@@ -10,15 +10,15 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from campfire.archive.catalogue.reader import Viewer
-from campfire.archive.catalogue.served import ServedCatalogue
+from campfire.archive.catalogue.served_catalogue import ServedCatalogue
 from campfire.archive.server.accounts import Accounts, User, server_folder
 from campfire.archive.server.answers import auth_refusal, refusal
 from campfire.archive.server.cutouts import CutoutMaker
 from campfire.archive.server.devices import Devices
-from campfire.archive.server.failures import KEYS, Failures, address_of
-from campfire.archive.server.files import FileShelf
+from campfire.archive.server.file_links import FileShelf
+from campfire.archive.server.login_throttle import KEYS, Failures, address_of
 from campfire.archive.server.pools import Pool
-from campfire.archive.server.views import Views
+from campfire.archive.server.visible_catalogue import Views
 from campfire.config import DataPaths
 from campfire.errors import NotFoundError
 from campfire.store.catalog import Catalog

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from campfire.archive.catalogue.request import Cone, Interval, ListRequest, Page
+from campfire.archive.catalogue.list_request import Cone, Interval, ListRequest, Page
 
 __all__ = ["ListParams", "PageParams", "SyncParams", "boolean", "number", "words"]
 

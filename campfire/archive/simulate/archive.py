@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from campfire.archive.simulate.catalogue_rows import write_tables
 from campfire.archive.simulate.continuum import DENSE_WAVE
-from campfire.archive.simulate.galaxies import Source, draw_kind, draw_source, earned_tags
 from campfire.archive.simulate.imaging import Blob, write_mosaics
+from campfire.archive.simulate.inspections import ObjectRecord, catalogue_tables, unique_names
 from campfire.archive.simulate.instrument import GRATINGS, Grating, SlitLoss, observed_flam, pixel_edges
-from campfire.archive.simulate.mishaps import Mishaps, draw_mishaps, measured_flags, stray_light
 from campfire.archive.simulate.noise import WHITE, NoiseModel
 from campfire.archive.simulate.observe import Extraction, Setup, combine_groups, observe
 from campfire.archive.simulate.photometry import band_fluxes
 from campfire.archive.simulate.products import spec_product
-from campfire.archive.simulate.records import ObjectRecord, catalogue_tables, unique_names
+from campfire.archive.simulate.quality_flags import Mishaps, draw_mishaps, measured_flags, stray_light
 from campfire.archive.simulate.shutters import Slitlet, draw_slitlet
+from campfire.archive.simulate.sources import Source, draw_kind, draw_source, earned_tags
 from campfire.archive.simulate.survey import (
     FIELDS,
     OBSERVATIONS,
@@ -31,14 +32,13 @@ from campfire.archive.simulate.survey import (
     timestamp,
     visits_of,
 )
-from campfire.archive.simulate.tables import write_tables
 from campfire.archive.simulate.truth import TRUTH_FILES, ObjectTruth, SpectrumTruth, Truth
 from campfire.archive.simulate.zfit import chi_square_curve, shifted_model
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
-from campfire.formats.fits import product_facts
 from campfire.formats.names import object_name
-from campfire.formats.products import write_product
+from campfire.formats.spec_reader import product_facts
+from campfire.formats.spec_writer import write_product
 from campfire.formats.zfit import write_zfit
 from campfire.units import flam_to_fnu
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from campfire.archive.simulate.photometry import IMAGE_BANDS
-from campfire.formats.writing import fits_header, write_hdus
+from campfire.formats.hdu_writer import fits_header, write_hdus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from campfire.about import missing_extra
 from campfire.archive.simulate.continuum import DENSE_EDGES, DENSE_WAVE
-from campfire.archive.simulate.galaxies import FWHM_PER_SIGMA
+from campfire.archive.simulate.sources import FWHM_PER_SIGMA
+from campfire.installation import missing_extra
 from campfire.kernels.lsf import resolving_power
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from campfire.archive.simulate.emission import Line
-    from campfire.archive.simulate.galaxies import Source
+    from campfire.archive.simulate.sources import Source
     from campfire.typing import FloatArray
 
 __all__ = ["GRATINGS", "Grating", "SlitLoss", "line_profiles", "normal_cdf", "observed_flam", "pixel_edges"]

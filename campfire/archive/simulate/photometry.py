@@ -15,7 +15,7 @@ from campfire.units import FLAM_PER_FNU
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from campfire.archive.simulate.galaxies import Source
+    from campfire.archive.simulate.sources import Source
     from campfire.typing import FloatArray, Row
 
 __all__ = [

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from campfire.archive.simulate.observe import Extraction, Setup
     from campfire.archive.simulate.shutters import Slitlet
     from campfire.archive.simulate.survey import Observation
-    from campfire.formats.products import SpecProduct
+    from campfire.formats.spec_writer import SpecProduct
     from campfire.typing import FloatArray
 
 __all__ = ["CAL_VERSION", "CRDS_CONTEXT", "spec_product"]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from campfire.archive.server.accounts import Accounts
-from campfire.formats.fits import file_hash
-from campfire.formats.products import SpecProduct, write_product
+from campfire.formats.spec_reader import file_hash
+from campfire.formats.spec_writer import SpecProduct, write_product
 from campfire.formats.zfit import write_zfit
 from campfire.store.catalog import Catalog
 from campfire.testing import served

@@ -11,10 +11,10 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import httpx
 import pytest
 
-from campfire.archive.server.files import FileShelf
+from campfire.archive.server.file_links import FileShelf
 from campfire.archive.server.signing import Signer
 from campfire.config import DataPaths
-from campfire.formats.fits import file_hash
+from campfire.formats.spec_reader import file_hash
 from campfire.testing import served
 
 Get = Callable[..., Any]

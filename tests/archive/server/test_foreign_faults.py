@@ -18,8 +18,8 @@ import pytest
 from campfire.archive.indexing.index import index_root
 from campfire.cli import main
 from campfire.client import Campfire
-from campfire.formats.fits import product_facts
 from campfire.formats.names import spectrum_name
+from campfire.formats.spec_reader import product_facts
 from campfire.store.catalog import Catalog
 from campfire.testing import served
 from tests.foreign_files import ERR, FNU, WAVE, dja, write_table, x1d

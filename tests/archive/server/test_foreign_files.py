@@ -17,8 +17,8 @@ from campfire.archive.indexing.index import index_root
 from campfire.cli import main
 from campfire.client import Campfire
 from campfire.errors import CampfireWarning
-from campfire.formats.exposure import exposure_time
-from campfire.formats.fits import product_facts
+from campfire.formats.exposure_time import exposure_time
+from campfire.formats.spec_reader import product_facts
 from campfire.testing import served
 from tests.foreign_files import ERR, FNU, WAVE, dja, jades, x1d
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from campfire.archive.server.accounts import Accounts
 from campfire.archive.server.app import create_app
 from campfire.archive.server.archive import Archive
-from campfire.archive.server.failures import (
+from campfire.archive.server.login_throttle import (
     CODES,
     KEYS,
     MAX_NAMES,

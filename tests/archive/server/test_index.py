@@ -14,8 +14,8 @@ from astropy.table import Table
 
 from campfire.archive.indexing.index import IndexReport, index_root
 from campfire.errors import NotFoundError, ValidationError
-from campfire.formats.fits import file_hash, product_facts
-from campfire.formats.products import SpecProduct, write_product
+from campfire.formats.spec_reader import file_hash, product_facts
+from campfire.formats.spec_writer import SpecProduct, write_product
 from campfire.formats.zfit import ZFit, read_zfit, write_zfit
 from campfire.query import Query
 from campfire.store.catalog import Catalog

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from campfire.archive.catalogue.list_request import ListRequest, Page
 from campfire.archive.catalogue.reader import Viewer
-from campfire.archive.catalogue.request import ListRequest, Page
-from campfire.archive.catalogue.served import ServedCatalogue
+from campfire.archive.catalogue.served_catalogue import ServedCatalogue
 from campfire.store.catalog import Catalog
 
 EVERYTHING = Viewer(frozenset({"demo-survey", "secret_gto"}), "nobody")

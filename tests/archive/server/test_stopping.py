@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from campfire.archive.server.accounts import Accounts
-from campfire.archive.server.files import FileShelf
+from campfire.archive.server.file_links import FileShelf
 from campfire.config import DataPaths
 
 DRAIN, STOP = 1.0, 2.0
@@ -24,7 +24,7 @@ DRAIN, STOP = 1.0, 2.0
 SCRIPT = f"""
 import sys, time
 from campfire.archive.server import runner
-from campfire.archive.catalogue.served import ServedCatalogue
+from campfire.archive.catalogue.served_catalogue import ServedCatalogue
 runner.DRAIN_SECONDS, runner.STOP_SECONDS = {DRAIN}, {STOP}
 ServedCatalogue.tags = lambda self, viewer: time.sleep(600)
 runner.serve(sys.argv[1], port=0, open_access=True, fixed=True, ready=lambda url: print(url, flush=True))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from campfire.archive.simulate.archive import make_archive
-from campfire.archive.simulate.records import unique_names
+from campfire.archive.simulate.inspections import unique_names
 from campfire.archive.simulate.survey import place_objects, timestamp
 from campfire.archive.simulate.truth import Truth
 from campfire.config import DataPaths

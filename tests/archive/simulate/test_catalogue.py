@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from campfire.archive.simulate.catalog import make_catalogue
-from campfire.archive.simulate.tables import Tables
+from campfire.archive.simulate.bulk_catalogue import make_catalogue
+from campfire.archive.simulate.catalogue_rows import Tables
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
 from campfire.query import Query

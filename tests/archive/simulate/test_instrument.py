@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from campfire.archive.simulate.continuum import DENSE_EDGES, DENSE_WAVE
 from campfire.archive.simulate.emission import Line
-from campfire.archive.simulate.galaxies import FWHM_PER_SIGMA, draw_source
 from campfire.archive.simulate.instrument import GRATINGS, SlitLoss, line_profiles, observed_flam, pixel_edges
+from campfire.archive.simulate.sources import FWHM_PER_SIGMA, draw_source
 
 # Widest range of a product (micron), step, range of R, number of pixels: the documented table.
 TABLE = {

@@ -14,7 +14,7 @@ from campfire.archive.simulate.noise import DJA, PIPELINE, WHITE, NoiseModel
 from campfire.archive.simulate.observe import Setup, observe
 from campfire.archive.simulate.truth import Truth
 from campfire.errors import ValidationError
-from campfire.formats.fits import read_spectrum
+from campfire.formats.spec_reader import read_spectrum
 from campfire.typing import FloatArray
 
 EDGES = pixel_edges(GRATINGS["G395M"], 0.0)

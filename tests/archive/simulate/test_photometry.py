@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from campfire.archive.simulate.continuum import DENSE_WAVE, Continuum, flux_of_magnitude
 from campfire.archive.simulate.emission import Line
-from campfire.archive.simulate.galaxies import KINDS, Source, draw_source
 from campfire.archive.simulate.photometry import (
     CATALOGUE_BANDS,
     band_flux,
@@ -18,6 +17,7 @@ from campfire.archive.simulate.photometry import (
     photometric_redshift,
     photometry_value,
 )
+from campfire.archive.simulate.sources import KINDS, Source, draw_source
 from campfire.archive.simulate.truth import Truth
 from campfire.config import DataPaths
 from campfire.formats.bandpasses import load_bandpass

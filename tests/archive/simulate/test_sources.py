@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from campfire.archive.simulate.continuum import Continuum, attenuation, flux_of_magnitude, igm_transmission
 from campfire.archive.simulate.emission import NebularRatios, nebular_lines
-from campfire.archive.simulate.galaxies import KINDS, Source, draw_source, earned_tags
+from campfire.archive.simulate.sources import KINDS, Source, draw_source, earned_tags
 from campfire.linelist import EMISSION_LINES
 
 redshifts = st.floats(0.0, 12.0)

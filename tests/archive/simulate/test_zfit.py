@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campfire.archive.simulate.continuum import DENSE_WAVE
-from campfire.archive.simulate.galaxies import draw_source
 from campfire.archive.simulate.instrument import GRATINGS, observed_flam, pixel_edges
+from campfire.archive.simulate.sources import draw_source
 from campfire.archive.simulate.zfit import (
     RedshiftCurve,
     chi_square_curve,

@@ -11,9 +11,9 @@ from campfire.archive.server.answers import answer, auth_refusal
 from campfire.archive.server.archive import PersonDep, ServedDep, origin_of
 from campfire.archive.server.body import json_body, json_object, json_or_none, text_of
 from campfire.archive.server.devices import PollError, UserCodeError
-from campfire.archive.server.failures import CODES, KEYS, address_of
-from campfire.archive.server.wire import AuthError, errors
-from campfire.archive.server.wire_files import Device, Done, Revoked, Tokens, Valid, WhoAmI
+from campfire.archive.server.login_throttle import CODES, KEYS, address_of
+from campfire.archive.server.schemas import AuthError, errors
+from campfire.archive.server.schemas_files import Device, Done, Revoked, Tokens, Valid, WhoAmI
 from campfire.errors import AuthenticationError
 
 __all__ = ["router"]

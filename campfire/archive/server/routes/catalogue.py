@@ -6,12 +6,19 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from campfire.archive.catalogue.request import Page
+from campfire.archive.catalogue.list_request import Page
 from campfire.archive.server.answers import answer
 from campfire.archive.server.archive import Archive, CallerDep, ServedDep
 from campfire.archive.server.params import ListQuery
-from campfire.archive.server.wire import DataError, Metadata, ObjectPage, Observations, SpectrumPage, errors
-from campfire.archive.server.wire_files import Version
+from campfire.archive.server.schemas import (
+    DataError,
+    Metadata,
+    ObjectPage,
+    Observations,
+    SpectrumPage,
+    errors,
+)
+from campfire.archive.server.schemas_files import Version
 from campfire.typing import Row
 
 __all__ = ["NO_ROWS", "cache_header", "paged", "router"]

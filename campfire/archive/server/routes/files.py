@@ -9,14 +9,14 @@ from fastapi import APIRouter, Request, Response
 
 from campfire.archive.server.answers import answer, refusal
 from campfire.archive.server.archive import Archive, Caller, CallerDep, ServedDep, origin_of
-from campfire.archive.server.files import LINK, MANIFEST_SECONDS, SINGLE_SECONDS
+from campfire.archive.server.file_links import LINK, MANIFEST_SECONDS, SINGLE_SECONDS
 from campfire.archive.server.params import boolean
 from campfire.archive.server.ranges import file_answer
 from campfire.archive.server.routes.catalogue import cache_header
-from campfire.archive.server.wire import DataError, errors
-from campfire.archive.server.wire_files import FileLink, Manifest, SpectrumPreview, ZFit
+from campfire.archive.server.schemas import DataError, errors
+from campfire.archive.server.schemas_files import FileLink, Manifest, SpectrumPreview, ZFit
 from campfire.errors import CampfireError
-from campfire.formats.preview import redshift_fit_payload, spectrum_payload
+from campfire.formats.plot_payloads import redshift_fit_payload, spectrum_payload
 from campfire.typing import Row
 
 __all__ = ["links", "router"]

@@ -12,8 +12,8 @@ from campfire.archive.server.archive import Archive, Caller, CallerDep, ServedDe
 from campfire.archive.server.cutouts import FOV_LIMITS, SIZE_LIMITS, clamp
 from campfire.archive.server.params import number
 from campfire.archive.server.routes.catalogue import cache_header
-from campfire.archive.server.wire import DataError, errors
-from campfire.archive.server.wire_files import ShutterField
+from campfire.archive.server.schemas import DataError, errors
+from campfire.archive.server.schemas_files import ShutterField
 from campfire.errors import NotFoundError
 
 __all__ = ["router"]

@@ -12,8 +12,8 @@ from campfire.archive.server.accounts import SESSION_SECONDS, User
 from campfire.archive.server.archive import Archive, ServedDep
 from campfire.archive.server.body import form_body
 from campfire.archive.server.devices import UserCodeError
-from campfire.archive.server.failures import CODES, PASSWORDS, TooManyGuesses, address_of
-from campfire.archive.server.pages import confirm_page, message_page, sign_in_page
+from campfire.archive.server.html_pages import confirm_page, message_page, sign_in_page
+from campfire.archive.server.login_throttle import CODES, PASSWORDS, TooManyGuesses, address_of
 from campfire.archive.server.pools import Busy
 from campfire.archive.server.routes.auth import SESSION_COOKIE
 

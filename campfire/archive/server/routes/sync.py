@@ -10,7 +10,7 @@ from campfire.archive.server.answers import answer, answer_embedding, refusal
 from campfire.archive.server.archive import CallerDep, ServedDep
 from campfire.archive.server.params import SyncParams, SyncQuery
 from campfire.archive.server.routes.catalogue import NO_ROWS, paged
-from campfire.archive.server.wire import (
+from campfire.archive.server.schemas import (
     DataError,
     PhotometrySync,
     SyncLists,

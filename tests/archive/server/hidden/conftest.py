@@ -14,7 +14,7 @@ import pytest
 from campfire.archive.indexing.index import index_root
 from campfire.archive.server.accounts import Accounts
 from campfire.archive.simulate.archive import make_archive
-from campfire.formats.products import SpecProduct, write_product
+from campfire.formats.spec_writer import SpecProduct, write_product
 from campfire.store.catalog import Catalog
 from campfire.store.rows import STORED
 
