@@ -13,7 +13,7 @@ from campfire.archive.simulate.continuum import DENSE_WAVE
 from campfire.archive.simulate.imaging import Blob, write_mosaics
 from campfire.archive.simulate.inspections import ObjectRecord, catalogue_tables, unique_names
 from campfire.archive.simulate.instrument import GRATINGS, Grating, SlitLoss, observed_flam, pixel_edges
-from campfire.archive.simulate.noise import WHITE, NoiseModel
+from campfire.archive.simulate.noise import DJA, NoiseModel
 from campfire.archive.simulate.observe import Extraction, Setup, combine_groups, observe
 from campfire.archive.simulate.photometry import band_fluxes
 from campfire.archive.simulate.products import spec_product
@@ -309,7 +309,7 @@ def make_archive(
     *,
     objects: int = 60,
     seed: int = 0,
-    noise: NoiseModel = WHITE,
+    noise: NoiseModel = DJA,
     progress: ProgressCallback | None = None,
 ) -> Truth:
     """Make a simulated archive: catalogue, FITS products, redshift fits, mosaics, and its truth.
@@ -325,8 +325,9 @@ def make_archive(
     seed
         The same seed gives the same files, byte for byte.
     noise
-        How noise, level and wavelengths differ from what files say: nothing by default; ``DJA`` and
-        ``PIPELINE`` of :mod:`campfire.archive.simulate.noise` are like real files.
+        How noise, level and wavelengths differ from what files say: by default as in files of the DAWN JWST
+        Archive. ``WHITE`` of :mod:`campfire.archive.simulate.noise` is as stated, ``PIPELINE`` like x1d files
+        of the JWST pipeline; ``NoiseModel`` has outliers, a step between detectors, shifted wavelengths.
     progress
         Called as ``progress("objects", done, total)``.
 

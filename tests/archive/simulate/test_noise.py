@@ -78,10 +78,10 @@ def test_outliers_are_as_many_as_recorded() -> None:
 
 def test_seam_and_zero_point_are_in_files_and_truth(archive: Path, truth: Truth, tmp_path: Path) -> None:
     """Beside the same object without them."""
+    assert Truth.read(archive).noise == truth.noise == DJA  # is the default
     noise = NoiseModel(seam=0.04, zero_point=(("PRISM", 0.25),), correlation=(0.1,))
     faulty = make_archive(tmp_path, objects=1, seed=truth.seed, noise=noise)
     assert Truth.read(tmp_path).noise == noise == faulty.noise
-    assert truth.noise == WHITE
     for name, model in faulty.models.items():
         files = [next(folder.rglob(f"{name}_spec.fits")) for folder in (archive, tmp_path)]
         waves = [np.asarray(read_spectrum(path)["wavelength"]) for path in files]

@@ -169,14 +169,16 @@ def test_columns_are_extracted_from_the_2d_data_in_megajansky(paths: DataPaths) 
     assert checked > 20
 
 
-def test_noise_around_the_truth_has_unit_width(paths: DataPaths, truth: Truth) -> None:
+def test_noise_around_the_truth_has_the_width_that_is_recorded(paths: DataPaths, truth: Truth) -> None:
     pulls = []
     for path in _files(paths):
         table = fits.getdata(path, 1)
         model = truth.models[path.name.removesuffix("_spec.fits")]
         assert model.shape == table["wave"].shape
         if fits.getval(path, "CMPFROPT") == "optimal":
-            pull = (table["fnu"] - model) / table["fnu_err"]
+            wave_range = GRATINGS[truth.spectrum(path.name.removesuffix("_spec.fits")).grating].wave_range
+            expected = table["fnu_err"] * truth.noise.scale_at(table["wave"], wave_range)
+            pull = (table["fnu"] - model) / expected
             pulls.append(pull[np.isfinite(pull) & np.isfinite(table["fnu_err"])])
     everything = np.concatenate(pulls)
     assert everything.size > 20_000
