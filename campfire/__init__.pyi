@@ -11,6 +11,7 @@ from campfire.calibration import resample_spectrum as resample_spectrum
 from campfire.calibration import stack_spectra as stack_spectra
 from campfire.calibration import synthetic_photometry as synthetic_photometry
 from campfire.client import Campfire as Campfire
+from campfire.convert.sky_index import SkyIndex as SkyIndex
 from campfire.errors import APIError as APIError
 from campfire.errors import AuthenticationError as AuthenticationError
 from campfire.errors import CampfireError as CampfireError

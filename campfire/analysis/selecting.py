@@ -13,9 +13,9 @@ from campfire.analysis.frames import check_frames, frame_of, redshift_numbers
 from campfire.arguments import shown
 from campfire.convert import append_history
 from campfire.convert.dataset import REST_WAVELENGTH
+from campfire.convert.sky_index import WHOLE_SKY, rows_nearest, rows_within
 from campfire.errors import NotFoundError, ValidationError
 from campfire.query.coerce import cone as as_cone
-from campfire.query.evaluate import chord_squared, distance_arcsec, squared_chords
 from campfire.schema import GRIDDED, SPECTRUM, validate
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def in_cone(ds: xr.Dataset, cone: Cone) -> xr.Dataset:
     ValidationError
         If there are no ``ra`` and ``dec`` over ``spectrum``.
     """
-    rows, separation = _within(ds, cone)
+    rows, separation = rows_within(cone, *_positions(ds))
     step = f"{rows.size} of {ds.sizes['spectrum']} spectra within {cone[2]:g} arcsec"
     return append_history(
         _at(ds, rows, separation), f"{step} of ra {cone[0]:.6f}, dec {cone[1]:.6f} (degrees)"
@@ -88,14 +88,10 @@ def _at(ds: xr.Dataset, rows: Any, separation: FloatArray | None) -> xr.Dataset:
     return chosen.assign_coords(separation=("spectrum", separation, SEPARATION))
 
 
-def _within(ds: xr.Dataset, cone: Cone) -> tuple[Any, FloatArray]:
-    """Return rows in a cone, and their separations in arcseconds."""
+def _positions(ds: xr.Dataset) -> tuple[FloatArray, FloatArray]:
+    """Return the positions of rows, degrees."""
     ra, dec = (np.asarray(row_values(ds, name), dtype=np.float64) for name in ("ra", "dec"))
-    # What differs more in declination alone is further away. This leaves few rows for the trigonometry.
-    rows = np.flatnonzero(np.abs(dec - cone[1]) <= cone[2] / 3600.0 + 1e-9)
-    chords = squared_chords(cone, ra[rows], dec[rows])
-    inside = chords <= chord_squared(cone)[1]
-    return rows[inside], distance_arcsec(chords[inside])
+    return ra, dec
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +162,8 @@ class Labels:
     def rows(self, ds: xr.Dataset) -> tuple[Any, FloatArray | None, set[int]]:
         """Return rows, separations where there is a position, and which labels are not there."""
         if self.cones:
-            parts = [_nearest(ds, cone) for cone in self.cones]
+            where = _positions(ds)
+            parts = [rows_nearest(cone, *where) for cone in self.cones]
             missing = {number for number, (rows, _) in enumerate(parts) if not rows.size}
             return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), missing
         if self.coordinate is None:
@@ -207,7 +204,7 @@ def _targets(ra: Any, dec: Any, method: Any, tolerance: Any) -> tuple[Cone, ...]
             f"ra of shape {np.shape(ra)} with dec of shape {np.shape(dec)}",
             hint="pass one number each, or two lists of the same length",
         )
-    reach = 648_000.0 if tolerance is None else tolerance
+    reach = WHOLE_SKY if tolerance is None else tolerance
     return tuple(as_cone("position", (*pair, reach)) for pair in zip(*many, strict=True))
 
 
@@ -216,17 +213,6 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
     if not many or not all(isinstance(item, str) for item in many):
         raise ValidationError(f"{name}={shown(value)}", hint="pass a name, or a list of names")
     return tuple(many)
-
-
-def _nearest(ds: xr.Dataset, cone: Cone) -> tuple[Any, FloatArray]:
-    """Return the rows nearest to the centre of a cone: several if they have one position."""
-    ra, dec, most = cone
-    for radius in (1.0, 60.0, 3600.0, most):  # the nearest in a small circle is the nearest of all
-        rows, separation = _within(ds, (ra, dec, min(radius, most)))
-        if rows.size:
-            break
-    least = separation == separation.min(initial=np.inf)
-    return rows[least], separation[least]
 
 
 def select_labels(ds: xr.Dataset, labels: Labels) -> xr.Dataset:

@@ -52,15 +52,17 @@ def distance_arcsec(chord2: Any) -> FloatArray:
     return np.asarray(2.0 * np.arcsin(half) * ARCSEC_PER_RADIAN)
 
 
-def squared_chords(cone: tuple[float, float, float], ra: Any, dec: Any) -> FloatArray:
-    """Return the squares of the chords from positions in degrees to the centre of a cone; NaN for NaN."""
+def squared_chords(
+    cone: tuple[float, float, float], vectors: tuple[FloatArray, FloatArray, FloatArray]
+) -> FloatArray:
+    """Return the squares of the chords from unit vectors to the centre of a cone; NaN for NaN."""
     (x, y, z), _ = chord_squared(cone)
-    ux, uy, uz = unit_vectors(ra, dec)
+    ux, uy, uz = vectors
     return np.asarray((ux - x) * (ux - x) + (uy - y) * (uy - y) + (uz - z) * (uz - z))
 
 
 def _chords(cone: tuple[float, float, float], columns: Columns) -> FloatArray:
-    return squared_chords(cone, _plain(columns["ra"]), _plain(columns["dec"]))
+    return squared_chords(cone, unit_vectors(_plain(columns["ra"]), _plain(columns["dec"])))
 
 
 def _plain(array: NDArray[Any]) -> FloatArray:
