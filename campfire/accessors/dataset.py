@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from specutils import Spectrum
 
     from campfire.analysis.calibration import CalibrationMethod
+    from campfire.analysis.line_arrays import LineMethod
     from campfire.analysis.noise import Noise
     from campfire.models import Photometry, SpectrumData
     from campfire.typing import BandpassLike
@@ -41,7 +42,9 @@ class DatasetAccessor(Handoffs, Listed):
         self._ds = mended(ds)
 
     def to_spectrum(self) -> SpectrumData:
-        """Return the spectrum; see :meth:`campfire.SpectrumData.from_xarray`."""
+        """Return the spectrum, also of a collection of one; see :meth:`campfire.SpectrumData.from_xarray`."""
+        if dataset_functions.is_collection(self._ds) and self._ds.sizes["spectrum"] == 1:
+            return self.to_spectra()[0]
         from campfire.models import SpectrumData
 
         return SpectrumData.from_xarray(self._ds)
@@ -147,6 +150,19 @@ class DatasetAccessor(Handoffs, Listed):
         return dataset_functions.stacking(by, bins)(
             self._ds, normalize=normalize, sigma_clip=sigma_clip, **options
         )
+
+    def measure_lines(
+        self,
+        lines: Sequence[str | float] | None = None,
+        redshift: float | Sequence[float] | None = None,
+        *,
+        width: float | str = "tied",
+        method: LineMethod | None = None,
+    ) -> xr.Dataset:
+        """Measure emission lines of one spectrum or of every row; see :func:`campfire.measure_lines`."""
+        from campfire.analysis.lines import measure_lines
+
+        return measure_lines(self._ds, lines, redshift, width=width, method=method)
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> Noise:
         """Measure size and correlation of the noise; see :func:`campfire.measure_noise`."""

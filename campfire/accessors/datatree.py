@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from campfire.analysis.calibration import CalibrationMethod
+    from campfire.analysis.line_arrays import LineMethod
     from campfire.analysis.noise import Noise
     from campfire.models import Photometry, SpectrumData
     from campfire.typing import BandpassLike
@@ -134,6 +135,19 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         options: dict[str, Any] = {"rng": rng, "match_resolution": match_resolution, "sigma_clip": sigma_clip}
         options |= {"method": method, "grid": grid, "redshift": redshift, "normalize": normalize}
         return self._each(dataset_functions.stacking(by, bins), **options, skip_empty=True)
+
+    def measure_lines(
+        self,
+        lines: Sequence[str | float] | None = None,
+        redshift: float | Sequence[float] | None = None,
+        *,
+        width: float | str = "tied",
+        method: LineMethod | None = None,
+    ) -> xr.Dataset:
+        """Measure emission lines of all spectra, in one Dataset; see :func:`campfire.measure_lines`."""
+        from campfire.analysis.lines import measure_lines
+
+        return measure_lines(self._tree, lines, redshift, width=width, method=method)
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> dict[str, Noise]:
         """Measure the noise of every grating that has spectra; see :func:`campfire.measure_noise`.

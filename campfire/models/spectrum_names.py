@@ -39,11 +39,12 @@ def spectrum_names(spectra: Any) -> Iterator[str]:
     from campfire.models import SpectrumData
 
     if isinstance(spectra, str):
-        yield spectra
+        yield from _inputs(spectra, {})
     elif isinstance(spectra, SpectrumData):
         yield from _inputs(spectra.spectrum_id, spectra.header)
     elif hasattr(spectra, "colnames") or hasattr(spectra, "iloc"):
-        yield from _names_of_table(spectra)
+        for name in _names_of_table(spectra):
+            yield from _inputs(name, {})
     elif hasattr(spectra, "spectra") and hasattr(spectra, "object_id"):  # an Object
         yield from spectrum_names(spectra.spectra)
     elif hasattr(spectra, "input_spectra"):  # a StackResult
@@ -127,7 +128,8 @@ def _names_of_dataset(ds: xr.Dataset) -> Iterator[str]:
         for name, header in zip(values, ds["fits_header"].values, strict=True):
             yield from _inputs(str(name), load_header(str(header)))
     elif values.ndim:
-        yield from (str(name) for name in values)
+        for name in values:  # of what was measured on stacks too, which does not say what went into them
+            yield from _inputs(str(name), {})
     else:
         from campfire.convert.header_json import load_header
 
@@ -144,6 +146,7 @@ def _inputs(name: str, header: Mapping[str, Any]) -> Iterator[str]:
     inputs = [line.removeprefix(_INPUT) for line in lines if line.startswith(_INPUT)]
     if not inputs:
         raise ValidationError(
-            f"{name} does not say which spectra went into it", hint="lock the collection it was made of"
+            f"{name} does not say which spectra went into it",
+            hint="pass the stack itself, or the collection it was made of",
         )
     yield from inputs

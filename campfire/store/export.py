@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +40,10 @@ _PHOTOMETRY = (
     *("photo_z", "photo_z_err_lo", "photo_z_err_hi"),
 )
 
+_LEFT = re.compile(r"\.[a-z0-9_]{8}")  # as tempfile names them
+_ABANDONED = 3600.0
+"""Seconds after which nobody is still writing a temporary file."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -53,6 +59,23 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _forget_abandoned(path: Path) -> None:
+    """Remove what killed processes left of a file of ours, once so old that nobody is writing it."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        if (
+            _LEFT.fullmatch(left.name.removeprefix(f".{path.name}"))
+            and time.time() - _changed(left) > _ABANDONED
+        ):
+            left.unlink(missing_ok=True)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:  # its writer was done in this moment
+        return time.time()
 
 
 def _cell(value: Any) -> Any:
@@ -93,6 +116,9 @@ def export_csv(catalog: Catalog, folder: PathInput | None = None) -> list[Path]:
     """
     where = catalog.path.parent if folder is None else Path(folder).expanduser().absolute()
     paths = [where / f"{name}.csv" for name in ("objects", "spectra", "photometry")]
+    if folder is None:  # beside the catalogue, where everything is ours
+        for path in paths:
+            _forget_abandoned(path)
     _write(paths[0], OBJECT_EXPORT, catalog.iter_rows(Query.of("objects")))
     spectra = catalog.iter_rows(Query.of("spectra"))
     _write(

@@ -149,3 +149,10 @@ def test_a_unit_that_is_not_given_is_said_to_be_taken_for_granted(name: str) -> 
     del ds[name].attrs["units"]
     with pytest.warns(CampfireWarning, match=f"no unit is given; taken to be {name} in u"):
         ds.campfire.to_spectrum()
+
+
+def test_a_collection_of_one_is_a_spectrum() -> None:
+    ds = xr.concat([one()], "spectrum")
+    assert ds.campfire.to_spectrum().spectrum_id == one().spectrum_id.item()
+    with pytest.raises(ValidationError, match="2 spectra"):
+        xr.concat([ds, ds], "spectrum").campfire.to_spectrum()

@@ -130,6 +130,8 @@ OPERATIONS: dict[str, list[Callable[[], Any]]] = {
         lambda: measure_lines(MANY[0], ["Hα"]),
         lambda: measure_lines(MANY, ["Hα"]),
         lambda: measure_lines(tree(collection(MANY)), ["Hα"]),
+        lambda: collection(MANY).campfire.measure_lines(["Hα"]),
+        lambda: tree(collection(MANY)).campfire.measure_lines(["Hα"]),
     ],
     "stack": [
         lambda: stack_spectra(MANY, sigma_clip=3.0),

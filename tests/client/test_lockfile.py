@@ -244,6 +244,16 @@ def test_choices_that_make_no_sense(here: Campfire, tmp_path: Path) -> None:
     assert listed == {str(name) for name in here.query_spectra(gratings=["PRISM"])["spectrum_id"]}
     with pytest.raises(NotFoundError, match="nope"):
         here.lock(path, [name, "nope"])
+    grouped = here.open_collection(gratings=["PRISM"])["PRISM"].to_dataset().campfire.stack(by="field")
+    measured = grouped.campfire.measure_lines(["Ha"], redshift=1.0, method="window")
+    for spectra in (
+        measured,
+        measured.isel(spectrum=0),
+        measured.flux.to_dataframe(),
+        "stack:PRISM:3spectra",
+    ):
+        with pytest.raises(ValidationError, match=r"stack:.* does not say which spectra went into it"):
+            here.lock(path, spectra)
     with pytest.raises(ValidationError, match="both"):
         here.lock(path, [name], gratings=["PRISM"])
     with pytest.raises(ValidationError, match="PRISM"):

@@ -116,6 +116,18 @@ def test_csv_exports(catalog: Catalog, tmp_path: Path) -> None:
     assert len(photometry) == catalog.totals()["photometry"]
 
 
+def test_what_a_killed_export_left_is_removed_by_the_next(catalog: Catalog) -> None:
+    """Only what has the name of a temporary file of ours, and is so old that nobody is writing it."""
+    folder = catalog.path.parent
+    names = [".spectra.csv.ab12_xyz", ".spectra.csv.ab12_new", ".spectra.csv.mine", "spectra.csv.ab12_xyz"]
+    for name in names:
+        (folder / name).touch()
+        if name != names[1]:
+            os.utime(folder / name, (0, 0))
+    export_csv(catalog)
+    assert {path.name for path in folder.iterdir()} & set(names) == set(names[1:])
+
+
 def test_a_failing_export_leaves_the_former_file(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
