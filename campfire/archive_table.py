@@ -6,8 +6,6 @@ Imported only where a table is made: it imports astropy.
 from __future__ import annotations
 
 import os
-import secrets
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from astropy.table import Column, MaskedColumn, Table
 from astropy.table.connect import TableWrite
 
 from campfire.disk import new_file
+from campfire.publishing import replacing
 
 __all__ = ["ArchiveTable"]
 
@@ -42,13 +41,8 @@ class _Write(TableWrite):  # type: ignore[misc]  # astropy has no types
             TableWrite(table, Table)(*args, **kwargs)
             return
         path = new_file(target, overwrite=bool(kwargs.pop("overwrite", False)))
-        # the end of the name says the format; the beginning is one that nobody else has
-        partial = path.with_name(f".{secrets.token_hex(6)}.{path.name}")
-        try:
+        with replacing(path) as partial:  # whose name ends as that of the file: the end says the format
             TableWrite(table, Table)(partial, *args[1:], **kwargs)
-            os.replace(partial, path)
-        finally:
-            Path(partial).unlink(missing_ok=True)
 
 
 class ArchiveTable(Table):  # type: ignore[misc]

@@ -11,12 +11,12 @@ import json
 import logging
 import os
 import re
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from campfire.config import service_name
+from campfire.publishing import replacing
 
 __all__ = ["keep_json", "kept_json", "server_folder", "whole_png", "write_whole"]
 
@@ -82,9 +82,5 @@ def write_whole(path: Path, content: bytes) -> None:
         If it cannot be written; nothing is left then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
+    with replacing(path) as partial:
         partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

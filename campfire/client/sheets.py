@@ -66,7 +66,7 @@ class Sheets:
         from matplotlib.figure import Figure
 
         from campfire.plotting.sheet import SIZE, draw_sheet
-        from campfire.store.export import replacing
+        from campfire.publishing import replacing
 
         with replacing(path) as partial, PdfPages(partial) as pages:
             for done, name in enumerate(names, 1):

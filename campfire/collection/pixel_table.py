@@ -8,6 +8,7 @@ a row that was lost, damaged or replaced is noticed and never taken for data.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from campfire.collection.shard_reader import read_chunk, read_shard_rows
+from campfire.publishing import settle, sync_folder
 from campfire.schema import PixelDQ
 
 if TYPE_CHECKING:
@@ -146,12 +148,18 @@ def create_store(store: Path, width: int, dtype: np.dtype[Any]) -> None:
         compressors=[Crc32cCodec()],
         dimension_names=("row",),
     )
+    for folder, _, files in os.walk(store, topdown=False):
+        for file in files:
+            settle(Path(folder, file))
+        sync_folder(Path(folder))
+    sync_folder(store.parent)
 
 
 def append_rows(store: Path, start: int, block: Mapping[str, NDArray[Any]], keys: NDArray[np.uint64]) -> None:
     """Write rows ``start``, ``start + 1``, … of a table, replacing what a killed writer left there.
 
-    The keys come last: a row without its key does not exist for a reader.
+    The keys come last: a row without its key does not exist for a reader. On return they are on the disk,
+    so that no index can outlive them in a power cut.
     """
     import zarr
 
@@ -162,6 +170,22 @@ def append_rows(store: Path, start: int, block: Mapping[str, NDArray[Any]], keys
         if array.shape[0] < stop:
             array.resize((stop, *array.shape[1:]))
         array[start:stop] = values
+        _settle_shards(store / name, start, stop)
+
+
+def _settle_shards(array: Path, start: int, stop: int) -> None:
+    """Wait until the files of some rows of an array are on the disk, with their names."""
+    chunks = array / "c"
+    for number in range(start // SHARD_ROWS, (stop - 1) // SHARD_ROWS + 1):
+        place = chunks / str(number)
+        if place.is_dir():
+            settle(place / "0")
+            sync_folder(place)
+        else:
+            settle(place)
+    settle(array / "zarr.json")
+    sync_folder(chunks)
+    sync_folder(array)
 
 
 @lru_cache(maxsize=1024)

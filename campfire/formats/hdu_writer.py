@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import re
-import secrets
 from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ import numpy as np
 from campfire.disk import disk_error, new_file
 from campfire.errors import ValidationError
 from campfire.formats.cards import COMMENTARY
+from campfire.publishing import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,15 +172,9 @@ def write_hdus(path: PathInput, hdus: Sequence[Any], *, overwrite: bool) -> None
     content = buffer.getvalue()
     if target.suffix == ".gz":
         content = gzip.compress(content, mtime=0)
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        with replacing(target) as partial:
+            partial.write_bytes(content)
     except OSError as err:
         fault = disk_error(err, "cannot write", target)
         raise ValidationError(fault.message, hint=fault.hint, path=target) from err
-    finally:
-        temporary.unlink(missing_ok=True)

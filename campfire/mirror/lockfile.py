@@ -19,7 +19,7 @@ from campfire.config import as_path
 from campfire.disk import disk_error, new_file
 from campfire.errors import NotFoundError, ValidationError
 from campfire.installation import DISTRIBUTION, VERSION
-from campfire.store.export import replacing
+from campfire.publishing import replacing
 
 if TYPE_CHECKING:
     from campfire.typing import PathInput

@@ -34,10 +34,8 @@ __all__ = [
     "part_path",
     "publish",
     "remove_locks",
-    "settle",
     "size_of",
     "sweep",
-    "sync_folder",
     "tag_of",
 ]
 
@@ -199,31 +197,12 @@ def _begins_with(whole: Path, path: Path) -> bool:
     return True
 
 
-def settle(path: Path) -> os.stat_result:
-    """Wait until a file is on the disk: a power cut must not leave a name without its content."""
-    with path.open("r+b") as stream:
-        os.fsync(stream.fileno())
-        return os.fstat(stream.fileno())
-
-
 def size_of(path: Path) -> int:
     """Return the bytes of a file, 0 where there is none."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in a folder survive a power cut; some systems have no such call."""
-    if not folder.is_dir():  # a pipe would be waited for
-        return
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _taken(target: Path) -> Taken:

@@ -186,7 +186,8 @@ def _kept(place: Path, digest: str) -> str | None:
 
 def _exchange(found: SpectrumCheck) -> None:
     """Copy the version kept aside into the place of the file, which is set aside."""
-    from campfire.mirror.partial import Wanted, key_of, lock_for, part_path, publish, remove_locks, settle
+    from campfire.mirror.partial import Wanted, key_of, lock_for, part_path, publish, remove_locks
+    from campfire.publishing import settle
 
     entry, target = found.locked, Path(found.path)
     wanted = Wanted(

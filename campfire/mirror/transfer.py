@@ -29,12 +29,11 @@ from campfire.mirror.partial import (
     part_path,
     publish,
     remove_locks,
-    settle,
     size_of,
     sweep,
-    sync_folder,
     tag_of,
 )
+from campfire.publishing import settle, sync_folder
 from campfire.store.file_state import hash_file
 from campfire.transport.rate_limit import RetryPolicy, retry_after
 from campfire.transport.response_limits import Allowance

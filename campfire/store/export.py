@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -17,12 +14,13 @@ from campfire.bands import find_band
 from campfire.columns import COLUMNS, TableName
 from campfire.config import DataPaths
 from campfire.errors import ValidationError
+from campfire.publishing import replacing
 from campfire.query import Query
 from campfire.store.catalog import Catalog
 from campfire.store.file_state import expected_path
 from campfire.typing import PathInput, Row
 
-__all__ = ["OBJECT_EXPORT", "SPECTRUM_EXPORT", "export_csv", "export_parquet", "replacing"]
+__all__ = ["OBJECT_EXPORT", "SPECTRUM_EXPORT", "export_csv", "export_parquet"]
 
 OBJECT_EXPORT = (
     *("object_id", "field", "ra", "dec", "redshift", "redshift_auto", "redshift_inspected"),
@@ -40,25 +38,9 @@ _PHOTOMETRY = (
     *("photo_z", "photo_z_err_lo", "photo_z_err_hi"),
 )
 
-_LEFT = re.compile(r"\.[a-z0-9_]{8}")  # as tempfile names them
+_LEFT = re.compile(r"\.[0-9a-f]{12}\.csv")  # as campfire.publishing names them
 _ABANDONED = 3600.0
 """Seconds after which nobody is still writing a temporary file."""
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a name to write to; at the end that file takes the place of ``path``, or vanishes on an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _forget_abandoned(path: Path) -> None:
@@ -85,6 +67,7 @@ def _cell(value: Any) -> Any:
 
 
 def _write(path: Path, names: Sequence[str], rows: Iterable[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
         _dump(stream, names, rows)
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 from campfire.disk import disk_faults, process_lock
 from campfire.errors import CampfireError, ValidationError
+from campfire.publishing import settle, sync_folder
 from campfire.store.connection import connect, use_safe_journal
 from campfire.store.rows import split
 from campfire.store.writer import Writer
@@ -233,9 +234,13 @@ def import_official(path: Path) -> Path:
         finally:
             target.close()
         kept = _free_name(path)
+        for done in (copy, building):
+            settle(done)
         os.replace(copy, kept)
+        sync_folder(path.parent)  # before the old one goes
         source.close()
         os.replace(building, path)
+        sync_folder(path.parent)
     finally:
         source.close()
         for left in (building, copy):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from filelock import FileLock, Timeout
 from campfire.config import DEFAULT_BASE_URL, credentials_path, origin
 from campfire.disk import disk_error, named
 from campfire.errors import AuthenticationError
+from campfire.publishing import replacing
 
 __all__ = ["CredentialStore", "Credentials"]
 
@@ -274,17 +274,8 @@ class CredentialStore:
 
     def _write(self, path: Path, data: dict[str, Any]) -> None:
         self._folder(path.parent)
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(data, stream, indent=2)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        with replacing(path, mode=0o600) as partial:
+            partial.write_text(json.dumps(data, indent=2), encoding="utf-8")
 
     def _folder(self, folder: Path) -> None:
         if folder != self.path.parent:

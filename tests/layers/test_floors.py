@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "campfire"
 FLOORS: list[list[str]] = [
     [
         *("installation", "text", "errors", "arguments", "typing", "units", "flags", "config", "disk"),
-        *("bands", "import_hooks", "progress"),
+        *("bands", "import_hooks", "progress", "publishing"),
     ],
     ["schema", "archive_table", "columns", "linelist", "query"],
     ["kernels"],

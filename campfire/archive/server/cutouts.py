@@ -7,7 +7,6 @@ import io
 import math
 import os
 import re
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from campfire.bands import BANDS
 from campfire.errors import NotFoundError
+from campfire.publishing import replacing
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -128,9 +128,8 @@ class CutoutMaker:
 
     def _keep(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-        fresh.write_bytes(content)
-        fresh.replace(path)
+        with replacing(path) as fresh:
+            fresh.write_bytes(content)
         files = sorted(
             (stat.st_mtime, stat.st_size, p)
             for p in path.parent.glob(f"{'[0-9a-f]' * 64}.png")

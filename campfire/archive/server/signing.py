@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from campfire.publishing import settle, sync_folder
+
 __all__ = ["Signer", "digest", "load_secret", "new_token"]
 
 
@@ -32,10 +34,12 @@ def load_secret(path: Path) -> bytes:
     if not path.exists():
         with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as stream:
             stream.write(secrets.token_hex(32))
+        settle(fresh)
         # A link never replaces: of two servers starting at once, both use the first one's secret.
         with suppress(FileExistsError):
             os.link(fresh, path)
         fresh.unlink()
+        sync_folder(path.parent)
     return bytes.fromhex(path.read_text("ascii").strip())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 from campfire.archive.simulate.instrument import SlitLoss
 from campfire.archive.simulate.noise import WHITE, NoiseModel
 from campfire.errors import NotFoundError
+from campfire.publishing import replacing
 
 if TYPE_CHECKING:
     from campfire.typing import FloatArray, PathInput
@@ -159,12 +159,10 @@ class Truth:
             "objects": [asdict(record) for record in self.objects],
             "spectra": [asdict(record) for record in self.spectra],
         }
-        temporary = folder / ".truth.json.part"
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(temporary, folder / "truth.json")
-        temporary = folder / ".truth.part.npz"
-        np.savez(temporary, allow_pickle=False, **self.models)
-        os.replace(temporary, folder / "truth.npz")
+        with replacing(folder / "truth.json") as partial:
+            partial.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        with replacing(folder / "truth.npz") as partial:
+            np.savez(partial, allow_pickle=False, **self.models)
 
     @classmethod
     def read(cls, root: PathInput) -> Truth:
