@@ -427,7 +427,8 @@ class Downloader:
                 thread.join(timeout=max(0.0, end - time.monotonic()))
             for folder, keys in folders.items():
                 remove_locks(folder, keys)
-        for folder in folders:
+        made = {place for folder in folders for place in (folder, *folder.parents[:2])}
+        for folder in sorted(made):  # also where the folders themselves may be new
             sync_folder(folder)
 
 
