@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from campfire.errors import DownloadError
 from campfire.mirror import transfer
 from campfire.mirror.pacing import Pacing
-from campfire.mirror.partial import Wanted, key_of, leftovers, lock_for, part_path, settle, tag_of
+from campfire.mirror.partial import Wanted, key_of, leftovers, lock_for, part_path, tag_of
 from campfire.mirror.transfer import Downloader, Outcome
+from campfire.publishing import settle
 from campfire.store.file_hashes import stamp_of
 from campfire.transport.http import Http
 from campfire.transport.rate_limit import RetryPolicy

@@ -119,7 +119,10 @@ def test_csv_exports(catalog: Catalog, tmp_path: Path) -> None:
 def test_what_a_killed_export_left_is_removed_by_the_next(catalog: Catalog) -> None:
     """Only what has the name of a temporary file of ours, and is so old that nobody is writing it."""
     folder = catalog.path.parent
-    names = [".spectra.csv.ab12_xyz", ".spectra.csv.ab12_new", ".spectra.csv.mine", "spectra.csv.ab12_xyz"]
+    names = [
+        *(".spectra.csv.0123456789ab.csv", ".spectra.csv.0123456789cd.csv"),
+        *(".spectra.csv.mine", "spectra.csv.0123456789ab.csv"),
+    ]
     for name in names:
         (folder / name).touch()
         if name != names[1]:
