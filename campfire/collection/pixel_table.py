@@ -167,8 +167,8 @@ def append_rows(store: Path, start: int, block: Mapping[str, NDArray[Any]], keys
     read_rows(store, np.arange(start - start % SHARD_ROWS, start))
     stop = start + len(keys)
     for name, values in [*((name, block[name]) for name in FIELDS), ("key", keys)]:
-        # Rows of nothing but NaN are written too: a missing file has to mean a lost one. (The argument `config`
-        # of open_array is not heeded by zarr 3.1.)
+        # Rows of nothing but NaN are written too: a missing file has to mean a lost one. (Zarr 3.1 does not
+        # heed the argument `config` of open_array.)
         with zarr.config.set({"array.write_empty_chunks": True}):
             array = zarr.open_array(store / name, mode="r+")
             if array.shape[0] < stop:
