@@ -9,7 +9,7 @@ from campfire.archive.catalogue.reader import Conditions, Reader, Viewer
 from campfire.archive.catalogue.rows import LISTED_OBJECT, LISTED_SPECTRUM, listed_objects, listed_spectra
 from campfire.typing import Row
 
-__all__ = ["list_objects", "list_spectra", "readable", "visible"]
+__all__ = ["list_object_names", "list_objects", "list_spectra", "readable", "visible"]
 
 OBJECT_SORTS = {
     name: f"o.{name}"
@@ -78,6 +78,22 @@ def list_objects(
     reader: Reader, request: ListRequest, viewer: Viewer, *, fixed: bool
 ) -> tuple[list[Row], int]:
     """Return a page of ``/objects`` and how many objects match."""
+    where, distance, order = _objects_wanted(reader, request, viewer, fixed=fixed)
+    rows, total = _page(reader, LISTED_OBJECT, "o.id", OBJECTS, where, distance, order, request, fixed=fixed)
+    return listed_objects(reader, rows, viewer, fixed=fixed), total
+
+
+def list_object_names(reader: Reader, request: ListRequest, viewer: Viewer, *, fixed: bool) -> list[str]:
+    """Return the names of the objects that match, in order: of all pages at once."""
+    where, (far, values), order = _objects_wanted(reader, request, viewer, fixed=fixed)
+    sql = f"SELECT o.object_id, {far} AS distance FROM {OBJECTS}{where.sql} ORDER BY {order}"
+    return [name for name, _ in reader.values(sql, [*values, *where.values])]
+
+
+def _objects_wanted(
+    reader: Reader, request: ListRequest, viewer: Viewer, *, fixed: bool
+) -> tuple[Conditions, tuple[str, list[float]], str]:
+    """Return conditions, distance and order of a list of objects, as SQL."""
     where = Conditions()
     visible(reader, where, _programs(request, viewer, fixed=fixed))
     if request.fields:
@@ -100,8 +116,7 @@ def list_objects(
     distance = _cone(reader, where, request.cone, "o.ra", "o.dec", fixed=fixed)
     by_distance = request.sort in ("", "object_id") or request.sort not in OBJECT_SORTS
     order = _order(request, OBJECT_SORTS, "object_id", by_distance=by_distance, ties="o.object_id")
-    rows, total = _page(reader, LISTED_OBJECT, "o.id", OBJECTS, where, distance, order, request, fixed=fixed)
-    return listed_objects(reader, rows, viewer, fixed=fixed), total
+    return where, distance, order
 
 
 def list_spectra(

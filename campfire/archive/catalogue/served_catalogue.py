@@ -79,6 +79,28 @@ class ServedCatalogue:
         with self._reader.snapshot():
             return list_queries.list_spectra(self._reader, request, viewer, fixed=self.fixed)
 
+    def object_names(self, request: ListRequest, viewer: Viewer) -> list[str]:
+        """Return the names of all objects that match, in order, whichever page was asked for."""
+        with self._reader.snapshot():
+            return list_queries.list_object_names(self._reader, request, viewer, fixed=self.fixed)
+
+    def object_with_spectra(self, object_id: str, viewer: Viewer) -> tuple[Row, list[Row]] | None:
+        """Return an object as in ``/sync/objects`` and its spectra as in ``/sync/spectra``, or None."""
+        where = Conditions()
+        where.add("o.object_id = ?", object_id)
+        with self._reader.snapshot():
+            list_queries.visible(self._reader, where, viewer.programs)
+            found = self._reader.rows(f"SELECT {SYNCED_OBJECT} FROM objects o{where.sql}", where.values)
+            if not found:
+                return None
+            mine = Conditions()
+            mine.add("s.object_pk = ?", found[0]["id"])
+            list_queries.readable(self._reader, mine, viewer.programs)
+            source = "spectra s LEFT JOIN objects o ON o.id = s.object_pk"
+            sql = f"SELECT {SYNCED_SPECTRUM} FROM {source}{mine.sql} ORDER BY s.spectrum_id"
+            spectra = self._reader.rows(sql, mine.values)
+            return synced_objects(self._reader, found, viewer, fixed=self.fixed)[0], synced_spectra(spectra)
+
     # --- vocabulary -------------------------------------------------------------------------------------
 
     def metadata(self, viewer: Viewer) -> Row:

@@ -17,7 +17,7 @@ from campfire.archive.server.archive import API, Archive
 from campfire.archive.server.login_throttle import TooManyGuesses
 from campfire.archive.server.middleware import AccessLog, NamedHost
 from campfire.archive.server.pools import Busy
-from campfire.archive.server.routes import auth, catalogue, files, imaging, signin, sync
+from campfire.archive.server.routes import auth, catalogue, files, imaging, signin, sync, viewer
 from campfire.typing import PathInput
 
 __all__ = ["create_app"]
@@ -61,6 +61,7 @@ def create_app(
         app.include_router(routes.router, prefix=API)
     app.include_router(files.links)
     app.include_router(signin.router)
+    app.include_router(viewer.router)
     app.add_middleware(NamedHost)
     app.add_middleware(AccessLog)
     app.add_exception_handler(Refusal, on_refusal)

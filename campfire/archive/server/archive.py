@@ -23,7 +23,7 @@ from campfire.config import DataPaths
 from campfire.errors import NotFoundError
 from campfire.store.catalog import Catalog
 
-__all__ = ["Archive", "Caller", "CallerDep", "PersonDep", "ServedDep", "origin_of"]
+__all__ = ["Archive", "Caller", "CallerDep", "PersonDep", "ServedDep", "bearer_user", "origin_of"]
 
 API = "/api/v1"
 
@@ -70,21 +70,22 @@ class Archive:
         self.drawing = Pool(2, 100, retry=10)
         self.catalogue = ServedCatalogue(self.paths.database, fixed=fixed)
         private = server_folder(self.paths.root)
-        self._views = Views(self.catalogue, self.paths.database, private / "views") if fixed else None
+        # What people look at has the faults of the deployed service nowhere.
+        self._exact = self.catalogue if fixed else ServedCatalogue(self.paths.database, fixed=True)
+        self._views = Views(self._exact, self.paths.database, private / "views")
         self.files = FileShelf(self.paths, self.accounts.signer)
         self.cutouts = CutoutMaker(self.paths.imaging, private / "cutouts")
 
     def close(self) -> None:
         """Close the files held open."""
-        if self._views is not None:
-            self._views.close()
+        self._views.close()
+        self._exact.close()
         self.catalogue.close()
         self.accounts.close()
 
     def discard(self) -> None:
         """Delete what is only for while the server runs, though it may be in use."""
-        if self._views is not None:
-            self._views.discard()
+        self._views.discard()
 
     def guest(self) -> User | None:
         """Return whom an unknown token stands for: nobody, unless access is open."""
@@ -108,7 +109,11 @@ class Archive:
 
         The deployed service answers from everything; a fixed one as if there were no other programs.
         """
-        return self.catalogue if self._views is None else self._views.of(programs)
+        return self.exact_catalogue_for(programs) if self.fixed else self.catalogue
+
+    def exact_catalogue_for(self, programs: frozenset[str]) -> ServedCatalogue:
+        """Return the catalogue as if there were no other programs, whichever way the interface answers."""
+        return self._views.of(programs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ ServedDep = Annotated[Archive, Depends(served_archive)]
 _bearer = HTTPBearer(auto_error=False, description="An API key (sk_...) or an access token")
 
 
-def _bearer_user(request: Request, archive: Archive) -> User | None:
+def bearer_user(request: Request, archive: Archive) -> User | None:
     """Return whom the Authorization header stands for; the scheme word is case-sensitive, one space."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme != "Bearer" or not token.strip():
@@ -154,7 +159,7 @@ def _bearer_user(request: Request, archive: Archive) -> User | None:
 
 def calling(request: Request, archive: ServedDep, _docs: Annotated[object, Security(_bearer)]) -> Caller:
     """Return who is asking, or refuse with 401 (a dependency of data endpoints)."""
-    user = _bearer_user(request, archive)
+    user = bearer_user(request, archive)
     if user is None:
         raise refusal(401, "missing, invalid or expired token")
     programs = archive.programs_of(user)
@@ -163,7 +168,7 @@ def calling(request: Request, archive: ServedDep, _docs: Annotated[object, Secur
 
 def person(request: Request, archive: ServedDep, _docs: Annotated[object, Security(_bearer)]) -> User:
     """Return who is asking, or refuse with 401 in the auth shape (a dependency of whoami)."""
-    user = _bearer_user(request, archive)
+    user = bearer_user(request, archive)
     if user is None:
         raise auth_refusal(401, "unauthorized", "missing, invalid or expired token")
     return user

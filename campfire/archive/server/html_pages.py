@@ -67,11 +67,16 @@ def _alert(text: str | None) -> str:
     return f'<p role="alert" id="problem">{escape(text)}</p>\n' if text else ""
 
 
-def sign_in_page(code: str = "", *, problem: str | None = None, status: int = 200) -> Response:
+DEVICE = "Sign in to let a device read spectra in your name."
+
+
+def sign_in_page(
+    code: str = "", *, problem: str | None = None, status: int = 200, purpose: str = DEVICE
+) -> Response:
     """Return the page that asks who the person is; ``code`` is kept for the page after it."""
     return page(
         "Sign in",
-        f"""{_alert(problem)}<p>Sign in to let a device read spectra in your name.</p>
+        f"""{_alert(problem)}<p>{escape(purpose)}</p>
 <form method="post">
 <input type="hidden" name="code" value="{escape(code)}">
 <label for="email">E-mail</label>

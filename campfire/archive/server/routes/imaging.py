@@ -16,7 +16,7 @@ from campfire.archive.server.schemas import DataError, errors
 from campfire.archive.server.schemas_files import ShutterField
 from campfire.errors import NotFoundError
 
-__all__ = ["router"]
+__all__ = ["SHUTTER_HEIGHT_ARCSEC", "SHUTTER_WIDTH_ARCSEC", "picture", "router"]
 
 router = APIRouter(tags=["imaging"])
 REFUSALS = errors(DataError, 400, 401, 403, 404)
@@ -63,6 +63,11 @@ async def cutout(
     caller: CallerDep, archive: ServedDep, object_id: str = "", fov: str = "", size: str = ""
 ) -> Response:
     """Give a colour picture around an object: north up, east left, ``fov`` arcsec wide."""
+    return await picture(caller, archive, object_id, fov, size)
+
+
+async def picture(caller: Caller, archive: Archive, object_id: str, fov: str, size: str) -> Response:
+    """Return the picture, or refuse."""
     width = _within(fov, "fov", FOV_LIMITS, archive) or DEFAULT_FOV
     pixels = _within(size, "size", SIZE_LIMITS, archive)
     place = await run_in_threadpool(_object, object_id, caller, archive)

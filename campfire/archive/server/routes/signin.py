@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
@@ -12,12 +13,12 @@ from campfire.archive.server.accounts import SESSION_SECONDS, User
 from campfire.archive.server.archive import Archive, ServedDep
 from campfire.archive.server.body import form_body
 from campfire.archive.server.devices import UserCodeError
-from campfire.archive.server.html_pages import confirm_page, message_page, sign_in_page
+from campfire.archive.server.html_pages import DEVICE, confirm_page, message_page, sign_in_page
 from campfire.archive.server.login_throttle import CODES, PASSWORDS, TooManyGuesses, address_of
 from campfire.archive.server.pools import Busy
 from campfire.archive.server.routes.auth import SESSION_COOKIE
 
-__all__ = ["router"]
+__all__ = ["from_elsewhere", "keep_signed_in", "router", "sign_in"]
 
 router = APIRouter(include_in_schema=False)
 Form = Annotated[dict[str, str], Depends(form_body)]
@@ -34,7 +35,7 @@ def _form_token(request: Request, archive: Archive) -> str:
     return archive.accounts.signer.sign("form", request.cookies.get(SESSION_COOKIE, ""), 0)
 
 
-def _from_elsewhere(request: Request, archive: Archive) -> bool:
+def from_elsewhere(request: Request, archive: Archive) -> bool:
     """Tell whether the browser says that another site sent the form."""
     origin = request.headers.get("origin")
     hosts = {request.headers.get("host"), urlsplit(archive.base_url or "").netloc}
@@ -76,16 +77,27 @@ def show(request: Request, archive: ServedDep, code: str = "") -> Response:
 @router.post("/cli-auth")
 async def submit(request: Request, form: Form, archive: ServedDep) -> Response:
     """Take either form: a sign-in, or a decision about the device."""
-    if _from_elsewhere(request, archive):
+    if from_elsewhere(request, archive):
         return message_page("Not from here", "This form was sent by another site.", status=403)
     if "password" in form:
-        return await _sign_in(request, form, archive)
+        return await sign_in(request, form, archive)
     return await run_in_threadpool(_decide, request, form, archive)
 
 
-async def _sign_in(request: Request, form: dict[str, str], archive: Archive) -> Response:
-    """Check the password and go on to the confirmation."""
+async def sign_in(
+    request: Request,
+    form: dict[str, str],
+    archive: Archive,
+    *,
+    location: str | None = None,
+    purpose: str = DEVICE,
+) -> Response:
+    """Check the password and go on: to the confirmation, or to ``location``."""
     email, code = form.get("email", "").strip(), form.get("code", "")[:12]
+
+    def refuse(problem: str, status: int) -> Response:
+        return sign_in_page(code, problem=problem, status=status, purpose=purpose)
+
     try:
         # By client too, so that nobody can keep the right person out.
         with archive.failures.guess(f"password {address_of(request)} {email.lower()}", PASSWORDS) as right:
@@ -95,14 +107,20 @@ async def _sign_in(request: Request, form: dict[str, str], archive: Archive) -> 
                 )
             except Busy as err:
                 right()  # it was not checked
-                return _later(code, "Too many people are signing in", err.seconds, 503)
+                return _later(refuse, "Too many people are signing in", err.seconds, 503)
             if user is not None:
                 right()
     except TooManyGuesses as err:
-        return _later(code, "Too many wrong passwords", err.seconds, 429)
+        return _later(refuse, "Too many wrong passwords", err.seconds, 429)
     if user is None:
-        return sign_in_page(code, problem="E-mail or password is wrong.", status=403)
-    answer = Response(status_code=303, headers={"Location": f"?code={quote(code)}"})
+        return refuse("E-mail or password is wrong.", 403)
+    answer = Response(status_code=303, headers={"Location": location or f"?code={quote(code)}"})
+    keep_signed_in(request, answer, archive, user)
+    return answer
+
+
+def keep_signed_in(request: Request, answer: Response, archive: Archive, user: User) -> None:
+    """Let an answer start the browser's session, or start its time anew."""
     answer.set_cookie(
         SESSION_COOKIE,
         archive.accounts.session(user),
@@ -111,12 +129,11 @@ async def _sign_in(request: Request, form: dict[str, str], archive: Archive) -> 
         samesite="strict",
         secure=request.url.scheme == "https",
     )
-    return answer
 
 
-def _later(code: str, problem: str, seconds: int, status: int) -> Response:
+def _later(refuse: Callable[[str, int], Response], problem: str, seconds: int, status: int) -> Response:
     wait = f"{-(-seconds // 60)} min" if seconds > 60 else f"{seconds} s"
-    page = sign_in_page(code, problem=f"{problem}. Try again in {wait}.", status=status)
+    page = refuse(f"{problem}. Try again in {wait}.", status)
     page.headers["Retry-After"] = str(seconds)
     return page
 

@@ -183,6 +183,13 @@ def questions(path: str, words: dict[str, list[str]]) -> Drawn:
         f"{API}/shutters": some(**around),
         f"{API}/auth/whoami": nothing,
         "/cli-auth": some(code=st.just("BCDF-GHJK")),
+        "/view": listing,
+        "/view/{name:path}": st.fixed_dictionaries({"{name:path}": known["object_id"]}),
+        "/viewer/objects": listing,
+        "/viewer/names": listing,
+        "/viewer/words": nothing,
+        "/viewer/object": some(object_id=known["object_id"]),
+        "/viewer/cutout": some(object_id=known["object_id"]),
         "/files/{observation}/{name}": signed,
     }
     return asked[path]  # KeyError: a new route. Think of what it could tell, and ask it.
@@ -196,6 +203,8 @@ POSTS: dict[str, dict[str, str]] = {
     f"{API}/auth/device/validate": {"user_code": "BCDF-GHJK"},
     f"{API}/auth/device/authorize": {"user_code": "BCDF-GHJK", "action": "authorize"},
     "/cli-auth": {},
+    "/view": {},
+    "/view/{name:path}": {},
 }
 DRAWN_AT_RANDOM = {f"{API}/auth/device"}
 """What these answer depends on nothing; tokens are the same kind of thing."""
@@ -231,7 +240,8 @@ def test_every_route_is_asked(pair: Pair) -> None:
 @given(data=st.data())
 def test_what_is_hidden_changes_no_answer(pair: Pair, who: str, data: st.DataObject) -> None:
     routes = sorted(route for route in routes_of(pair.apps[who]) if route[0] != "POST")
-    lists = [route for route in routes if route[1] in (f"{API}/objects", f"{API}/spectra/list")]
+    listing = (f"{API}/objects", f"{API}/spectra/list", "/viewer/objects", "/viewer/names")
+    lists = [route for route in routes if route[1] in listing]
     method, path = data.draw(st.sampled_from(routes + 5 * lists))
     params, headers = data.draw(questions(path, pair.words)), data.draw(st.sampled_from(RANGES))
     if "{path}" in params:  # a link, signed by the whole archive
@@ -241,8 +251,9 @@ def test_what_is_hidden_changes_no_answer(pair: Pair, who: str, data: st.DataObj
         parts = urlsplit(archive.files.link("", observation, name, int(NOW) + 60, owner))
         path = parts.path
         params = dict(part.split("=") for part in parts.query.split("&"))
-    if "{name}" in params:
-        path = path.replace("{name}", params.pop("{name}"))
+    for place in ("{name}", "{name:path}"):
+        if place in params:
+            path = path.replace(place, params.pop(place))
     pair.same(who, method, path, params=params, headers=headers)
 
 
@@ -258,10 +269,12 @@ def test_every_single_thing_there_is_gives_the_same_answer(pair: Pair, who: str)
     for name, route in [
         *(("path", "spectra"), ("path", "spectrum"), ("path", "redshift-fit")),
         *(("spectrum_id", "spectrum"), ("object_id", "cutout"), ("object_id", "shutters")),
+        *(("object_id", "viewer/object"), ("object_id", "viewer/cutout")),
     ]:
+        prefix = "/" if route.startswith("viewer/") else f"{API}/"
         for value in pair.words[name]:
             extra = {"size": "16"} if route == "cutout" else {}
-            statuses.add(pair.same(who, "GET", f"{API}/{route}", params={name: value, **extra})[0])
+            statuses.add(pair.same(who, "GET", f"{prefix}{route}", params={name: value, **extra})[0])
     for value in pair.words["observations"]:
         statuses.add(pair.same(who, "GET", f"{API}/observations/{value}/manifest")[0])
     assert statuses == {200, 404}  # hidden is unknown, not forbidden
