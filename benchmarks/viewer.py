@@ -2,8 +2,8 @@
 
     python benchmarks/viewer.py [--objects 10000] [--looks 300]
 
-Prints the median and the 95th percentile over objects in the order of the table, asked for one after the other
-without any fetching ahead, and of the list of names; exits with 1 if 95 in 100 take longer than 100 ms.
+Prints the median and the 95th percentile over objects in the order of the table, asked for one after the
+other without any fetching ahead, and of the list of names; exits with 1 if 95 in 100 take longer than 100 ms.
 """
 
 from __future__ import annotations

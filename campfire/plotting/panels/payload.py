@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from campfire.typing import Row
+    from campfire.typing import FloatArray, Row
 
 __all__ = ["SNR_STEP", "encode_fit", "encode_image", "encode_pixels"]
 
@@ -64,12 +64,13 @@ def encode_image(flux: np.ndarray[Any, Any], flux_err: np.ndarray[Any, Any]) -> 
     (2, 3)
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        snr = np.asarray(flux, dtype=np.float64) / np.asarray(flux_err, dtype=np.float64)
+        snr: FloatArray = np.asarray(flux, dtype=np.float64) / np.asarray(flux_err, dtype=np.float64)
+    rows, columns = snr.shape
     shown = np.isfinite(snr)
     steps = np.full(snr.shape, _MASKED, dtype=np.int8)
     steps[shown] = np.rint(np.clip(snr[shown] / SNR_STEP, -127, 127)).astype(np.int8)
     text = base64.b64encode(steps.tobytes()).decode()
-    return {"rows": len(steps), "columns": steps.shape[-1], "snr": text}
+    return {"rows": rows, "columns": columns, "snr": text}
 
 
 def encode_fit(
