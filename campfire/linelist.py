@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from astropy.units import Quantity
 
 __all__ = [
+    "BROAD_LINES",
     "DOUBLETS",
     "EMISSION_LINES",
     "MEDIUM",
@@ -91,6 +92,10 @@ EMISSION_LINES: list[EmissionLine] = [
 DOUBLETS: tuple[tuple[str, str, float], ...] = (("[OIII]₁", "[OIII]₂", 2.98), ("[NII]₁", "[NII]", 3.05))
 """Lines from one upper level, the weaker first, with the ratio of their fluxes (Storey & Zeippen 2000, MNRAS
 312, 813)."""
+
+BROAD_LINES = ("HeII1640", "Hδ", "Hγ", "Hβ", "HeI5876", "Hα", "HeI10830", "Paγ", "Paβ", "Paα")
+"""Permitted lines of hydrogen and helium, which the dense gas around an active nucleus emits, too; without
+Lyα, whose shape is that of its scattering."""
 
 
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta"}

@@ -9,9 +9,12 @@ import numpy as np
 from campfire.analysis.frames import frame_of
 from campfire.analysis.inputs import good_covariance
 from campfire.analysis.resolving_power import instrumental_fwhm
+from campfire.kernels.broad_lines import BroadLines, fit_broad_lines
+from campfire.kernels.covariance import Covariance
+from campfire.kernels.grids import good_pixels
 from campfire.kernels.line_fitting import ProfileFluxes, WidthFit, profile_fluxes
 from campfire.kernels.line_integration import LineFluxes, line_fluxes
-from campfire.linelist import DOUBLETS
+from campfire.linelist import BROAD_LINES, DOUBLETS
 from campfire.units import SPEED_OF_LIGHT, fnu_to_flam
 
 if TYPE_CHECKING:
@@ -35,7 +38,8 @@ _LEAST_DIFFERENCE = 0.1  # variance of the difference of two measurements, in th
 class LineTask(NamedTuple):
     """What is to be measured: names and rest wavelengths (um) of all lines that may be there, and which.
 
-    ``method`` is None where it depends on the spectrum, ``width`` in km/s.
+    ``method`` is None where it depends on the spectrum, ``width`` in km/s. ``broad`` tells whether permitted
+    lines may have broad components.
     """
 
     names: Sequence[str]
@@ -44,13 +48,14 @@ class LineTask(NamedTuple):
     method: LineMethod | None
     width: float
     fit: WidthFit
+    broad: bool
 
 
 class LineRows(NamedTuple):
     """Lines of some spectra: ``profile`` and ``assumed`` (spectrum,), all else (spectrum, line).
 
     ``more`` has variables of the result by name: the flux of the window, and FWHM in km/s of the line as it
-    is seen, and of the line itself.
+    is seen, and of the line itself. ``broad`` has one variable a spectrum: empty where it is not asked for.
     """
 
     found: LineFluxes
@@ -58,6 +63,7 @@ class LineRows(NamedTuple):
     assumed: list[str]
     disagrees: BoolArray
     more: dict[str, FloatArray]
+    broad: dict[str, FloatArray]
 
 
 def line_rows(spectra: Sequence[Resolved], stretch: FloatArray, task: LineTask) -> LineRows:
@@ -70,16 +76,21 @@ def line_rows(spectra: Sequence[Resolved], stretch: FloatArray, task: LineTask) 
     fits = [not guess and not _is_mixture(entry) for guess, entry in zip(assumed, data, strict=True)]
     profile = np.array(fits) if task.method is None else np.full(len(data), task.method == "profile")
     fwhm = np.hypot(instrument, own)
-    nothing = np.zeros((len(data), len(task.wanted)))
-    widths = [fwhm[:, task.wanted], nothing, own[:, task.wanted], nothing]
+    unknown = np.full((len(data), len(task.wanted)), np.nan)
+    widths = [fwhm[:, task.wanted], unknown, own[:, task.wanted], unknown]
     pixels = _Arrays.of(data)
+    wide: list[BroadLines] = []
+    if task.broad:
+        pixels, wide = _without_broad(pixels, data, profile, centre, instrument, own, task)
     fitted = None
     if profile.any():
         fitted = _fit(pixels, centre, instrument, own, task)
-        values = (fitted.line_fwhm, fitted.line_fwhm_err, fitted.intrinsic, fitted.intrinsic_err)
+        values = [fitted.line_fwhm, fitted.line_fwhm_err, fitted.intrinsic, fitted.intrinsic_err]
+        if task.fit == "given":
+            values[1] = values[3] = unknown
         widths = [np.where(profile[:, None], v, w) for v, w in zip(values, widths, strict=True)]
     window = _integrate(pixels, centre, fwhm, task.wanted)
-    found, disagrees = window, np.zeros(nothing.shape, dtype=bool)
+    found, disagrees = window, np.zeros(unknown.shape, dtype=bool)
     if fitted is not None:
         chosen = profile[:, None]
         found = LineFluxes(*(np.where(chosen, a, b) for a, b in zip(fitted.lines, window, strict=True)))
@@ -87,7 +98,14 @@ def line_rows(spectra: Sequence[Resolved], stretch: FloatArray, task: LineTask) 
     more = {"window_flux": window.flux, "window_flux_err": window.flux_err}
     for name, width in zip(("fwhm", "fwhm_err", "line_width", "line_width_err"), widths, strict=True):
         more[name] = width * to_km
-    return LineRows(found, profile, assumed, disagrees, more)
+    broad = {}
+    if wide:
+        more["broad_flux"] = np.stack([entry.flux[task.wanted] for entry in wide])
+        more["broad_flux_err"] = np.stack([entry.flux_err[task.wanted] for entry in wide])
+        broad["broad_width"] = np.array([entry.width for entry in wide])
+        broad["broad_width_err"] = np.array([entry.width_err for entry in wide])
+        broad["broad_evidence"] = np.array([entry.evidence for entry in wide])
+    return LineRows(found, profile, assumed, disagrees, more, broad)
 
 
 def _is_mixture(spectrum: SpectrumData) -> bool:
@@ -152,6 +170,55 @@ class _Arrays(NamedTuple):
         return cls(wave, flam, flam_err, mask, correlated)
 
 
+def _ties(task: LineTask) -> list[tuple[int, int, float]]:
+    names = list(task.names)
+    return [(names.index(weak), names.index(strong), 1.0 / ratio) for weak, strong, ratio in DOUBLETS]
+
+
+def _without_broad(
+    pixels: _Arrays,
+    data: Sequence[SpectrumData],
+    profile: BoolArray,
+    centre: FloatArray,
+    instrument: FloatArray,
+    own: FloatArray,
+    task: LineTask,
+) -> tuple[_Arrays, list[BroadLines]]:
+    """Return the pixels without broad lines, with the error that these leave, and the broad lines.
+
+    Only spectra whose profiles are fitted have any: windows do not know of them.
+    """
+    permitted = np.isin(np.array(task.names, dtype=object), BROAD_LINES)
+    flam, covariance = pixels.flam.copy(), pixels.covariance
+    matrices: list[Any] = [None] * len(data) if covariance is None else list(covariance)
+    found = []
+    for k, entry in enumerate(data):
+        n = len(entry)
+        one = fit_broad_lines(
+            np.asarray(entry.wavelength, dtype=np.float64),
+            pixels.flam[k, :n],
+            pixels.flam_err[k, :n],
+            centre[k],
+            instrument[k],
+            own[k],
+            permitted if profile[k] else np.zeros_like(permitted),
+            ties=_ties(task),
+            given=task.fit == "given",
+            mask=pixels.mask[k, :n],
+            covariance=matrices[k],
+        )
+        found.append(one)
+        if one.model is None:
+            continue
+        flam[k, :n] -= one.model
+        if matrices[k] is None:
+            good = good_pixels(pixels.flam[k, :n], pixels.flam_err[k, :n], pixels.mask[k, :n])
+            matrices[k] = Covariance.of(np.square(np.where(good, pixels.flam_err[k, :n], 0.0)))
+        matrices[k] = matrices[k].propagated(1.0, one.slope, one.fold)
+    correlated = matrices if any(matrix is not None for matrix in matrices) else None
+    return pixels._replace(flam=flam, covariance=correlated), found
+
+
 def _integrate(pixels: _Arrays, centre: FloatArray, fwhm: FloatArray, wanted: IntArray) -> LineFluxes:
     mask, covariance = pixels.mask, pixels.covariance
     return line_fluxes(*pixels[:3], centre, fwhm, wanted, mask=mask, covariance=covariance)
@@ -160,15 +227,13 @@ def _integrate(pixels: _Arrays, centre: FloatArray, fwhm: FloatArray, wanted: In
 def _fit(
     pixels: _Arrays, centre: FloatArray, instrument: FloatArray, own: FloatArray, task: LineTask
 ) -> ProfileFluxes:
-    names = list(task.names)
-    ties = [(names.index(weak), names.index(strong), 1.0 / ratio) for weak, strong, ratio in DOUBLETS]
     return profile_fluxes(
         *pixels[:3],
         centre,
         instrument,
         own,
         task.wanted,
-        ties=ties,
+        ties=_ties(task),
         fit=task.fit,
         mask=pixels.mask,
         covariance=pixels.covariance,

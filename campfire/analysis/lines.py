@@ -10,11 +10,11 @@ import numpy as np
 from campfire.analysis.frames import check_frames, frame_of, redshift_numbers
 from campfire.analysis.line_arrays import LineMethod, LineRows, LineTask, line_rows
 from campfire.analysis.resolving_power import resolved_blocks, warn_assumed
-from campfire.arguments import choice, number, shown
+from campfire.arguments import choice, number, shown, truth
 from campfire.errors import ValidationError
 from campfire.kernels.line_integration import REASONS, LineFluxes
 from campfire.linelist import EMISSION_LINES, find_line, get_emission_lines
-from campfire.schema import LINES
+from campfire.schema import BROAD, LINES
 from campfire.text import text_variable
 from campfire.units import FLAM_UNIT, RELATIVE, to_micron
 
@@ -45,6 +45,7 @@ def measure_lines(
     *,
     width: float | str = "tied",
     method: LineMethod | None = None,
+    broad: bool = False,
 ) -> xr.Dataset:
     """Measure emission lines, by a fit of their profiles or by integration.
 
@@ -54,8 +55,8 @@ def measure_lines(
     and [N II] have their fixed ratios (``campfire.linelist.DOUBLETS``). ``"window"`` integrates 1.5 FWHM
     to both sides above a straight continuum at 2 to 6 FWHM: an error of some 1.5 times that, and little
     dependence on the width. Both are made; where they differ by more than 3 sigma, ``disagrees`` says so: a
-    width, a shape or a neighbour is not as assumed. A line has no second, broad component: in spectra of
-    AGN the wings of a broad line count as flux of its neighbours, in both.
+    width, a shape or a neighbour is not as assumed. Unless ``broad`` is True, the wings of a broad line, as
+    active nuclei have them, count as flux of the line and of its neighbours, in both.
 
     In both, lines closer than 0.85 FWHM are measured as one, which ``blend`` names; FWHM is that of the
     instrument, of the line and of the pixels in quadrature.
@@ -81,6 +82,11 @@ def measure_lines(
         ``"profile"`` or ``"window"``; by default the first where there is one known resolving power: not for
         stacks of several gratings or redshifts that were not matched, nor for medians, whose covariance is
         only approximate.
+    broad
+        Whether permitted lines of hydrogen and helium (``campfire.linelist.BROAD_LINES``) have a broad
+        component beside the narrow one, where a spectrum whose profiles are fitted has evidence for it: all
+        of one width between 800 and 8000 km/s, for lines of an S/N above 5, if the Bayesian information
+        criterion is lower by 10 with them. They are taken off, and all else is of the narrow lines.
 
     Returns
     -------
@@ -95,7 +101,11 @@ def measure_lines(
         ``outside``, ``masked`` (coverage below 0.7), ``neighbour masked``, ``no continuum``, or
         ``measured with`` another line; ``window_flux``, ``window_flux_err`` and ``disagrees``; ``fwhm``,
         ``fwhm_err`` of the line before the pixels and ``line_width``, ``line_width_err`` of the line itself,
-        in km/s. Fluxes and continua of normalised spectra are relative and have the unit ``1``. Coordinates
+        in km/s; NaN for the errors of widths that are given. With ``broad=True`` also ``broad_flux`` and
+        ``broad_flux_err``, NaN for lines without a broad component, and over ``spectrum`` their FWHM
+        ``broad_width``, ``broad_width_err`` and ``broad_evidence``, how much lower the criterion is with
+        them.
+        Fluxes and continua of normalised spectra are relative and have the unit ``1``. Coordinates
         ``rest_wave`` (um), ``redshift``, and ``method`` over ``spectrum``, which of both ``flux`` is.
 
     Raises
@@ -131,7 +141,7 @@ def measure_lines(
     if method is not None:
         choice(method, "method", ("profile", "window"))
     wanted = np.array([np.argmin(np.abs(rest - wave)) for wave in table.values()], dtype=np.intp)
-    task = LineTask(names, rest, wanted, method, own, fit)
+    task = LineTask(names, rest, wanted, method, own, fit, truth(broad, "broad"))
     shifts, collected = _Redshifts(redshift), _Collected()
     for entries in resolved_blocks(spectra):
         data = [entry.data for entry in entries]
@@ -224,10 +234,12 @@ class _Collected:
             "equivalent_width": found.width / stretch,
             "equivalent_width_err": found.width_err / stretch,
         }
-        for name in ("window_flux", "window_flux_err", "fwhm", "fwhm_err", "line_width", "line_width_err"):
+        for name in self.rows[0].more:
             values[name] = np.concatenate([rows.more[name] for rows in self.rows])
         values = {name: np.where(reason == "", array, np.nan) for name, array in values.items()}
         values["disagrees"] = np.concatenate([rows.disagrees for rows in self.rows]) & (reason == "")
+        for name in self.rows[0].broad:
+            values[name] = np.concatenate([rows.broad[name] for rows in self.rows])
         values |= {"coverage": found.coverage, "blended": found.blended, "blend": blend, "reason": reason}
         return values, shifts
 
@@ -241,14 +253,16 @@ def _dataset(
     profile = np.concatenate([rows.profile for rows in collected.rows])
     over = ("spectrum", "line")
     variables: dict[str, Any] = {}
-    for name, spec in LINES.items():
+    specs = dict(LINES) | {name: spec for name, spec in BROAD.items() if name in values}
+    for name, spec in specs.items():
         attrs = ({"units": spec.units} if spec.units else {}) | dict(spec.attrs)
         if collected.relative and spec.units in _ABSOLUTE:
             attrs["units"] = RELATIVE
             if spec.units != FLAM_UNIT and not name.endswith("err"):
                 attrs["long_name"] += ", in erg s-1 cm-2 for a level of 1 uJy"
         text = spec.dtype == "text"
-        variables[name] = text_variable(over, values[name], attrs) if text else (over, values[name], attrs)
+        dims = over[: values[name].ndim]
+        variables[name] = text_variable(dims, values[name], attrs) if text else (dims, values[name], attrs)
     return xr.Dataset(
         variables,
         coords={

@@ -6,6 +6,7 @@ Anybody's Dataset that passes :func:`check` works with everything in this packag
 from campfire.schema.normalise import as_rows, mended
 from campfire.schema.validation import Issue, check, state_of, validate
 from campfire.schema.variables import (
+    BROAD,
     FIT,
     GRIDDED,
     LINES,
@@ -26,6 +27,7 @@ from campfire.schema.variables import (
 __all__ = [
     "FIT",
     "GRIDDED",
+    "BROAD",
     "LINES",
     "NATIVE",
     "PHOTOMETRY",

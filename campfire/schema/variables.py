@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from campfire.typing import BoolArray, FloatArray
 
 __all__ = [
+    "BROAD",
     "FIT",
     "GRIDDED",
     "LINES",
@@ -169,6 +170,10 @@ def _quantity(name: str, units: str | None, doc: str, dtype: str = "float") -> V
     return VariableSpec(name, _PIXEL, dtype, units, {"long_name": doc}, doc)
 
 
+def _of_spectrum(name: str, units: str | None, doc: str) -> VariableSpec:
+    return VariableSpec(name, ("spectrum",), "float", units, {"long_name": doc}, doc)
+
+
 PHOTOMETRY: dict[str, VariableSpec] = _table(
     _quantity("flux", FNU_UNIT, "synthetic flux density f_nu"),
     _quantity("flux_err", FNU_UNIT, "1-sigma error of flux"),
@@ -197,6 +202,15 @@ LINES: dict[str, VariableSpec] = _table(
     _quantity("line_width_err", "km s-1", "1-sigma error of line_width"),
 )
 """Variables of line measurements, over ``line`` and ``spectrum``."""
+
+BROAD: dict[str, VariableSpec] = _table(
+    _quantity("broad_flux", "erg s-1 cm-2", "flux of the broad component, not part of flux"),
+    _quantity("broad_flux_err", "erg s-1 cm-2", "1-sigma error of broad_flux"),
+    _of_spectrum("broad_width", "km s-1", "FWHM of all broad components"),
+    _of_spectrum("broad_width_err", "km s-1", "1-sigma error of broad_width"),
+    _of_spectrum("broad_evidence", None, "how much lower the BIC is with broad components"),
+)
+"""What ``measure_lines(broad=True)`` adds to these."""
 
 
 FIT: dict[str, VariableSpec] = _table(

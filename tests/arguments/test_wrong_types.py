@@ -312,6 +312,7 @@ TABLE: dict[str, Row] = {
         redshift="redshift",
         width="number",
         method="word",
+        broad="truth",
     ),
     "measure_noise": _row(
         lambda g: campfire.measure_noise,
