@@ -1,4 +1,4 @@
-"""Pulls of pixels, of sums over them and of line fluxes before and after ``measure_noise`` and ``with_noise``.
+"""Pulls of pixels, of sums over them and line fluxes before and after ``measure_noise`` and ``with_noise``.
 
 Run with ``python benchmarks/noise.py [FOLDER]``; it prints one line a case. Spectra are those of the
 simulated instrument, with noise that nobody tells the measurement; with a folder of FITS files also these,

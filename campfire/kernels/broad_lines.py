@@ -8,10 +8,10 @@ lines, broad ones of the permitted lines, and a parabola for the continuum of ev
 with I and V the FWHM of the instrument and of narrow lines as in :mod:`campfire.kernels.line_fitting`, and
 one width W in km/s for all broad ones. Fluxes and continuum are linear: s, t and ln W are found by variable
 projection (Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, 413; the Jacobian is that of Kaufman 1975),
-weighted with the banded covariance of the pixels. The fit without broad lines is made to the same pixels; of both the
-one is taken that has the lower Bayesian information criterion, chi2 + k ln n (Schwarz 1978, Ann. Stat. 6,
-461), broad lines only by a difference of 10 or more, "very strong" evidence (Kass & Raftery 1995, JASA 90,
-773).
+weighted with the banded covariance of the pixels. The fit without broad lines is made to the same pixels. Of
+both the one is taken that has the lower Bayesian information criterion, chi2 + k ln n (Schwarz 1978, Ann.
+Stat. 6, 461), broad lines only by a difference of 10 or more, "very strong" evidence (Kass & Raftery 1995,
+JASA 90, 773).
 
 What the broad lines are is taken off the pixels, and narrow ones measured in what is left: the error of the
 broad model comes from the same noise, and goes along as ``slope`` and ``fold``.
@@ -57,8 +57,8 @@ class BroadLines(NamedTuple):
     """Broad components of one spectrum of n pixels.
 
     ``flux`` and ``flux_err`` have one value a line, NaN for those without a broad component; ``width`` is
-    their FWHM in km/s. ``evidence`` is how much lower the information criterion is with them; where it is too low,
-    ``model`` is None and the others are NaN. ``model`` (n,) changes with a change d of the pixels by
+    their FWHM in km/s. ``evidence`` is how much lower the information criterion is with them; where it is too
+    low, ``model`` is None and the others are NaN. ``model`` (n,) changes with a change d of the pixels by
     ``slope @ (fold @ d)``, shapes (n, k) and (k, n).
     """
 
