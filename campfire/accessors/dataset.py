@@ -158,11 +158,12 @@ class DatasetAccessor(Handoffs, Listed):
         *,
         width: float | str = "tied",
         method: LineMethod | None = None,
+        broad: bool = False,
     ) -> xr.Dataset:
         """Measure emission lines of one spectrum or of every row; see :func:`campfire.measure_lines`."""
         from campfire.analysis.lines import measure_lines
 
-        return measure_lines(self._ds, lines, redshift, width=width, method=method)
+        return measure_lines(self._ds, lines, redshift, width=width, method=method, broad=broad)
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> Noise:
         """Measure size and correlation of the noise; see :func:`campfire.measure_noise`."""

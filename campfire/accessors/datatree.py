@@ -143,11 +143,12 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         *,
         width: float | str = "tied",
         method: LineMethod | None = None,
+        broad: bool = False,
     ) -> xr.Dataset:
         """Measure emission lines of all spectra, in one Dataset; see :func:`campfire.measure_lines`."""
         from campfire.analysis.lines import measure_lines
 
-        return measure_lines(self._tree, lines, redshift, width=width, method=method)
+        return measure_lines(self._tree, lines, redshift, width=width, method=method, broad=broad)
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> dict[str, Noise]:
         """Measure the noise of every grating that has spectra; see :func:`campfire.measure_noise`.

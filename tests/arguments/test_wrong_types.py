@@ -333,6 +333,7 @@ TABLE: dict[str, Row] = {
         redshift="redshift",
         width="number",
         method="word",
+        broad="truth",
     ),
     "tree.measure_lines": _row(
         lambda g: g.tree.campfire.measure_lines,
@@ -340,6 +341,7 @@ TABLE: dict[str, Row] = {
         redshift="redshift",
         width="number",
         method="word",
+        broad="truth",
     ),
     "Dataset.measure_noise": _row(lambda g: g.one.campfire.measure_noise, repeats="truth", lags="whole"),
     "Dataset.with_noise": _row(lambda g: g.one.campfire.with_noise, noise="noise"),
