@@ -28,12 +28,15 @@ __all__ = [
     "resolve_base_url",
     "safe_component",
     "service_name",
+    "store_url",
 ]
 
 DEFAULT_BASE_URL = "https://campfire.hollisakins.com/api/v1"
 
 # Names a server sends become path components only if they look like this: no separator, no leading dot.
 _COMPONENT = re.compile(r"[A-Za-z0-9+_][A-Za-z0-9+_.,=@ -]{0,199}")
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def is_loopback(host: str | None) -> bool:
@@ -215,6 +218,32 @@ def as_path(value: object, what: str = "path") -> Path:
     raise ValidationError(f"{what} {value!r} is not a path", hint="pass the path as text")
 
 
+def store_url(url: str) -> str:
+    """Return the URL of a place in an object store, ``s3://bucket/prefix``, in one normal form.
+
+    Raises
+    ------
+    ValidationError
+        For another scheme, and where there is more in it than names: user and password, port, query, ``..``.
+
+    Examples
+    --------
+    >>> store_url("s3://team-bucket/campfire/cache/")
+    's3://team-bucket/campfire/cache'
+    """
+    hint = "write s3://bucket/prefix; credentials, endpoint and region come from the AWS_ variables"
+    scheme, _, rest = url.partition("://")
+    if "@" in rest or "?" in rest or "#" in rest:
+        # The text is not repeated: it can hold a password.
+        raise ValidationError("the URL of an object store holds more than names", hint=hint)
+    bucket, *prefix = rest.rstrip("/").split("/")
+    if scheme != "s3" or not _BUCKET.fullmatch(bucket):
+        raise ValidationError(f"{url[:80]!r} is not the URL of an object store", hint=hint)
+    for part in prefix:
+        safe_component(part, "part of the URL")
+    return f"s3://{'/'.join([bucket, *prefix])}"
+
+
 def plain_text(value: object, what: str) -> str:
     """Return text that can be asked for: not empty, and such as can be written down.
 
@@ -286,9 +315,11 @@ class DataPaths:
         return self.root / "cutouts"
 
     @property
-    def cache(self) -> Path:
-        """Pixel cache; ``CAMPFIRE_CACHE_DIR`` moves it."""
+    def cache(self) -> Path | str:
+        """Pixel cache; ``CAMPFIRE_CACHE_DIR`` moves it, also to a URL of an object store."""
         folder = os.environ.get("CAMPFIRE_CACHE_DIR")
+        if folder and "://" in folder:
+            return store_url(folder)
         return Path(folder).expanduser() if folder else self.root / "cache"
 
     def product(self, observation: str, filename: str) -> Path:

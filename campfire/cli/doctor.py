@@ -62,7 +62,8 @@ def _paths(paths: DataPaths) -> Iterator[Finding]:
         "disk", free > LOW_DISK, f"{format_size(free)} free", "free some space, or set CAMPFIRE_ROOT"
     )
     cache = paths.cache
-    yield Finding("cache", True, f"{cache}{'' if cache.exists() else ' (not made yet)'}")
+    made = isinstance(cache, str) or cache.exists()  # one at a URL is not asked for here
+    yield Finding("cache", True, f"{cache}{'' if made else ' (not made yet)'}")
 
 
 def _credentials(base_url: str) -> Iterator[Finding]:

@@ -21,7 +21,8 @@ from campfire.collection.pixel_table import (
     store_dtype,
 )
 from campfire.collection.row_sources import CacheRow, FileSource, Source, row_key
-from campfire.errors import ValidationError
+from campfire.collection.segments import is_segment, read_segment
+from campfire.errors import CampfireError, NotFoundError, ValidationError
 from campfire.formats.hdu_reader import RawFits
 from campfire.formats.layouts import find_table
 from campfire.formats.spec_reader import read_pixels
@@ -77,20 +78,29 @@ def _cached(
     store: str, sources: Sequence[CacheRow], names: Sequence[str], width: int
 ) -> dict[str, NDArray[Any]] | None:
     """Read rows of one store, or None where the cache does not hold them (any more)."""
-    rows = np.array([s.row for s in sources], dtype=np.int64)
-    keys = np.array([row_key(s.file.file_hash, s.file.extraction) for s in sources], dtype=np.uint64)
     problem: Exception = LookupError("the rows belong to other files now")
     try:
-        fields = read_rows(Path(store), rows, names)
-        # The keys after the pixels: a table that was made anew meanwhile has other keys.
-        if np.array_equal(read_keys(Path(store), rows), keys):
+        fields = (
+            read_segment(store, sources, names) if is_segment(store) else _local_rows(store, sources, names)
+        )
+        if fields is not None:
             if all(_ends(name, values, width) for name, values in fields.items()):
                 return fields
             problem = ValueError("rows are longer than its index says")
-    except (OSError, ValueError, RuntimeError) as err:  # RuntimeError is what Blosc gives
+    except (OSError, ValueError, RuntimeError, CampfireError) as err:  # RuntimeError is what Blosc gives
         problem = err
     _tell(store, type(problem).__name__, str(problem))
     return None
+
+
+def _local_rows(
+    store: str, sources: Sequence[CacheRow], names: Sequence[str]
+) -> dict[str, NDArray[Any]] | None:
+    rows = np.array([s.row for s in sources], dtype=np.int64)
+    keys = np.array([row_key(s.file.file_hash, s.file.extraction) for s in sources], dtype=np.uint64)
+    fields = read_rows(Path(store), rows, names)
+    # The keys after the pixels: a table that was made anew meanwhile has other keys.
+    return fields if np.array_equal(read_keys(Path(store), rows), keys) else None
 
 
 def _ends(name: str, values: NDArray[Any], width: int) -> bool:
@@ -137,6 +147,7 @@ def read_block(
     """
     by_store: dict[str, list[int]] = {}
     by_file: dict[FileSource, list[int]] = {}
+    lost: dict[FileSource, str] = {}
     for position, source in enumerate(sources):
         if isinstance(source, CacheRow):
             by_store.setdefault(source.store, []).append(position)
@@ -149,6 +160,7 @@ def read_block(
         if fields is None:
             for position, row in zip(positions, cached, strict=True):
                 by_file.setdefault(row.file, []).append(position)
+                lost[row.file] = store
             continue
         if len(positions) == len(sources) and all(values.shape[1] >= width for values in fields.values()):
             kinds = field_dtypes(dtype)
@@ -159,7 +171,16 @@ def read_block(
             block[name][positions, :n] = values[:, :n]
     block = block or empty_block(len(sources), width, dtype, names)
     for file, positions in by_file.items():
-        row_fields = row_of(file)
+        try:
+            row_fields = row_of(file)
+        except NotFoundError as err:
+            if file not in lost:
+                raise
+            raise NotFoundError(
+                f"the pixel cache {lost[file]} cannot be used, and its file is not here: {err.message}",
+                hint="the log says what is wrong with the cache",
+                path=file.path,
+            ) from err
         n_pixels = row_fields["fnu"].size
         if n_pixels > width:
             raise ValidationError(

@@ -59,6 +59,7 @@ def open_tree(
     cache_dir
         Folder of the pixel cache. Files it does not hold yet are read into it once, here; None reads files
         block by block when values are asked for. A folder that cannot be written is used as far as it goes.
+        Or the URL of one in an object store (``s3://bucket/prefix``), which is read and never written here.
     extraction
         ``optimal``, ``3px``, ``4px`` or ``5px`` for every file; None: as each source says.
     grid
@@ -112,9 +113,9 @@ def open_tree(
     if extraction is not None:
         sources = [with_extraction(s, extraction) for s in sources]
     if cache_dir is not None:
-        from campfire.collection.pixel_cache import PixelCache
+        from campfire.collection.shared_cache import cache_at
 
-        sources = PixelCache(cache_dir).resolve(sources, gratings)
+        sources = cache_at(cache_dir).resolve(sources, gratings)
     members: dict[str, list[int]] = {}
     for position, grating in enumerate(gratings):
         members.setdefault(grating, []).append(position)

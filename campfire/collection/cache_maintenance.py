@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from campfire.collection.cache_index import StoreRow
-from campfire.collection.pixel_cache import BuildReport, PixelCache
+from campfire.collection.cache_rows import BuildReport
+from campfire.collection.pixel_cache import PixelCache
 from campfire.collection.row_sources import FileSource
+from campfire.collection.shared_cache import SharedCache, cache_at
 from campfire.disk import disk_faults, remove_file
-from campfire.errors import CampfireError
+from campfire.errors import CampfireError, ValidationError
 
 if TYPE_CHECKING:
     from campfire.typing import ProgressCallback
@@ -67,9 +69,35 @@ def info(folder: str | os.PathLike[str]) -> CacheInfo:
     CampfireError
         If the folder cannot be read; it says why.
     """
-    cache = PixelCache(folder)
+    cache = cache_at(folder)
+    if isinstance(cache, SharedCache):
+        return _shared_info(cache)
     with disk_faults("cannot look at the pixel cache", cache.folder):
         return _info(cache)
+
+
+def _shared_info(cache: SharedCache) -> CacheInfo:
+    refs = cache.segments()
+    rows: list[StoreInfo] = [
+        {"name": r.name, "grating": r.grating, "rows": r.rows, "used": r.rows, "bytes": r.bytes} for r in refs
+    ]
+    return {
+        "folder": cache.url,
+        "spectra": sum(ref.rows for ref in refs),
+        "bytes": sum(ref.bytes for ref in refs),
+        "stores": rows,
+        "orphans": [],
+    }
+
+
+def _local(folder: str | os.PathLike[str], verb: str) -> PixelCache:
+    cache = cache_at(folder)
+    if isinstance(cache, SharedCache):
+        raise ValidationError(
+            f"a pixel cache at a URL cannot be {verb}",
+            hint="build it anew below another URL, and remove the old one with the store's own tools",
+        )
+    return cache
 
 
 def _info(cache: PixelCache) -> CacheInfo:
@@ -138,8 +166,11 @@ def build(
     CampfireError
         If the folder cannot be written; it says why.
     """
-    cache = PixelCache(folder)
+    cache = cache_at(folder)
     wanted = {(s.file_hash, s.extraction): (s, g) for s, g in zip(sources, gratings, strict=True)}
+    if isinstance(cache, SharedCache):
+        known = cache.find(wanted)
+        return cache.add([item for key, item in wanted.items() if key not in known], progress=progress)
     with disk_faults(_WRITING, cache.folder):
         held = cache.find(wanted)
         return cache.add([item for key, item in wanted.items() if key not in held], progress=progress)
@@ -158,7 +189,7 @@ def prune(folder: str | os.PathLike[str]) -> int:
     CampfireError
         If the folder cannot be written; it says why.
     """
-    cache = PixelCache(folder)
+    cache = _local(folder, "pruned")
     with disk_faults(_WRITING, cache.folder):
         if not cache.folder.is_dir():
             return 0
@@ -201,7 +232,7 @@ def compact(folder: str | os.PathLike[str], live: Collection[str] | None = None)
     CampfireError
         If the folder cannot be written; it says why.
     """
-    cache = PixelCache(folder)
+    cache = _local(folder, "compacted")
     with disk_faults(_WRITING, cache.folder):
         if not cache.folder.is_dir():
             return 0

@@ -19,21 +19,19 @@ import logging
 import os
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from campfire.collection.block_reader import row_of
 from campfire.collection.cache_index import CacheIndex, IndexWriter, Key, Place, StoreRow
+from campfire.collection.cache_rows import BuildReport, Fields, Table, read_ahead
 from campfire.collection.pixel_table import (
     SHARD_ROWS,
     append_rows,
     create_store,
     empty_block,
-    padded_width,
     read_keys,
     read_rows,
     row_lengths,
@@ -43,38 +41,18 @@ from campfire.collection.row_sources import CacheRow, FileSource, Source, row_ke
 from campfire.config import safe_component
 from campfire.disk import check_tree, marked, remove_tree, set_aside
 from campfire.errors import CampfireError, ValidationError
-from campfire.formats.spec_reader import file_hash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from campfire.typing import ProgressCallback
 
-__all__ = ["BuildReport", "PixelCache"]
+__all__ = ["PixelCache"]
 
 _log = logging.getLogger("campfire")
 _LAYOUT = "v1"
-_READ_THREADS = 4
-_READ_AHEAD = 256
 
-
-class BuildReport(TypedDict):
-    """Outcome of filling a cache: rows added, and why which file could not be (path -> reason)."""
-
-    added: int
-    failed: dict[str, str]
-
-
-class _Table(NamedTuple):
-    """What rows have in common that go into one table."""
-
-    grating: str
-    dtype: str
-    width: int
-
-
-_Fields: TypeAlias = "dict[str, NDArray[Any]]"
-_Row: TypeAlias = "tuple[Key, _Fields]"
+_Row: TypeAlias = "tuple[Key, Fields]"
 
 
 @dataclass(frozen=True)
@@ -157,23 +135,12 @@ class PixelCache:
         if not todo:
             return report
         self.prepare()
-        pending: dict[_Table, list[_Row]] = {}
-        with ThreadPoolExecutor(_READ_THREADS) as pool:
-            for start in range(0, len(todo), _READ_AHEAD):
-                window = todo[start : start + _READ_AHEAD]
-                for (file, grating), fields in zip(
-                    window, pool.map(_read, (f for f, _ in window)), strict=True
-                ):
-                    if isinstance(fields, str):
-                        report["failed"][file.path] = fields
-                        continue
-                    table = _Table(grating, fields["fnu"].dtype.name, padded_width(fields["fnu"].size))
-                    rows = pending.setdefault(table, [])
-                    rows.append(((file.file_hash, file.extraction), fields))
-                    if len(rows) >= SHARD_ROWS:
-                        report["added"] += self._flush(table, rows, whole_shards=True)
-                if progress is not None:
-                    progress("cache", min(start + _READ_AHEAD, len(todo)), len(todo))
+        pending: dict[Table, list[_Row]] = {}
+        for table, key, fields in read_ahead(todo, report["failed"], progress):
+            rows = pending.setdefault(table, [])
+            rows.append((key, fields))
+            if len(rows) >= SHARD_ROWS:
+                report["added"] += self._flush(table, rows, whole_shards=True)
         for table, rows in pending.items():
             report["added"] += self._flush(table, rows)
         return report
@@ -249,7 +216,7 @@ class PixelCache:
             return False
         return True
 
-    def _store_for(self, writer: IndexWriter, table: _Table) -> StoreRow | None:
+    def _store_for(self, writer: IndexWriter, table: Table) -> StoreRow | None:
         """Return the newest store of a table, its rows forgotten where its folder was deleted."""
         stores = [s for s in writer.stores() if (s.grating, s.dtype, s.width) == table]
         if not stores:
@@ -264,7 +231,7 @@ class PixelCache:
             return None  # something else has its place
         return store
 
-    def _new_store(self, writer: IndexWriter, table: _Table) -> StoreRow:
+    def _new_store(self, writer: IndexWriter, table: Table) -> StoreRow:
         """Enter a store with a name that no folder has: an unknown one may be another index's."""
         safe_component(table.grating, "grating")  # it comes from a service
         generation = 0
@@ -278,7 +245,7 @@ class PixelCache:
         writer.put_store(store)
         return store
 
-    def _flush(self, table: _Table, rows: list[_Row], *, whole_shards: bool = False) -> int:
+    def _flush(self, table: Table, rows: list[_Row], *, whole_shards: bool = False) -> int:
         """Append rows and take them out of the list; ``whole_shards`` leaves what would begin a shard."""
         with self.index.write() as writer:
             # Committed before its folder exists: what a killed writer leaves is then known, and used again.
@@ -301,7 +268,7 @@ class PixelCache:
         rows[:] = [(key, fields) for key, fields in fresh.items() if key not in chosen]
         return len(chosen)
 
-    def _append_somewhere(self, writer: IndexWriter, store: StoreRow, rows: Mapping[Key, _Fields]) -> None:
+    def _append_somewhere(self, writer: IndexWriter, store: StoreRow, rows: Mapping[Key, Fields]) -> None:
         """Append rows; to a new table if this one is damaged, whose rows will be read anew."""
         try:
             self._append(writer, store, rows)
@@ -309,12 +276,12 @@ class PixelCache:
             if isinstance(err, OSError) and not isinstance(err, FileNotFoundError):
                 raise  # full, read-only, ...: nothing is wrong with the table
             _log.warning("table %s of the pixel cache is damaged (%s): starting anew", store.name, err)
-            new = self._new_store(writer, _Table(store.grating, store.dtype, store.width))
+            new = self._new_store(writer, Table(store.grating, store.dtype, store.width))
             create_store(self.pixels / new.name, new.width, np.dtype(new.dtype))
             writer.drop_store(store.name)
             self._append(writer, new, rows)
 
-    def _append(self, writer: IndexWriter, store: StoreRow, rows: Mapping[Key, _Fields]) -> None:
+    def _append(self, writer: IndexWriter, store: StoreRow, rows: Mapping[Key, Fields]) -> None:
         block = empty_block(len(rows), store.width, np.dtype(store.dtype))
         places: dict[Key, Place] = {}
         for n, (key, fields) in enumerate(rows.items()):
@@ -329,7 +296,7 @@ class PixelCache:
 
     def rewrite(self, writer: IndexWriter, store: StoreRow, places: Mapping[Key, Place]) -> int:
         """Copy the rows ``places`` of a store into a new one and forget the old; returns the rows copied."""
-        new = self._new_store(writer, _Table(store.grating, store.dtype, store.width))
+        new = self._new_store(writer, Table(store.grating, store.dtype, store.width))
         create_store(self.pixels / new.name, new.width, np.dtype(new.dtype))
         writer.drop_store(store.name)
         copied = 0
@@ -346,7 +313,7 @@ class PixelCache:
             lengths = row_lengths(
                 block["wavelength"]
             )  # the pixels themselves say it, whatever the index does
-            rows: dict[Key, _Fields] = {
+            rows: dict[Key, Fields] = {
                 key: {name: values[n, : lengths[n]] for name, values in block.items()}
                 for n, key in enumerate(part)
                 if good[n]
@@ -354,17 +321,6 @@ class PixelCache:
             self._append(writer, replace(new, rows=copied), rows)
             copied += len(rows)
         return copied
-
-
-def _read(file: FileSource) -> _Fields | str:
-    """Read a file whose hash is right; the reason as text where it cannot be."""
-    try:
-        fields = row_of(file)
-        found = file_hash(file.path)
-    except (CampfireError, OSError) as err:
-        return str(err)
-    # After the read: a file replaced meanwhile must not be kept under the hash of the former one.
-    return fields if found == file.file_hash else f"the file is {found}, not {file.file_hash}"
 
 
 def _keys(keys: Iterable[Key]) -> NDArray[np.uint64]:

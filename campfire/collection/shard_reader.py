@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["ShardError", "read_chunk", "read_shard_rows"]
+__all__ = ["ShardError", "decompress", "read_chunk", "read_shard_rows"]
 
 _CRC_BYTES = 4
 _BLOSC_SIZES = struct.Struct("<4xI4xI")  # bytes without and with compression, in the header of 16 bytes
@@ -78,6 +78,23 @@ def _index(file: BinaryIO, chunks: int, path: Path) -> NDArray[np.uint64]:
     return np.frombuffer(_checked(file.read(size), path), dtype="<u8").reshape(chunks, 2)
 
 
+def decompress(body: bytes | memoryview, out: NDArray[Any], what: object) -> None:
+    """Unpack a chunk into contiguous rows.
+
+    Raises
+    ------
+    ShardError
+        If it is not as long as these.
+    """
+    from numcodecs import blosc
+
+    # Blosc believes its header: what that promises has to be what is there, and what is wanted.
+    promised = _BLOSC_SIZES.unpack_from(body) if len(body) >= _BLOSC_SIZES.size else None
+    if promised != (out.nbytes, len(body)):
+        raise ShardError(f"{what} has the wrong size")
+    blosc.decompress(body, out)
+
+
 def read_shard_rows(
     path: Path, rows: NDArray[np.int64], out: NDArray[Any], *, chunk_rows: int, shard_rows: int
 ) -> None:
@@ -101,8 +118,6 @@ def read_shard_rows(
     ShardError
         If it, or a chunk, is damaged or was never written.
     """
-    from numcodecs import blosc
-
     width = out.shape[1]
     owner = rows // chunk_rows
     with open_plain(path) as file:
@@ -116,15 +131,12 @@ def read_shard_rows(
                 raise ShardError(f"chunk {number} of {path} lies behind its end")
             file.seek(offset)
             body = _checked(file.read(length), path)
-            # Blosc believes its header: what that promises has to be what is there, and what is wanted.
-            promised = _BLOSC_SIZES.unpack_from(body) if len(body) >= _BLOSC_SIZES.size else None
-            if promised != (chunk_rows * width * out.itemsize, len(body)):
-                raise ShardError(f"chunk {number} of {path} has the wrong size")
+            what = f"chunk {number} of {path}"
             at = np.flatnonzero(owner == number)
             together = at[-1] - at[0] + 1 == at.size == chunk_rows
             if together and np.all(np.diff(rows[at]) == 1):  # the whole chunk, straight to its place
-                blosc.decompress(body, out[at[0] : at[0] + chunk_rows])
+                decompress(body, out[at[0] : at[0] + chunk_rows], what)
                 continue
             values = np.empty((chunk_rows, width), dtype=out.dtype)
-            blosc.decompress(body, values)
+            decompress(body, values, what)
             out[at] = values[rows[at] - number * chunk_rows]

@@ -37,6 +37,7 @@ OWNERS = {
     "sqlite3": {"store", "archive", "collection", "disk"},
     "dask": {"collection", "analysis"},
     "zarr": {"collection"},
+    "obstore": {"collection"},
     "fastapi": {"archive"},
     "uvicorn": {"archive"},
     "starlette": {"archive"},

@@ -16,6 +16,7 @@ HEAVY = [
     "requests",
     "dask",
     "zarr",
+    "obstore",
     "scipy",
     "matplotlib",
     "plotly",
