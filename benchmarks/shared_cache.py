@@ -1,7 +1,7 @@
 """The pixel cache in an object store against a folder: speed, a store that goes away, killed builders.
 
-Run: ``PYTHONPATH=. python benchmarks/shared_cache.py [--spectra 3000] [--kills 50] [--away 10]``. The store is
-a server process on loopback (moto): the seconds of a real one differ, the sameness of values does not.
+Run: ``PYTHONPATH=. python benchmarks/shared_cache.py [--spectra 3000] [--kills 50] [--away 10]``. The store
+is a server process on loopback (moto): the seconds of a real one differ, the sameness of values does not.
 """
 
 from __future__ import annotations
