@@ -29,7 +29,7 @@ from tests.powerloss.recording import can_record, record
 
 pytestmark = pytest.mark.skipif(not can_record(), reason="strace is not here, or may not be used")
 
-MOST = int(os.environ.get("CAMPFIRE_CRASH_STATES", "60"))
+MOST = int(os.environ.get("CAMPFIRE_CRASH_STATES", "24"))
 """States looked at for one way of publishing, spread evenly over all that there are."""
 
 
