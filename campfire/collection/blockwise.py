@@ -73,7 +73,7 @@ def dask_array() -> Any:
 
 def is_lazy(ds: xr.Dataset) -> bool:
     """Tell whether any of the pixel variables is a dask array."""
-    return any(ds[name].chunks is not None for name in ("fnu", "fnu_err", "dq", "wavelength"))
+    return any(ds.variables[name].chunks is not None for name in ("fnu", "fnu_err", "dq", "wavelength"))
 
 
 def row_arrays(ds: xr.Dataset) -> tuple[Any, ...]:
@@ -82,16 +82,19 @@ def row_arrays(ds: xr.Dataset) -> tuple[Any, ...]:
     Wavelength is 1-D numpy in a gridded collection.
     """
     names = ("fnu", "fnu_err", "dq")
-    wavelength: Any = ds["wavelength"].data if ds["wavelength"].ndim == 2 else ds["wavelength"].values
-    arrays = [ds[name].data for name in names]
+    wave = ds.variables["wavelength"]
+    wavelength: Any = wave.data if wave.ndim == 2 else wave.values
+    arrays = [ds.variables[name].data for name in names]
     if not is_lazy(ds):
         return wavelength, *arrays
     da = dask_array()
 
     rows = next(
-        ds[name].variable.chunksizes["spectrum"] for name in (*names, "wavelength") if ds[name].chunks
+        ds.variables[name].chunksizes["spectrum"]
+        for name in (*names, "wavelength")
+        if ds.variables[name].chunks
     )
-    chunks = (rows, (ds["fnu"].shape[1],))
+    chunks = (rows, (ds.variables["fnu"].shape[1],))
 
     def whole_rows(array: Any) -> Any:
         lazy = da.from_array(array, chunks=chunks) if isinstance(array, np.ndarray) else array
@@ -105,8 +108,9 @@ def attrs_like(ds: xr.Dataset, name: str) -> dict[str, str]:
     """Return the attributes of a variable as the schema has them, in the frame and unit of a collection."""
     attrs = schema.attrs_of(name)
     if name == "wavelength":
-        return attrs | {key: ds[name].attrs[key] for key in ("long_name",) if key in ds[name].attrs}
-    relative = schema.attr_text(ds["fnu"].attrs, "units") == RELATIVE and "units" in attrs
+        here = ds.variables[name].attrs
+        return attrs | {key: here[key] for key in ("long_name",) if key in here}
+    relative = schema.attr_text(ds.variables["fnu"].attrs, "units") == RELATIVE and "units" in attrs
     return attrs | ({"units": RELATIVE} if relative else {})
 
 

@@ -248,23 +248,26 @@ def resample_dataset(
         )
         fields |= over_rows(ds, function, group, centres.size, *known)
     gone = {"pixel", "wavelength", "lag"}
-    result = ds.drop_vars([name for name, values in ds.variables.items() if set(values.dims) & gone])
-    result = result.drop_vars("n_pixels", errors="ignore")
+    result = ds.drop_vars(
+        [
+            name
+            for name, values in ds.variables.items()
+            if name == "n_pixels" or gone.intersection(values.dims)
+        ]
+    )
     wave_attrs = attrs_like(ds, "wavelength")
     power: dict[str, Any] = {}
     if wave_attrs["long_name"] != REST_WAVELENGTH:  # where wavelengths are not those of the disperser
-        power = power_coordinate(gratings_of(ds), centres, ds["fnu"].variable.chunksizes.get("spectrum"))
-    coords = {"wavelength": (SPECTRUM, centres, wave_attrs), **power}
-    result = result.assign_coords(spectral_coordinates(coords))
+        power = power_coordinate(gratings_of(ds), centres, ds.variables["fnu"].chunksizes.get("spectrum"))
+    coords: dict[str, Any] = {"wavelength": (SPECTRUM, centres, wave_attrs), **power}
     variables: dict[str, Any] = {name: (GRIDDED, fields[name], attrs_like(ds, name)) for name in GRID_OUTPUTS}
     if covariance:
         variables["fnu_cov"] = (CORRELATED, fields["fnu_cov"], attrs_like(ds, "fnu_cov"))
         # an index, so that collections of different widths can be joined
-        lags = ("lag", np.arange(width), {"long_name": "distance of two pixels"})
-        result = result.assign_coords(lag=lags)
+        coords["lag"] = ("lag", np.arange(width), {"long_name": "distance of two pixels"})
     if n_modes:
         variables["fnu_modes"] = ((*GRIDDED, "mode"), fields["fnu_modes"], attrs_like(ds, "fnu_modes"))
-    result = result.assign(variables)
+    result = result.assign_coords(spectral_coordinates(coords)).assign(variables)
     result = result.assign(flam_variables(result))
     step = f"resampled onto {centres.size} pixels, {centres[0]:g} to {centres[-1]:g} um, flux conserving"
     return append_history(result, step)
