@@ -38,6 +38,7 @@ _HOMES = {
     "campfire.linelist": ("EMISSION_LINES", "get_emission_lines"),
     "campfire.analysis.lines": ("measure_lines",),
     "campfire.analysis.noise": ("Noise", "measure_noise", "with_noise"),
+    "campfire.analysis.redshifts": ("RedshiftResult", "fit_redshift", "fit_redshifts"),
     "campfire.calibration": (
         "CalibrationResult",
         "StackResult",

@@ -3,6 +3,9 @@ from campfire.analysis.lines import measure_lines as measure_lines
 from campfire.analysis.noise import Noise as Noise
 from campfire.analysis.noise import measure_noise as measure_noise
 from campfire.analysis.noise import with_noise as with_noise
+from campfire.analysis.redshifts import RedshiftResult as RedshiftResult
+from campfire.analysis.redshifts import fit_redshift as fit_redshift
+from campfire.analysis.redshifts import fit_redshifts as fit_redshifts
 from campfire.calibration import CalibrationResult as CalibrationResult
 from campfire.calibration import StackResult as StackResult
 from campfire.calibration import calibrate_and_stack as calibrate_and_stack

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from campfire.analysis.calibration import CalibrationMethod
     from campfire.analysis.line_arrays import LineMethod
     from campfire.analysis.noise import Noise
+    from campfire.analysis.redshift_result import RedshiftResult
     from campfire.models import Photometry, SpectrumData
     from campfire.typing import BandpassLike
 
@@ -164,6 +165,34 @@ class DatasetAccessor(Handoffs, Listed):
         from campfire.analysis.lines import measure_lines
 
         return measure_lines(self._ds, lines, redshift, width=width, method=method, broad=broad)
+
+    def fit_redshift(
+        self,
+        *,
+        redshift_range: tuple[float, float] = (0.0, 15.0),
+        offset_scatter: float = 0.2,
+        templates: Sequence[tuple[Any, Any]] | None = None,
+    ) -> RedshiftResult:
+        """Fit one redshift to all spectra, those of one object; see :func:`campfire.fit_redshift`."""
+        from campfire.analysis.redshifts import fit_redshift
+
+        return fit_redshift(
+            self._ds,
+            redshift_range=redshift_range,
+            offset_scatter=offset_scatter,
+            templates=templates,
+        )
+
+    def fit_redshifts(
+        self,
+        *,
+        redshift_range: tuple[float, float] = (0.0, 15.0),
+        templates: Sequence[tuple[Any, Any]] | None = None,
+    ) -> xr.Dataset:
+        """Fit the redshift of every spectrum by itself; see :func:`campfire.fit_redshifts`."""
+        from campfire.analysis.redshifts import fit_redshifts
+
+        return fit_redshifts(self._ds, redshift_range=redshift_range, templates=templates)
 
     def measure_noise(self, *, repeats: bool = False, lags: int = 3) -> Noise:
         """Measure size and correlation of the noise; see :func:`campfire.measure_noise`."""

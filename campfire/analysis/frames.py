@@ -77,6 +77,7 @@ OPERATIONS = {
     "noise": Takes(
         rest=False, hint="measure and apply it before to_restframe(), redshift= and anything that resamples"
     ),
+    "redshifts": Takes(rest=False, hint="fit them before to_restframe() and redshift="),
     "this hand-off": Takes(
         rest=False,
         relative=False,

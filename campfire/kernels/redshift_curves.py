@@ -1,4 +1,4 @@
-"""Chi-square against redshift: for every redshift the best sum of templates, none negative, on a smooth continuum.
+"""Chi-square against redshift: the best sum of templates, none negative, on a continuum.
 
 The continuum is a spline, fitted beforehand to the pixels that no line stands out of; templates are fitted to
 what is left, all redshifts and all spectra of one grid in a few matrix products.
@@ -22,9 +22,19 @@ from campfire.kernels.redshift_templates import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from campfire.typing import BoolArray, FloatArray
+    from campfire.typing import FloatArray
 
-__all__ = ["Continuum", "chi2_curves", "fit_continuum", "redshift_grid", "spline_basis"]
+__all__ = [
+    "Continuum",
+    "Peaks",
+    "chi2_curves",
+    "coarser",
+    "fit_continuum",
+    "joined",
+    "peaks",
+    "redshift_grid",
+    "spline_basis",
+]
 
 _STEP = 0.4  # of the FWHM of the sharpest pixels, between two redshifts
 _KNOTS = 12
@@ -32,11 +42,13 @@ _CONTINUUM_ERROR, _LINE_ERROR = 0.03, 0.1  # of the templates: parts of the cont
 _OUT, _BELOW = 3.0, 4.0  # sigma above and below the continuum, from which a pixel is none of it
 _ROUNDS, _SWEEPS = 4, 12
 _REDSHIFTS, _ROWS = 128, 64  # at a time
+_SEEN = 1e-3  # part of the square of a template on good pixels, of the best of errors
+_APART = 0.01  # in ln(1 + z), of two solutions
 _RED = (0.1240, 0.1450)  # rest frame, microns: the continuum beyond Lyα
 
 
 class Continuum(NamedTuple):
-    """The continuum of spectra: its values (spectrum, n), and inverse variances with the error of templates."""
+    """The continuum of spectra: values (spectrum, n), and inverse variances with the error of templates."""
 
     values: FloatArray
     weight: FloatArray
@@ -55,11 +67,11 @@ def redshift_grid(low: float, high: float, power: float) -> FloatArray:
 
 
 def spline_basis(wavelength: FloatArray) -> FloatArray:
-    """Return cubic splines over ln(wavelength), shape (n, p)."""
+    """Return cubic splines over ln(wavelength), shape (n, p), for pixels (n,)."""
     from scipy.interpolate import BSpline
 
     at = np.log(wavelength)
-    at = (at - at[0]) / (at[-1] - at[0])
+    at = np.clip((at - at[0]) / (at[-1] - at[0]), 0.0, 1.0)
     inner = np.linspace(0.0, 1.0, min(_KNOTS, max(2, len(at) // 12)))
     knots = np.concatenate([[0.0] * 3, inner, [1.0] * 3])
     return np.asarray(BSpline.design_matrix(at, knots, 3).toarray())
@@ -75,7 +87,7 @@ def fit_continuum(
     values, weight
         Flux density and inverse variance, 0 for bad pixels, shape (spectrum, n).
     basis
-        As of :func:`spline_basis`.
+        As of :func:`spline_basis`, or one for every spectrum, (spectrum, n, p).
     line_error
         Of templates of lines, part of what is above the continuum.
     """
@@ -84,11 +96,11 @@ def fit_continuum(
     small = weight
     for _ in range(_ROUNDS):
         kept = np.where(used, small, 0.0)
-        normal = basis.T @ (kept[:, :, None] * basis)
+        normal = basis.swapaxes(-1, -2) @ (kept[:, :, None] * basis)
         size = np.einsum("spp->sp", normal)
         size += 1e-6 * size.max(axis=1, keepdims=True) + (size.max(axis=1, keepdims=True) <= 0)
-        unknowns = np.linalg.solve(normal, ((kept * values) @ basis)[..., None])[..., 0]
-        level = unknowns @ basis.T
+        right = (kept * values)[:, None] @ basis
+        level = (basis @ np.linalg.solve(normal, right.swapaxes(-1, -2)))[..., 0]
         small = _softened(weight, _CONTINUUM_ERROR * level)
         away = (values - level) * np.sqrt(small)
         out = away > _OUT
@@ -177,7 +189,8 @@ def _gain(templates: FloatArray, left: FloatArray, weight: FloatArray) -> FloatA
         for k in range(j, count):
             normal[j, k] = normal[k, j] = weight @ (templates[j] * templates[k]).T
     unknowns = np.zeros((count, len(left), redshifts))
-    size = [np.where(normal[k, k] > 0, normal[k, k], np.inf) for k in range(count)]
+    seen = _SEEN * weight.max(axis=1, initial=0.0)[:, None]  # templates on bad pixels say nothing
+    size = [np.where(normal[k, k] > seen, normal[k, k], np.inf) for k in range(count)]
     for _ in range(_SWEEPS):
         for k in range(count):
             gradient = slope[:, k] - np.einsum("jsz,jsz->sz", normal[k], unknowns)
@@ -205,3 +218,97 @@ def _below_lyman(
     excess = np.maximum(blue - through * np.maximum(level, 0.0), 0.0)
     variance = 1 / np.where(known, blue_weight, 1.0) + np.square(through) / np.where(known, red_weight, 1.0)
     return np.asarray(np.where(known, np.square(excess) / variance, 0.0))
+
+
+def coarser(
+    wavelength: FloatArray, values: FloatArray, weight: FloatArray, several: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return wavelengths (n,), values and weights (spectrum, n) with some pixels at a time joined to one.
+
+    Examples
+    --------
+    >>> at, flux, weight = coarser(np.array([1.0, 2.0]), np.array([[1.0, 4.0]]), np.array([[1.0, 2.0]]), 2)
+    >>> at, flux, weight
+    (array([1.5]), array([[3.]]), array([[3.]]))
+    """
+    n = len(wavelength) // several * several
+    shape = (len(values), n // several, several)
+    total = weight[:, :n].reshape(shape).sum(axis=2)
+    flux = (weight * values)[:, :n].reshape(shape).sum(axis=2)
+    return (
+        wavelength[:n].reshape(shape[1:]).mean(axis=1),
+        flux / np.where(total > 0, total, 1.0),
+        total,
+    )
+
+
+def joined(
+    curves: Sequence[tuple[FloatArray, FloatArray]], z: FloatArray, shifts: Sequence[float]
+) -> FloatArray:
+    """Return chi-square of spectra of one object together, shape (z,).
+
+    Parameters
+    ----------
+    curves
+        Redshifts and chi-square of every spectrum.
+    z
+        Redshifts in even steps of ln(1 + z).
+    shifts
+        Standard deviation of the offset of each spectrum in ln(1 + z): its chi-square is the least of those
+        at all offsets, with what the offset adds.
+    """
+    step = np.log1p(z[1]) - np.log1p(z[0])
+    total: FloatArray = np.zeros(len(z))
+    for (own, chi2), shift in zip(curves, shifts, strict=True):
+        curve = np.interp(z, own, chi2)
+        least = curve.copy()
+        reach = min(int(3 * shift / step), len(z) - 1)
+        for k in range(1, reach + 1):
+            more = np.square(k * step / shift)
+            least[k:] = np.minimum(least[k:], curve[:-k] + more)
+            least[:-k] = np.minimum(least[:-k], curve[k:] + more)
+        total += least
+    return total
+
+
+class Peaks(NamedTuple):
+    """Solutions of curves, shape (spectrum,); ``probability`` (spectrum, z) for a flat prior in z.
+
+    ``width`` is the standard deviation of the first, ``part`` its probability.
+    """
+
+    redshift: FloatArray
+    width: FloatArray
+    second: FloatArray
+    odds: FloatArray
+    part: FloatArray
+    least: FloatArray
+    probability: FloatArray
+
+
+def peaks(z: FloatArray, chi2: FloatArray) -> Peaks:
+    """Return the best and the second solution of curves (spectrum, z).
+
+    Examples
+    --------
+    >>> z = np.linspace(0, 5, 501)
+    >>> found = peaks(z, np.minimum(((z - 2) / 0.01) ** 2, 4 + ((z - 4) / 0.01) ** 2)[None])
+    >>> found.redshift.round(2), found.second.round(2), found.odds.round(1)
+    (array([2.]), array([4.]), array([7.4]))
+    """
+    row = np.arange(len(chi2))
+    best = chi2.argmin(axis=1)
+    probability = np.exp(-0.5 * (chi2 - chi2[row, best][:, None])) * np.gradient(z)
+    probability /= probability.sum(axis=1, keepdims=True)
+    away = np.abs(np.log1p(z) - np.log1p(z[best])[:, None])
+    first = np.where(away < _APART, probability, 0.0)
+    part = first.sum(axis=1)
+    mean = (first @ z) / part
+    width = np.sqrt(np.maximum(first @ np.square(z) / part - np.square(mean), 0.0))
+    width = np.hypot(width, np.gradient(z)[best] / np.sqrt(12.0))
+    rest = np.where(away < _APART, np.inf, chi2)
+    other = rest.argmin(axis=1)
+    near = np.abs(np.log1p(z) - np.log1p(z[other])[:, None]) < _APART
+    second = np.where(near & (away >= _APART), probability, 0.0).sum(axis=1)
+    odds = part / np.maximum(second, np.finfo(float).tiny)
+    return Peaks(z[best], width, z[other], odds, part, chi2[row, best], probability / np.gradient(z))

@@ -1,4 +1,4 @@
-"""A redshift made exact: every line by itself, the offset of the wavelengths, and the continuum, by Newton steps.
+"""A redshift made exact: every line by itself, offsets of the wavelengths, a continuum; by Newton steps.
 
 Chi-square of one spectrum is linearised in ln(1 + z) and in an offset of its wavelengths in pixels; what it
 says of both after fluxes and continuum are eliminated is a matrix of 2 x 2. Those of several spectra of one
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from campfire.kernels.grids import PixelBounds, pixel_bounds
 from campfire.kernels.redshift_curves import fit_continuum, spline_basis
 from campfire.kernels.redshift_templates import line_components, line_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from campfire.kernels.grids import PixelBounds
     from campfire.typing import FloatArray
 
-__all__ = ["Refined", "Told", "refine", "tell"]
+__all__ = ["Pixels", "Refined", "Told", "refine", "tell"]
 
 _ROUNDS = 5
 _SWEEPS = 60
@@ -30,6 +30,69 @@ _FREE, _LEAST = (
 )  # scatter of lines around the ratios of the sets: of their own, and of the strongest
 _LARGEST, _FARTHEST = 0.004, 0.012  # of ln(1 + z): one step, and all of them
 _LINE_ERROR = 0.03  # of profiles, part of their flux
+
+
+class Pixels(NamedTuple):
+    """Spectra as they are compared with lines: f_nu and inverse variances, 0 for bad pixels, (spectrum, n).
+
+    ``wavelength`` and ``bounds`` in microns have the same shape, ``basis`` of the continuum is
+    (spectrum, n, p). ``power`` is the resolving power as a function of wavelength.
+    """
+
+    wavelength: FloatArray
+    values: FloatArray
+    weight: FloatArray
+    bounds: PixelBounds
+    basis: FloatArray
+    power: Callable[[FloatArray], FloatArray]
+
+    @classmethod
+    def of(
+        cls,
+        wavelength: FloatArray,
+        values: FloatArray,
+        weight: FloatArray,
+        power: Callable[[FloatArray], FloatArray],
+    ) -> Pixels:
+        """Return those of rows with wavelengths of their own, NaN after the last pixel."""
+        count = np.isfinite(wavelength).sum(axis=1)
+        bases = {wave.tobytes(): spline_basis(wave[:n]) for wave, n in zip(wavelength, count, strict=True)}
+        size = max(basis.shape[1] for basis in bases.values())
+        basis = np.zeros((*wavelength.shape, size))
+        for row, wave in zip(basis, wavelength, strict=True):
+            one = bases[wave.tobytes()]
+            row[: len(one), : one.shape[1]] = one
+        return cls(wavelength, values, weight, pixel_bounds(wavelength), basis, power)
+
+    def at(self, rows: slice) -> Pixels:
+        """Return some of the spectra."""
+        return Pixels(
+            self.wavelength[rows],
+            self.values[rows],
+            self.weight[rows],
+            self.bounds.at(rows),
+            self.basis[rows],
+            self.power,
+        )
+
+    def on_one_grid(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return wavelengths (n,) of the longest spectrum, and values and weights of all brought there.
+
+        Between pixels they are interpolated, which is good enough to find a redshift.
+        """
+        count = np.isfinite(self.wavelength).sum(axis=1)
+        longest = int(count.argmax())
+        grid = self.wavelength[longest, : count[longest]]
+        values, weight = (np.zeros((len(count), len(grid))) for _ in range(2))
+        for k, n in enumerate(count):
+            own = self.wavelength[k, :n]
+            if n == len(grid) and np.array_equal(own, grid):
+                values[k], weight[k] = self.values[k, :n], self.weight[k, :n]
+                continue
+            weight[k] = np.interp(grid, own, self.weight[k, :n], left=0.0, right=0.0)
+            flux = np.interp(grid, own, self.weight[k, :n] * self.values[k, :n], left=0.0, right=0.0)
+            values[k] = flux / np.where(weight[k] > 0, weight[k], 1.0)
+        return grid, values, weight
 
 
 class Told(NamedTuple):
@@ -57,37 +120,17 @@ class Refined(NamedTuple):
     covariance: FloatArray
 
 
-def tell(
-    bounds: PixelBounds,
-    values: FloatArray,
-    weight: FloatArray,
-    power: Callable[[FloatArray], FloatArray],
-    redshift: FloatArray,
-    offset: FloatArray,
-) -> Told:
-    """Return what spectra of one grid say of their redshifts and offsets.
-
-    Parameters
-    ----------
-    bounds
-        Of the pixels, microns, shape (n,).
-    values, weight
-        f_nu and inverse variance, 0 for bad pixels, shape (spectrum, n).
-    power
-        Resolving power as a function of wavelength.
-    redshift, offset
-        Of every spectrum; the offset in pixels is how much too large its wavelengths are.
-    """
-    wave = (bounds.low + bounds.high) / 2
-    basis = spline_basis(wave)
-    weight = fit_continuum(values, weight, basis, line_error=_LINE_ERROR).weight
-    profile, by_z, by_offset = _profiles(bounds, power, redshift, offset)
+def tell(pixels: Pixels, redshift: FloatArray, offset: FloatArray) -> Told:
+    """Return what spectra say of their redshifts, and of their offsets: how many pixels too red they are."""
+    values, basis = pixels.values, pixels.basis
+    weight = fit_continuum(values, pixels.weight, basis, line_error=_LINE_ERROR).weight
+    profile, by_z, by_offset = _profiles(pixels, redshift, offset)
     fluxes = _set_fluxes(profile, line_components().ratio, values, weight, basis)
     # ratios are known to some extent: lines that cannot be told apart take them from the sets
     spread = _FREE * fluxes + _LEAST * fluxes.max(axis=1, keepdims=True)
     spread = np.where(spread > 0, spread, np.inf)
     n_lines = profile.shape[2]
-    columns = np.concatenate([profile, np.broadcast_to(basis, (len(values), *basis.shape))], axis=2)
+    columns = np.concatenate([profile, basis], axis=2)
     weighted = weight[..., None] * columns
     normal = columns.transpose(0, 2, 1) @ weighted
     held = np.zeros(normal.shape[:2])
@@ -124,34 +167,35 @@ def tell(
 
 
 def _profiles(
-    bounds: PixelBounds, power: Callable[[FloatArray], FloatArray], redshift: FloatArray, offset: FloatArray
+    pixels: Pixels, redshift: FloatArray, offset: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return lines of a flux of 1, f_nu, shape (spectrum, n, line), and their changes by ln(1 + z) and offset."""
+    """Return lines of a flux of 1 in f_nu, (spectrum, n, line), and their changes with both unknowns."""
     from scipy.special import ndtr
 
     lines = line_components()
     centre = (1.0 + redshift[:, None]) * lines.rest
-    sigma = line_width(centre, power, lines.fwhm)[:, None]
-    width = bounds.width
+    sigma = line_width(centre, pixels.power, lines.fwhm)[:, None]
+    low, high = pixels.bounds
+    width = np.where(high > low, high - low, 1.0)  # of the padding
     shift = offset[:, None] * width
-    scale = np.square((bounds.low + bounds.high) / 2) / width
-    result: list[FloatArray] = []
-    edges = [(edge - shift)[..., None] for edge in (bounds.low, bounds.high)]
+    scale = np.where(high > low, np.square((low + high) / 2) / width, 0.0)[..., None]
+    edges = [(edge - shift)[..., None] for edge in (low, high)]
     places = [(edge - centre[:, None]) / sigma for edge in edges]
     density = [np.exp(-0.5 * np.square(at)) / np.sqrt(2 * np.pi) / sigma for at in places]
-    result.append(ndtr(places[1]) - ndtr(places[0]))
-    # centre and width grow with 1 + z alike
-    result.append(density[0] * edges[0] - density[1] * edges[1])
-    result.append((density[0] - density[1]) * width[:, None])
-    outside = (centre < bounds.low[0]) | (centre > bounds.high[-1])
-    return tuple(np.where(outside[:, None], 0.0, a * scale[:, None]) for a in result)  # type: ignore[return-value]
+    outside = (centre < low[:, :1]) | (centre > high[:, -1:])
+    scale = np.where(outside[:, None], 0.0, scale)
+    return (
+        (ndtr(places[1]) - ndtr(places[0])) * scale,
+        (density[0] * edges[0] - density[1] * edges[1]) * scale,  # centre and width grow with 1 + z alike
+        (density[0] - density[1]) * width[..., None] * scale,
+    )
 
 
 def _set_fluxes(
     profile: FloatArray, sets: FloatArray, values: FloatArray, weight: FloatArray, basis: FloatArray
 ) -> FloatArray:
     """Return the flux of every line in the best sum of sets, none negative, shape (spectrum, line)."""
-    columns = np.concatenate([profile @ sets, np.broadcast_to(basis, (len(values), *basis.shape))], axis=2)
+    columns = np.concatenate([profile @ sets, basis], axis=2)
     weighted = weight[..., None] * columns
     normal = columns.transpose(0, 2, 1) @ weighted
     right = np.einsum("snp,sn->sp", weighted, values)
@@ -170,7 +214,7 @@ def _set_fluxes(
             size = own[:, j, j]
             step = gradient / np.where(size > least, size, np.inf)
             unknowns[:, j] = np.maximum(unknowns[:, j] + step, 0.0)
-    return unknowns @ sets.T
+    return np.asarray(unknowns @ sets.T)
 
 
 def refine(

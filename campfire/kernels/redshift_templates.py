@@ -1,4 +1,4 @@
-"""Templates for redshifts: sets of emission lines with typical ratios, and breaks, on the pixels of a spectrum.
+"""Templates for redshifts: sets of emission lines with typical ratios, and breaks, on pixels.
 
 Emission lines of one set keep their ratios, so that a redshift needs more than one chance peak: spectra are
 sums of sets, none negative. Ratios over Hβ are round numbers between those of H II regions of low and high
@@ -8,7 +8,7 @@ active nuclei, whose permitted lines are broad.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -51,6 +51,15 @@ _NEBULAR = {
     "Paγ": 0.09,
     "Paβ": 0.16,
     "Paα": 0.34,
+    "Paδ": 0.055,
+    "[ArIII]7138": 0.08,
+    "HeI20587": 0.03,
+    "Brα": 0.078,
+    "Brβ": 0.045,
+    "Brγ": 0.028,
+    "Pfβ": 0.016,
+    "Pfγ": 0.010,
+    "Pfδ": 0.007,
     "Hδ": 0.26,
     "Hγ": 0.47,
     "Hβ": 1.0,
@@ -72,7 +81,8 @@ LINE_SETS: tuple[tuple[float, dict[str, float]], ...] = (
         _NARROW,
         {"Hβ": 1.0, "Hα": 8.0, "[NII]": 3.0, "[NII]₁": 1.0, "[SII]₁": 1.1, "[SII]₂": 0.9, "[OIII]₂": 0.6}
         | {"[OIII]₁": 0.2, "[OII]": 0.7, "[SIII]₁": 0.9, "[SIII]₂": 2.2, "HeI10830": 1.8, "Paγ": 0.5}
-        | {"Paβ": 1.0, "Paα": 2.2},
+        | {"Paβ": 1.0, "Paα": 2.2, "[FeII]16440": 0.4, "Brγ": 0.25, "Brβ": 0.45, "Brα": 0.9, "HeI20587": 0.25}
+        | {"Pfβ": 0.2, "Pfγ": 0.13, "Pfδ": 0.08},
     ),
     (
         _BROAD,
@@ -84,7 +94,28 @@ LINE_SETS: tuple[tuple[float, dict[str, float]], ...] = (
 )
 """FWHM in km/s, and the flux of every line of a set."""
 
-Curve = tuple["FloatArray", "FloatArray"]
+_MORE = {
+    "[ArIII]7138": 0.7137770,
+    "Paδ": 1.0052128,
+    "[FeII]16440": 1.6440020,
+    "HeI20587": 2.0586920,
+    "Brγ": 2.1661230,
+    "Brβ": 2.6258670,
+    "Pfδ": 3.2969920,
+    "Pfγ": 3.7405560,
+    "Brα": 4.0522620,
+    "Pfβ": 4.6537780,
+}
+"""Lines that :data:`campfire.linelist.EMISSION_LINES` has not: rest wavelengths in vacuum, microns (NIST)."""
+
+_PARTS = {
+    "[OII]": ((0.3727092, 0.44), (0.3729875, 0.56)),
+    "MgII": ((0.2796352, 0.66), (0.2803531, 0.34)),
+    "CIII]": ((0.1906683, 0.6), (0.1908734, 0.4)),
+}
+"""Lines of two components: their wavelengths (NIST), and typical parts of the flux."""
+
+Curve: TypeAlias = "tuple[FloatArray, FloatArray]"
 """A template of a user: rest wavelengths in microns, ascending, and f_lambda."""
 
 
@@ -98,12 +129,19 @@ class Components(NamedTuple):
 
 def line_components() -> Components:
     """Return the lines of all sets, each once for every width that it has in one."""
-    rest = {line["name"]: line["wave"] for line in EMISSION_LINES}
+    waves = {line["name"]: line["wave"] for line in EMISSION_LINES} | _MORE
+    parts = {name: _PARTS.get(name, ((wave, 1.0),)) for name, wave in waves.items()}
     kinds = list(dict.fromkeys((name, fwhm) for fwhm, fluxes in LINE_SETS for name in fluxes))
+    lines = [(name, fwhm, wave, part) for name, fwhm in kinds for wave, part in parts[name]]
     ratio = np.array(
-        [[fluxes.get(name, 0.0) * (own == fwhm) for fwhm, fluxes in LINE_SETS] for name, own in kinds]
+        [
+            [part * fluxes.get(name, 0.0) * (own == fwhm) for fwhm, fluxes in LINE_SETS]
+            for name, own, _, part in lines
+        ]
     )
-    return Components(np.array([rest[name] for name, _ in kinds]), np.array([own for _, own in kinds]), ratio)
+    return Components(
+        np.array([wave for _, _, wave, _ in lines]), np.array([fwhm for _, fwhm, _, _ in lines]), ratio
+    )
 
 
 def line_width(

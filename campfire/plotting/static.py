@@ -48,8 +48,10 @@ def new_axes(
     heights: Sequence[float],
     axes: Sequence[Axes] | None = None,
     figsize: tuple[float, float] = (9, 6),
+    *,
+    share: bool = True,
 ) -> tuple[Axes, ...]:
-    """Return ``rows`` panels sharing the wavelength axis: those given, or those of a new figure.
+    """Return ``rows`` panels, which ``share`` the wavelength axis: those given, or those of a new figure.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def new_axes(
     _, made = plt.subplots(
         rows,
         1,
-        sharex=True,
+        sharex=share,
         figsize=figsize,
         height_ratios=list(heights),
         layout="constrained",

@@ -15,6 +15,7 @@ from campfire.schema.variables import (
     LINES,
     NATIVE,
     PHOTOMETRY,
+    REDSHIFTS,
     SCHEMA_VERSION,
     SPECTRUM,
     VARIABLES,
@@ -151,6 +152,9 @@ def _dataset_issues(ds: xr.Dataset) -> Iterator[Issue]:
         yield from _product_issues(ds, PHOTOMETRY, "band")
     elif flux is not None and "line" in flux.dims:
         yield from _product_issues(ds, LINES, "line")
+    elif "redshift_fit" in ds.variables:
+        yield from _variable_issues(ds, REDSHIFTS, "redshift_fit")
+        yield from _attribute_issues(ds, REDSHIFTS)
 
 
 def _spectrum_issues(ds: xr.Dataset) -> Iterator[Issue]:

@@ -22,6 +22,7 @@ __all__ = [
     "LINES",
     "NATIVE",
     "PHOTOMETRY",
+    "REDSHIFTS",
     "SCHEMA_VERSION",
     "SPECTRUM",
     "VARIABLES",
@@ -170,8 +171,8 @@ def _quantity(name: str, units: str | None, doc: str, dtype: str = "float") -> V
     return VariableSpec(name, _PIXEL, dtype, units, {"long_name": doc}, doc)
 
 
-def _of_spectrum(name: str, units: str | None, doc: str) -> VariableSpec:
-    return VariableSpec(name, ("spectrum",), "float", units, {"long_name": doc}, doc)
+def _of_spectrum(name: str, units: str | None, doc: str, dtype: str = "float") -> VariableSpec:
+    return VariableSpec(name, ("spectrum",), dtype, units, {"long_name": doc}, doc)
 
 
 PHOTOMETRY: dict[str, VariableSpec] = _table(
@@ -211,6 +212,17 @@ BROAD: dict[str, VariableSpec] = _table(
     _of_spectrum("broad_evidence", None, "how much lower the BIC is with broad components"),
 )
 """What ``measure_lines(broad=True)`` adds to these."""
+
+REDSHIFTS: dict[str, VariableSpec] = _table(
+    _of_spectrum("redshift_fit", "1", "most probable redshift"),
+    _of_spectrum("redshift_fit_err", "1", "1-sigma error of redshift_fit"),
+    _of_spectrum("second_redshift", "1", "most probable redshift but the first"),
+    _of_spectrum("odds", "1", "how many times as probable the first is as the second"),
+    _of_spectrum("confidence", "percent", "probability of the first"),
+    _of_spectrum("chi2", "1", "least chi-square"),
+    _of_spectrum("disagrees", None, "differs from the redshift of the catalogue", "bool"),
+)
+"""Variables of fitted redshifts, over ``spectrum``."""
 
 
 FIT: dict[str, VariableSpec] = _table(

@@ -118,6 +118,7 @@ WRONG: dict[str, list[Any]] = {
     "line names": ["nonsense", "", True, [], [True], {}, THING, [None], b"Ha", [-1.0], BIG],
     "chunks": ["nonsense", -5, 1.5, True, [], THING, b"x"],
     "header": ["x", 3, True, [1], THING, BIG],
+    "templates": ["x", 3, True, [], [3], {}, THING, [(1, 2)], [([1, 2], ["a", "b"])], [None], BIG],
     "noise": [None, "x", 3, True, [], {}, THING, np.ones(9), BIG],
     "noises": [None, "x", 3, True, [], {}, {"PRISM": 3}, THING, BIG],
 }
@@ -320,6 +321,39 @@ TABLE: dict[str, Row] = {
         spectra="spectra",
         repeats="truth",
         lags="whole",
+    ),
+    "fit_redshift": _row(
+        lambda g: campfire.fit_redshift,
+        lambda g: {"spectra": g.spec},
+        spectra="spectra",
+        redshift_range="range",
+        offset_scatter="number",
+        templates="templates",
+    ),
+    "fit_redshifts": _row(
+        lambda g: campfire.fit_redshifts,
+        lambda g: {"spectra": g.spec},
+        spectra="spectra",
+        redshift_range="range",
+        templates="templates",
+    ),
+    "Dataset.fit_redshift": _row(
+        lambda g: g.one.campfire.fit_redshift,
+        redshift_range="range",
+        offset_scatter="number",
+        templates="templates",
+    ),
+    "Dataset.fit_redshifts": _row(
+        lambda g: g.one.campfire.fit_redshifts, redshift_range="range", templates="templates"
+    ),
+    "tree.fit_redshift": _row(
+        lambda g: g.tree.campfire.fit_redshift,
+        redshift_range="range",
+        offset_scatter="number",
+        templates="templates",
+    ),
+    "tree.fit_redshifts": _row(
+        lambda g: g.tree.campfire.fit_redshifts, redshift_range="range", templates="templates"
     ),
     "with_noise": _row(
         lambda g: campfire.with_noise,
