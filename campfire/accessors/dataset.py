@@ -139,6 +139,7 @@ class DatasetAccessor(Handoffs, Listed):
         object_id: str | None = None,
         rng: int | np.random.Generator | None = None,
         match_resolution: bool = False,
+        jackknife: bool = False,
         by: Any = None,
         bins: Any = None,
     ) -> xr.Dataset:
@@ -146,7 +147,12 @@ class DatasetAccessor(Handoffs, Listed):
 
         With ``by``, group by group: see :func:`campfire.analysis.stack_groups.stack_groups`.
         """
-        options: dict[str, Any] = {"object_id": object_id, "rng": rng, "match_resolution": match_resolution}
+        options: dict[str, Any] = {
+            "object_id": object_id,
+            "rng": rng,
+            "match_resolution": match_resolution,
+            "jackknife": jackknife,
+        }
         options |= {"method": method, "grid": grid, "redshift": redshift}
         return dataset_functions.stacking(by, bins)(
             self._ds, normalize=normalize, sigma_clip=sigma_clip, **options

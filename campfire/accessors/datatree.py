@@ -124,6 +124,7 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         *,
         rng: int | np.random.Generator | None = None,
         match_resolution: bool = False,
+        jackknife: bool = False,
         by: Any = None,
         bins: Any = None,
     ) -> xr.DataTree:
@@ -133,7 +134,12 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         spectrum id -> value, or one value a spectrum where there is one grating. With ``by``, group by group:
         see :func:`campfire.analysis.stack_groups.stack_groups`.
         """
-        options: dict[str, Any] = {"rng": rng, "match_resolution": match_resolution, "sigma_clip": sigma_clip}
+        options: dict[str, Any] = {
+            "rng": rng,
+            "match_resolution": match_resolution,
+            "jackknife": jackknife,
+            "sigma_clip": sigma_clip,
+        }
         options |= {"method": method, "grid": grid, "redshift": redshift, "normalize": normalize}
         return self._each(dataset_functions.stacking(by, bins), **options, skip_empty=True)
 

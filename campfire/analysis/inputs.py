@@ -11,6 +11,7 @@ import numpy as np
 from campfire.analysis.frames import frame_cards, frame_of
 from campfire.arguments import number, shown, text, truth
 from campfire.collection.covariance import correlations, row_matrices
+from campfire.collection.gridding import GRID_HINT, log_grid
 from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.combine import Combiner, check_rng, find_combiner
 from campfire.kernels.covariance import Covariance
@@ -158,19 +159,31 @@ def _is_xarray(value: object, kind: str) -> bool:
 def as_grid(grid: ArrayLike, name: str) -> FloatArray:
     """Return pixel centres (numbers in microns, or a Quantity) as a checked float64 array, increasing.
 
+    ``("log", low, high, R)`` are even steps in ln(wavelength), 1 / R each, from one wavelength to the other.
+
     Raises
     ------
     ValidationError
         If they are not numbers, or in no order.
+
+    Examples
+    --------
+    >>> as_grid(("log", 0.3, 0.6, 2000.0), "grid").size
+    1387
     """
     if isinstance(grid, str):
-        raise ValidationError(f"{name} is {grid!r}", hint="pass an array of microns")
-    centres = to_micron(grid)
+        raise ValidationError(f"{name} is {grid!r}", hint=GRID_HINT)
+    centres = to_micron(log_grid(grid, name))
     return check_grid(centres[rising(centres)], name)
 
 
 def check_stacking(
-    method: str, object_id: object, sigma_clip: object, rng: object, match_resolution: object
+    method: str,
+    object_id: object,
+    sigma_clip: object,
+    rng: object,
+    match_resolution: object,
+    jackknife: object,
 ) -> Combiner:
     """Return the combiner of a stack, after a check of the options that go with it.
 
@@ -185,7 +198,13 @@ def check_stacking(
         number(sigma_clip, "sigma_clip", above=0)
     truth(match_resolution, "match_resolution")
     check_rng(rng)
-    return find_combiner(method)
+    combiner = find_combiner(method)
+    if truth(jackknife, "jackknife"):
+        if rng is not None:
+            raise ValidationError("jackknife=True and rng=", hint="one of both: rng= is for the bootstrap")
+        if combiner.whole_columns:
+            raise ValidationError("a median has no jackknife", hint="pass rng=, a seed, for the bootstrap")
+    return combiner
 
 
 def good_covariance(spectrum: SpectrumData) -> Covariance | None:

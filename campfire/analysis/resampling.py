@@ -37,7 +37,8 @@ def resample_spectrum(spectrum: SpectrumLike, grid: ArrayLike, *, covariance: bo
         A ``Spectrum``, ``SpectrumData``, or the Dataset of one spectrum.
     grid
         Pixel centres of the output, shape (m,): microns, or a Quantity. They may decrease, as may those of
-        the spectrum; the result increases.
+        the spectrum; the result increases. Or ``("log", low, high, R)``: even steps in ln(wavelength), 1 / R
+        each.
     covariance
         Attach the covariance of output pixels (microjansky squared). A spectrum that has one already keeps
         it, resampled, in any case.
@@ -140,7 +141,8 @@ def resample_collection(
         A collection; one resampled before is smoothed and correlated again, so go back to the native one.
     grid
         Pixel centres in microns (or a Quantity), shape (m,), which may decrease (the result increases);
-        ``"common"`` takes the wavelengths of the row with most pixels.
+        ``"common"`` takes the wavelengths of the row with most pixels, ``("log", low, high, R)`` even steps
+        in ln(wavelength), 1 / R each.
     covariance
         Whether the result has ``fnu_cov``, without which pixels count as independent later on; of a lazy
         collection it costs nothing until it is used.

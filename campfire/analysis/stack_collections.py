@@ -15,6 +15,7 @@ from campfire.analysis.stack_steps import Inputs, Stack, make_stack
 from campfire.collection.blockwise import check_collection, flam_of
 from campfire.collection.coords import gratings_of
 from campfire.collection.covariance import correlations
+from campfire.collection.gridding import GRID_HINT
 from campfire.convert import append_history, dump_header
 from campfire.convert.covariance import COVARIANCE_ATTRS, MODE_ATTRS
 from campfire.convert.dataset import REST_WAVELENGTH
@@ -25,7 +26,7 @@ from campfire.units import RELATIVE
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from campfire.typing import FloatArray
 
@@ -43,6 +44,7 @@ def stack_collection(
     object_id: str | None = None,
     rng: int | np.random.Generator | None = None,
     match_resolution: bool = False,
+    jackknife: bool = False,
 ) -> xr.Dataset:
     """Stack the spectra of a collection into one; lazy if the collection is.
 
@@ -57,10 +59,11 @@ def stack_collection(
     method
         ``"weighted_mean"`` (by inverse variance), ``"mean"`` or ``"median"``.
     grid
-        Pixel centres in microns, in the frame of the stack; None or ``"common"`` takes those of the row with
-        most pixels. Of several redshifts it goes from the first to the last good pixel of all, as fine as the
-        finest row there, with at most 8192 pixels; where these are is found out at once, also of a lazy
-        collection. Rows of different gratings are only stacked on a grid that is given.
+        Pixel centres in microns, in the frame of the stack; ``("log", low, high, R)`` is a grid with even
+        steps in ln(wavelength), 1 / R each. None or ``"common"`` takes those of the row with most pixels. Of
+        several redshifts it goes from the first to the last good pixel of all, as fine as the finest row
+        there, with at most 8192 pixels; where these are is found out at once, also of a lazy collection.
+        Rows of different gratings are only stacked on a grid that is given.
     redshift
         Brings every spectrum to its rest frame (wavelength and f_nu divided by 1 + z): ``"redshift"``, or the
         name of another coordinate; one value a row; one for all; or spectrum id -> value.
@@ -74,12 +77,16 @@ def stack_collection(
     object_id
         Used in the name of the stack.
     rng
-        Seed or generator: errors are then the scatter of 200 stacks of spectra drawn with replacement, or
-        the propagated ones where those are larger.
+        Seed or generator: errors are then the scatter of 200 stacks of objects drawn with replacement, each
+        with all of its spectra (``object_id``, or every spectrum by itself without), or the propagated ones
+        where those are larger.
     match_resolution
         Smooth all rows to the lowest resolving power, wavelength by wavelength in the frame of the stack,
         among those that have good pixels there, before stacking. For several gratings or redshifts, where all
         rows have good pixels is found out at once, also of a lazy collection.
+    jackknife
+        Instead of ``rng``: errors from stacks without one object after the other, the same at every run. Not
+        for medians.
 
     Returns
     -------
@@ -109,7 +116,7 @@ def stack_collection(
     check_collection(ds)
     if not ds.sizes["spectrum"]:
         raise ValidationError("a stack of nothing", hint="the collection holds no spectra")
-    check_stacking(method, object_id, sigma_clip, rng, match_resolution)
+    check_stacking(method, object_id, sigma_clip, rng, match_resolution, jackknife)
     gratings = tuple(sorted(set(gratings_of(ds))))
     if len(gratings) > 1 and (grid is None or isinstance(grid, str)):
         raise ValidationError(
@@ -125,10 +132,10 @@ def stack_collection(
                 "resolving powers of a collection in the rest frame are not known",
                 hint="stack the spectra as observed, with redshift=",
             )
-    options = StackOptions(method, as_window(normalize), sigma_clip, rng, match_resolution)
+    options = StackOptions(method, as_window(normalize), sigma_clip, rng, match_resolution, jackknife)
     names = ds["spectrum_id"].values.tolist() if "spectrum_id" in ds.coords else []
     code = np.array([gratings.index(name) for name in gratings_of(ds)])
-    inputs = Inputs(ds, names, shifts, gratings, code, correlations(ds))
+    inputs = Inputs(ds, names, shifts, gratings, code, correlations(ds), _objects(ds))
     stack = make_stack(inputs, options, _grid(grid), rest=frame.rest, whole=False)
     used = inputs.take(stack.rows)
     steps = str(ds.attrs.get("history", "")).splitlines()
@@ -138,6 +145,17 @@ def stack_collection(
     grating = "+".join(gratings)
     name = f"stack:{object_id}:{grating}" if object_id else f"stack:{grating}:{cards['NSTACK']}spectra"
     return _dataset(used.ds, stack, cards, name, grating)
+
+
+def _objects(ds: xr.Dataset) -> NDArray[np.intp]:
+    """Return for every row the first row of the same object."""
+    if "object_id" not in ds.coords or ds["object_id"].dims != ("spectrum",):
+        return np.arange(ds.sizes["spectrum"])
+    first: dict[str, int] = {}
+    names = ds["object_id"].values.tolist()
+    return np.array(
+        [first.setdefault(name, k) if name and name == name else k for k, name in enumerate(names)]
+    )
 
 
 def row_redshifts(ds: xr.Dataset, redshift: Any) -> FloatArray | None:
@@ -159,7 +177,7 @@ def _grid(grid: ArrayLike | str | None) -> FloatArray | None:
     if grid is None or (isinstance(grid, str) and grid == "common"):
         return None
     if isinstance(grid, str):
-        raise ValidationError(f"grid={grid!r}", hint="pass None, 'common', or an array of microns")
+        raise ValidationError(f"grid={grid!r}", hint=f"None, 'common'; or {GRID_HINT}")
     return as_grid(grid, "grid")
 
 

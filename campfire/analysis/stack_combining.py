@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from campfire.collection.blockwise import SPLIT_EVERY, dask_array
-from campfire.kernels.combine import Combiner, bootstrap, find_combiner, sigma_clip
+from campfire.kernels.combine import Combiner, find_combiner, sigma_clip
 from campfire.kernels.covariance import decompose
 from campfire.kernels.grid_pieces import scale_lags
+from campfire.kernels.sampling_error import Sampling, sampling_error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def combine_columns(
     good: NDArray[Any],
     kept: NDArray[Any],
     method: str,
-    rng: Any = None,
+    sampling: Sampling | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Combine rows (numpy) pixel by pixel, all at hand.
 
@@ -48,8 +49,8 @@ def combine_columns(
         Which good pixels are left after clipping.
     method
         How to combine.
-    rng
-        Seed or generator for bootstrap errors, or None.
+    sampling
+        How errors come from the spread of the objects; None for propagated ones.
 
     Returns
     -------
@@ -59,17 +60,21 @@ def combine_columns(
     combiner = find_combiner(method)
     result = combiner(flux, error, kept)
     sigma = result.error
-    if rng is not None:
-        sigma = np.fmax(sigma, bootstrap(flux, error, kept, combiner, rng))
+    if sampling is not None:
+        sigma = np.fmax(sigma, sampling_error(flux, error, kept, combiner, sampling))
     rejected = (good & ~kept).sum(axis=0)
     return {"fnu": result.flux, "fnu_err": sigma, "n_used": result.n_used, "rejected": rejected}
 
 
-def combine_rows(rows: Mapping[str, Any], kept: Any, method: str, rng: Any) -> dict[str, Any]:
+def combine_rows(
+    rows: Mapping[str, Any], kept: Any, method: str, sampling: Sampling | None
+) -> dict[str, Any]:
     """Combine lazy rows as :func:`combine_columns` does: means by sums of blocks, else by whole columns."""
     combiner = find_combiner(method)
-    if combiner.whole_columns or kept is not rows["good"] or rng is not None:
-        return _by_columns(rows, kept, method, _frozen(rng))
+    if combiner.whole_columns or kept is not rows["good"] or sampling is not None:
+        if sampling is not None:
+            sampling = sampling._replace(rng=_frozen(sampling.rng))
+        return _by_columns(rows, kept, method, sampling)
     return _by_sums(rows, combiner)
 
 
@@ -99,9 +104,15 @@ def _as_columns(arrays: Sequence[Any]) -> list[Any]:
 
 
 def _column_block(
-    flux: NDArray[Any], error: NDArray[Any], good: NDArray[Any], kept: NDArray[Any], *, method: str, rng: Any
+    flux: NDArray[Any],
+    error: NDArray[Any],
+    good: NDArray[Any],
+    kept: NDArray[Any],
+    *,
+    method: str,
+    sampling: Sampling | None,
 ) -> NDArray[Any]:
-    return _as_records(combine_columns(flux, error, good, kept, method, deepcopy(rng)))
+    return _as_records(combine_columns(flux, error, good, kept, method, deepcopy(sampling)))
 
 
 def _as_records(result: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
@@ -111,12 +122,12 @@ def _as_records(result: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     return records
 
 
-def _by_columns(rows: Mapping[str, Any], kept: Any, method: str, rng: Any) -> dict[str, Any]:
+def _by_columns(rows: Mapping[str, Any], kept: Any, method: str, sampling: Sampling | None) -> dict[str, Any]:
     records = dask_array().map_blocks(
         _column_block,
         *_as_columns([*(rows[name] for name in ROWS), kept]),
         method=method,
-        rng=rng,
+        sampling=sampling,
         dtype=_RESULT,
         drop_axis=0,
         meta=np.empty(0, dtype=_RESULT),

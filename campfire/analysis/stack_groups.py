@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["stack_groups"]
 
 By = str | Sequence[str] | np.ndarray
+_MOST_VALUES = 12  # different numbers without bins
 _PADDED = {"fnu_cov": "lag", "fnu_modes": "mode"}
 
 
@@ -51,6 +52,7 @@ def stack_groups(
     object_id: str | None = None,
     rng: int | np.random.Generator | None = None,
     match_resolution: bool = False,
+    jackknife: bool = False,
 ) -> xr.Dataset:
     """Stack the groups of a collection, all on one grid; lazy if the collection is.
 
@@ -67,7 +69,7 @@ def stack_groups(
     bins
         Edges, ascending, for numbers: of the one coordinate, or name -> edges. A bin holds its lower edge,
         the last one its upper edge too; rows outside are in no group, and bins without rows are left out.
-    method, grid, redshift, normalize, sigma_clip, object_id, rng, match_resolution
+    method, grid, redshift, normalize, sigma_clip, object_id, rng, match_resolution, jackknife
         As for a stack of all; without a grid it is the one that a stack of all would have.
 
     Returns
@@ -118,6 +120,7 @@ def stack_groups(
         "object_id": object_id,
         "rng": rng,
         "match_resolution": match_resolution,
+        "jackknife": jackknife,
     }
     centres = grid if _is_array(grid) else _common_grid(ds, grid, shifts)
     stacks = []
@@ -183,6 +186,11 @@ def _single(name: str, labels: NDArray[Any], bins: Any) -> _Key:
     if bins is None:
         missing = _missing(labels)
         values, code = np.unique(labels[~missing], return_inverse=True)
+        if labels.dtype.kind == "f" and len(values) > _MOST_VALUES and len(values) > len(labels) // 2:
+            raise ValidationError(
+                f"{name} has {len(values)} different values in {len(labels)} spectra",
+                hint=f"pass bins=, such as bins={np.quantile(values, [0, 0.5, 1]).round(2).tolist()}",
+            )
         whole = np.full(len(labels), -1, dtype=np.intp)
         whole[~missing] = code
         return _Key(whole, {name: values}, [f"{name} {value}" for value in values])

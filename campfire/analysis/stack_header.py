@@ -7,22 +7,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from campfire.kernels.combine import BOOTSTRAP_DRAWS
+from campfire.kernels.sampling_error import BOOTSTRAP_DRAWS, Sampling
 
 if TYPE_CHECKING:
-    from campfire.typing import FloatArray
+    from campfire.typing import FloatArray, IntArray
 
 __all__ = ["StackOptions", "stack_cards"]
 
 
 class StackOptions(NamedTuple):
-    """How spectra are stacked; ``window`` is that of ``normalize``, ``rng`` the seed of bootstrap errors."""
+    """How spectra are stacked; ``window`` is that of ``normalize``.
+
+    Errors are propagated, or from the spread of the objects: by bootstrap where ``rng`` is a seed or
+    generator, or by the jackknife.
+    """
 
     method: str
     window: tuple[float, float] | None = None
     clip: float | None = None
     rng: Any = None
     match: bool = False
+    jackknife: bool = False
+
+    def sampling(self, objects: IntArray) -> Sampling | None:
+        """Return how the spread of the objects of rows is found, if it is."""
+        return Sampling(objects, self.rng) if self.jackknife or self.rng is not None else None
 
 
 def stack_cards(
@@ -75,6 +84,9 @@ def stack_cards(
             cards["STACKSED"] = int(options.rng)
             seed = f", seed {cards['STACKSED']}"
         history.append(f"errors: no less than the scatter of {BOOTSTRAP_DRAWS} bootstrap stacks{seed}")
+    if options.jackknife:
+        cards["STACKJCK"] = True
+        history.append("errors: no less than the jackknife's, objects left out one by one")
     shifts = (
         [""] * n
         if redshift is None

@@ -66,7 +66,7 @@ class Inputs(NamedTuple):
 
     ``names`` are their ids; ``redshift`` moves them to the frame of the stack, None for that as observed;
     ``dispersers`` are names or resolving powers by ``code``; ``known`` is the covariance of their pixels, as
-    :class:`campfire.analysis.stack_resampling.Rows` takes it.
+    :class:`campfire.analysis.stack_resampling.Rows` takes it; ``objects`` tells which rows are of one object.
     """
 
     ds: xr.Dataset
@@ -75,6 +75,7 @@ class Inputs(NamedTuple):
     dispersers: tuple[str | Power, ...]
     code: IntArray
     known: list[Any]
+    objects: IntArray
 
     @property
     def beside(self) -> list[Any]:
@@ -92,6 +93,7 @@ class Inputs(NamedTuple):
             self.dispersers,
             self.code[rows],
             [values[rows] for values in self.known],
+            self.objects[rows],
         )
 
 
@@ -177,16 +179,17 @@ def make_stack(
     else:
         found = on_grid(frame, centres, window)
         frame, rows = found.frame, found.rows()
+    sampling = options.sampling(inputs.objects)
     kept = rows["good"] if options.clip is None else clipped(rows, options.clip)
     if frame is None:
-        result = combine_rows(rows, kept, options.method, options.rng)
+        result = combine_rows(rows, kept, options.method, sampling)
         total = partial(
             block_sum, recipe=recipe, grid=centres, method=options.method, width=width, parts=parts
         )
         shape = (centres.size, width + parts.columns(centres.size))
         raw = sum_rows(inputs.ds, total, shape, *beside, kept)
     else:
-        result = combine_columns(found.flux, found.error, found.good, kept, options.method, options.rng)
+        result = combine_columns(found.flux, found.error, found.good, kept, options.method, sampling)
         raw = weighted_covariance(found, centres, kept, options.method, width, parts)
     errors = to_errors(raw, result["fnu_err"], parts)
     power = None

@@ -44,7 +44,7 @@ __all__ = ["StackMethod", "StackResult", "calibrate_and_stack", "stack_spectra"]
 
 StackMethod: TypeAlias = Literal["weighted_mean", "mean", "median"]
 
-_STACK_OPTIONS = ("redshift", "normalize", "sigma_clip", "rng", "match_resolution")
+_STACK_OPTIONS = ("redshift", "normalize", "sigma_clip", "rng", "match_resolution", "jackknife")
 
 
 @dataclass(eq=False, repr=False)
@@ -129,6 +129,7 @@ def stack_spectra(
     sigma_clip: float | None = None,
     rng: int | np.random.Generator | None = None,
     match_resolution: bool = False,
+    jackknife: bool = False,
 ) -> SpectrumData:
     """Resample spectra onto a common grid, conserving flux, and combine them.
 
@@ -144,8 +145,9 @@ def stack_spectra(
     method
         ``"weighted_mean"`` (by inverse variance), ``"mean"`` or ``"median"``.
     wavelength_grid
-        Pixel centres in microns, in the frame of the stack. By default those of the input with most pixels;
-        of several redshifts, from the first to the last good pixel of all, as fine as the finest input there,
+        Pixel centres in microns, in the frame of the stack; ``("log", low, high, R)`` is a grid with even
+        steps in ln(wavelength), 1 / R each. By default those of the input with most pixels; of several
+        redshifts, from the first to the last good pixel of all, as fine as the finest input there,
         with at most 8192 pixels. Spectra of different gratings are only stacked on a grid that is given.
     object_id
         Used in the name of the stack.
@@ -164,10 +166,14 @@ def stack_spectra(
         Seed or generator. The errors are then the scatter of 200 stacks of spectra drawn with replacement,
         which includes the spread of the sources; where the propagated error is larger, or fewer than three
         inputs contribute, it is that. The scatter of a few sources is itself uncertain: by a third for five.
+        Collections draw objects, with all spectra of each.
     match_resolution
         Smooth all spectra to the lowest resolving power, wavelength by wavelength in the frame of the stack,
         among those that have good pixels there, before stacking (and before any is left out by
         ``normalize``).
+    jackknife
+        Instead of ``rng``: errors from stacks without one spectrum after the other, the same at every run.
+        Not for medians.
 
     Returns
     -------
@@ -196,8 +202,8 @@ def stack_spectra(
     >>> stacked.spectrum_id, float(stacked.fnu[2]), round(float(stacked.fnu_err[2]), 4)
     ('stack:PRISM:2spectra', 2.0, 0.0707)
     """
-    check_stacking(method, object_id, sigma_clip, rng, match_resolution)
-    options = StackOptions(method, as_window(normalize), sigma_clip, rng, match_resolution)
+    check_stacking(method, object_id, sigma_clip, rng, match_resolution, jackknife)
+    options = StackOptions(method, as_window(normalize), sigma_clip, rng, match_resolution, jackknife)
     job = _Job.of(_calibrated(spectra), redshift, wavelength_grid)
     stack = make_stack(job.inputs, options, job.grid, rest=False, whole=True)
     return job.spectrum(stack, options, object_id)
@@ -229,7 +235,7 @@ def calibrate_and_stack(
         As for :func:`stack_spectra`.
     **calibration_options
         ``bands``, ``degree``, ``min_snr``, ``error_floor`` of :func:`calibrate_to_photometry`; ``redshift``,
-        ``normalize``, ``sigma_clip``, ``rng``, ``match_resolution`` of :func:`stack_spectra`.
+        ``normalize``, ``sigma_clip``, ``rng``, ``match_resolution``, ``jackknife`` of :func:`stack_spectra`.
 
     Returns
     -------
@@ -267,10 +273,11 @@ def calibrate_and_stack(
             calibrate_to_photometry(data, photometry, method, **calibration_options) for data in originals
         ]
         inputs = [result.spectrum for result in calibrations]
-    given: dict[str, Any] = {**dict.fromkeys(_STACK_OPTIONS), "match_resolution": False} | stacking
-    redshift, normalize, clip, rng, match = (given[name] for name in _STACK_OPTIONS)
-    check_stacking(stacking_method, object_id, clip, rng, match)
-    options = StackOptions(stacking_method, as_window(normalize), clip, rng, match)
+    switches = {"match_resolution": False, "jackknife": False}
+    given: dict[str, Any] = dict.fromkeys(_STACK_OPTIONS) | switches | stacking
+    redshift, normalize, clip, rng, match, jackknife = (given[name] for name in _STACK_OPTIONS)
+    check_stacking(stacking_method, object_id, clip, rng, match, jackknife)
+    options = StackOptions(stacking_method, as_window(normalize), clip, rng, match, jackknife)
     job = _Job.of(inputs, redshift, wavelength_grid)
     stack = make_stack(job.inputs, options, job.grid, rest=False, whole=True)
     return StackResult(
@@ -329,6 +336,7 @@ class _Job:
             powers,
             np.arange(len(data)),
             [known] if any(matrix is not None for matrix in known) else [],
+            np.arange(len(data)),
         )
         grid = None if wavelength_grid is None else as_grid(wavelength_grid, "wavelength_grid")
         return cls(data, inputs, grid, sources, frames[0].relative)

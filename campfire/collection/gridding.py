@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from campfire.arguments import number, shown
 from campfire.collection.blockwise import (
     attrs_like,
     check_collection,
@@ -45,10 +46,45 @@ if TYPE_CHECKING:
     from campfire.kernels.covariance import Covariance
     from campfire.typing import FloatArray
 
-__all__ = ["GRID_OUTPUTS", "common_grid", "flam_variables", "resample_dataset", "resample_rows"]
+__all__ = [
+    "GRID_HINT",
+    "GRID_OUTPUTS",
+    "common_grid",
+    "flam_variables",
+    "log_grid",
+    "resample_dataset",
+    "resample_rows",
+]
 
+GRID_HINT = "pass an array of microns, or ('log', low, high, R)"
+_MOST_PIXELS = 100_000
 _FLOAT = np.dtype(np.float64)
 GRID_OUTPUTS: dict[str, np.dtype[Any]] = {"fnu": _FLOAT, "fnu_err": _FLOAT, "dq": np.dtype(np.uint8)}
+
+
+def log_grid(grid: Any, name: str) -> Any:
+    """Return even steps in ln(wavelength) for ``("log", low, high, R)``, 1 / R each; anything else as it is.
+
+    Raises
+    ------
+    ValidationError
+        For a tuple that is not of that form, or far too many pixels.
+
+    Examples
+    --------
+    >>> log_grid(("log", 0.3, 0.6, 2000.0), "grid").size
+    1387
+    """
+    if not isinstance(grid, tuple | list) or not any(isinstance(item, str) for item in grid):
+        return grid
+    if len(grid) != 4 or grid[0] != "log":
+        raise ValidationError(f"{name} is {shown(grid)}", hint=GRID_HINT)
+    low, high = (number(to_micron(end), name, above=0) for end in grid[1:3])
+    power = number(grid[3], f"R of {name}", above=1)
+    count = int(np.floor(np.log(high / low) * power * (1 + 1e-12))) + 1
+    if not 2 <= count <= _MOST_PIXELS:
+        raise ValidationError(f"{name} is {shown(grid)}: {count} pixels", hint=f"2 to {_MOST_PIXELS} pixels")
+    return np.asarray(low * np.exp(np.arange(count) / power))
 
 
 def common_grid(ds: xr.Dataset) -> FloatArray:
@@ -196,7 +232,8 @@ def resample_dataset(
     ds
         A collection, native or gridded.
     grid
-        Pixel centres in microns (or a Quantity), shape (m,). They may decrease; the result increases.
+        Pixel centres in microns (or a Quantity), shape (m,), which may decrease (the result increases); or
+        ``("log", low, high, R)``.
     reference
         The wavelengths of the row with most pixels, where they are known already.
     covariance
@@ -224,8 +261,8 @@ def resample_dataset(
 
     check_collection(ds)
     if isinstance(grid, str):
-        raise ValidationError(f"grid={grid!r}", hint="pass None, 'common', or an array of microns")
-    centres = to_micron(grid)
+        raise ValidationError(f"grid={grid!r}", hint=f"None, 'common'; or {GRID_HINT}")
+    centres = to_micron(log_grid(grid, "grid"))
     centres = check_grid(centres[rising(centres)], "grid")
     known = correlations(ds)
     width = _width(ds, centres, reference) if covariance else 0

@@ -1,11 +1,12 @@
-"""Combining spectra on one grid: weighted mean, mean, median, pixel by pixel; clipping; bootstrap errors.
+"""Combining spectra on one grid: weighted mean, mean, median, pixel by pixel; clipping.
 
 A method is a record of functions so that the same code serves one array and a tree of chunks: ``block`` turns
 some spectra into partial sums, ``merge`` joins the sums of two blocks, ``finish`` makes the result.
 
 Errors come from the errors of the inputs, which are taken as independent from one spectrum to the next (what
 all spectra share, such as the calibration on one set of photometry, is added by the caller). That of a
-median is in :mod:`campfire.kernels.median_error`.
+median is in :mod:`campfire.kernels.median_error`, errors from the spread of sources are in
+:mod:`campfire.kernels.sampling_error`.
 """
 
 from __future__ import annotations
@@ -25,17 +26,13 @@ if TYPE_CHECKING:
     from campfire.typing import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "BOOTSTRAP_DRAWS",
     "COMBINERS",
     "Combined",
     "Combiner",
-    "bootstrap",
     "check_rng",
     "find_combiner",
     "sigma_clip",
 ]
-
-BOOTSTRAP_DRAWS = 200
 
 Parts: TypeAlias = "tuple[FloatArray, ...]"
 """Partial results of a block; what they mean is the method's business."""
@@ -247,47 +244,3 @@ def check_rng(rng: Any) -> None:
         raise ValidationError(
             f"rng={shown(rng)}", hint="pass a seed such as 1, a numpy.random.Generator, or None"
         ) from err
-
-
-def bootstrap(
-    flux: FloatArray,
-    error: FloatArray,
-    good: BoolArray,
-    combiner: Combiner,
-    rng: Any,
-    draws: int = BOOTSTRAP_DRAWS,
-) -> FloatArray:
-    """Return errors from the scatter of stacks of spectra drawn with replacement.
-
-    The standard deviation is multiplied by sqrt(n / (n - 1)), as the scatter of n values falls short of that
-    of their parent. Where fewer than three spectra contribute there is nothing to draw from: NaN. A few
-    values may agree by chance: stacks take the propagated error where it is larger.
-
-    Parameters
-    ----------
-    flux, error, good
-        Shape (spectrum, pixel).
-    combiner
-        How to combine.
-    rng
-        Seed or ``numpy.random.Generator``.
-    draws
-        Number of stacks.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (pixel,).
-    """
-    generator = np.random.default_rng(rng)
-    n = len(flux)
-    stacks = np.empty((draws, flux.shape[1]))
-    for k in range(draws):
-        rows = generator.integers(0, n, n)
-        stacks[k] = combiner.flux(flux[rows], error[rows], good[rows])
-    present = np.isfinite(stacks)
-    count = np.maximum(present.sum(axis=0), 1)
-    mean = np.where(present, stacks, 0.0).sum(axis=0) / count
-    spread = np.sqrt(np.where(present, np.square(stacks - mean), 0.0).sum(axis=0) / count)
-    used = good.sum(axis=0)
-    return np.where(used > 2, spread * np.sqrt(used / np.maximum(used - 1, 1)), np.nan)

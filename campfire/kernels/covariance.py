@@ -246,6 +246,9 @@ def compact(modes: FloatArray, mixing: FloatArray) -> tuple[FloatArray, FloatArr
 def decompose(matrix: FloatArray, most: int) -> tuple[FloatArray, FloatArray]:
     """Return the largest modes of a symmetric matrix (n, n), and their signs; 0 where it has not so many.
 
+    They come by size, and each is positive where it first reaches half of its largest value, so that matrices
+    which differ by rounding have the same modes.
+
     Matrices of few modes need not be taken apart whole, which takes time as n cubed: products with random
     vectors, somewhat more than there are modes, span the same space (Halko et al. 2011, SIAM Rev. 53, 217).
     """
@@ -263,7 +266,11 @@ def decompose(matrix: FloatArray, most: int) -> tuple[FloatArray, FloatArray]:
     chosen = np.argsort(-size)[:most]
     chosen = chosen[size[chosen] > _NOTHING * size.max(initial=0.0)]
     modes, signs = np.zeros((len(matrix), most)), np.zeros(most)
-    modes[:, : len(chosen)] = vectors[:, chosen] * np.sqrt(size[chosen])
+    vectors = vectors[:, chosen]
+    if len(chosen):
+        first = np.argmax(np.abs(vectors) >= 0.5 * np.abs(vectors).max(axis=0), axis=0)
+        vectors = vectors * np.where(vectors[first, np.arange(len(chosen))] < 0, -1.0, 1.0)
+    modes[:, : len(chosen)] = vectors * np.sqrt(size[chosen])
     signs[: len(chosen)] = np.sign(values[chosen])
     modes[~np.any(matrix != 0, axis=1)] = 0.0  # rounding must not correlate pixels that have no part in it
     return modes, signs

@@ -146,7 +146,8 @@ def results(result: Any) -> list[Any]:
 
 
 def test_every_operation_of_the_table_is_tested() -> None:
-    elsewhere = {"to_restframe", "noise", "this hand-off"}  # below, in test_noise and tests/handoffs
+    # below, in test_noise, test_redshifts and tests/handoffs
+    elsewhere = {"to_restframe", "noise", "redshifts", "this hand-off"}
     assert {name.removesuffix(" with a redshift") for name in ACTIONS} | elsewhere == set(OPERATIONS) | {
         "resampling"
     }

@@ -293,6 +293,7 @@ TABLE: dict[str, Row] = {
         wavelength_grid="grid",
         object_id="text or None",
         match_resolution="truth",
+        jackknife="truth",
         **STACK,
     ),
     "calibrate_and_stack": _row(
@@ -551,6 +552,7 @@ TABLE: dict[str, Row] = {
         grid="grid",
         object_id="text or None",
         match_resolution="truth",
+        jackknife="truth",
     ),
     "collection.stack by": _row(lambda g: g.many.campfire.stack, by="groups"),
     "collection.stack in bins": _row(
@@ -573,6 +575,7 @@ TABLE: dict[str, Row] = {
         **STACK | {"redshift": "redshift or name"},
         grid="grid",
         match_resolution="truth",
+        jackknife="truth",
     ),
     "tree.stack by": _row(lambda g: g.tree.campfire.stack, by="groups"),
     "tree.stack in bins": _row(lambda g: g.tree.campfire.stack, lambda g: {"by": "redshift"}, bins="edges"),

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campfire.errors import ValidationError
-from campfire.kernels.combine import COMBINERS, Combined, bootstrap, find_combiner, sigma_clip
+from campfire.kernels.combine import COMBINERS, Combined, find_combiner, sigma_clip
+from campfire.kernels.sampling_error import Sampling, sampling_error
 from campfire.typing import BoolArray, FloatArray
 
 METHODS = sorted(COMBINERS)
@@ -94,7 +95,7 @@ def test_masked_values_never_change_an_output(method: str, seed: int, poison: fl
     def outputs() -> list[Any]:
         kept = sigma_clip(flux, error, good, 2.0)
         result: Combined = combiner(flux, error, good)
-        spread = bootstrap(flux, error, good, combiner, 3, draws=5)
+        spread = sampling_error(flux, error, good, combiner, Sampling(np.arange(len(flux)), 3), draws=5)
         return [*result, combiner.weights(error, good), kept, spread]
 
     before = outputs()
@@ -145,11 +146,13 @@ def test_bootstrap_errors_include_the_spread_of_the_sources() -> None:
     flux = rng.normal(0, 2, (20, 400))
     error, good = np.full((20, 400), 0.1), np.ones((20, 400), dtype=bool)
     combiner = find_combiner("mean")
-    spread = bootstrap(flux, error, good, combiner, 5)
+    spread = sampling_error(flux, error, good, combiner, Sampling(np.arange(len(flux)), 5))
     assert np.sqrt(np.mean(spread**2)) == pytest.approx(2 / np.sqrt(20), rel=0.1)
-    np.testing.assert_array_equal(spread, bootstrap(flux, error, good, combiner, 5))
+    np.testing.assert_array_equal(
+        spread, sampling_error(flux, error, good, combiner, Sampling(np.arange(len(flux)), 5))
+    )
     good[2:, 0] = False
-    assert np.isnan(bootstrap(flux, error, good, combiner, 5)[0])
+    assert np.isnan(sampling_error(flux, error, good, combiner, Sampling(np.arange(len(flux)), 5))[0])
 
 
 def test_unknown_method_is_refused() -> None:
