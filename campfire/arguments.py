@@ -48,6 +48,8 @@ def shown(value: object) -> str:
     """
     kind = type(value)
     shape = getattr(value, "shape", None)
+    if shape == () and kind.__module__ == "numpy":  # np.str_('x') is 'x'
+        value = value.item()  # type: ignore[attr-defined]
     if isinstance(shape, tuple) and shape and math.prod(map(_size, shape)) > 8:
         return f"{kind.__name__} of shape {shape}"
     if hasattr(value, "colnames") or hasattr(value, "data_vars"):

@@ -159,7 +159,7 @@ def find_line(name: str) -> EmissionLine:
         near = list(dict.fromkeys(names[s] for s in get_close_matches(given, names, n=3)))
     known = near or [line["name"] for line in EMISSION_LINES]
     some = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)};"
-    what = f"{name!r} may be any of {len(found)} lines" if found else f"no line {name!r}"
+    what = f"{shown(name)} may be any of {len(found)} lines" if found else f"no line {shown(name)}"
     raise ValidationError(what, hint=f"{some} a rest wavelength in microns will do too")
 
 

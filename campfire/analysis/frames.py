@@ -7,6 +7,7 @@ what takes what.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -14,10 +15,10 @@ import numpy as np
 
 from campfire.convert import load_header
 from campfire.convert.dataset import REST_WAVELENGTH
-from campfire.errors import ValidationError
+from campfire.errors import CampfireWarning, ValidationError
 from campfire.models import SpectrumData
 from campfire.schema import attr_text, in_rest_frame
-from campfire.units import RELATIVE, filled
+from campfire.units import FNU_UNIT, RELATIVE, filled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +104,12 @@ def frame_of(spectra: Spectra) -> Frame:
         header = load_header(spectra.attrs.get("fits_header", "{}"))
         rest = in_rest_frame(header) or attr_text(spectra["wavelength"].attrs, "long_name") == REST_WAVELENGTH
         units = attr_text(spectra["fnu"].attrs, "units")
+        if not units and "spectrum" in spectra["fnu"].dims:  # of one spectrum its reader says so
+            warnings.warn(
+                f"fnu has no unit; it is taken to be in {FNU_UNIT}. Say so with ds.fnu.attrs['units'] = ...",
+                CampfireWarning,
+                stacklevel=4,
+            )
     return Frame(rest, units == RELATIVE, _source(header) if rest else 0.0)
 
 

@@ -90,8 +90,8 @@ def row_coordinates(columns: Mapping[str, ArrayLike]) -> dict[str, tuple[Any, ..
             continue
         spec = specs.get(name)
         attrs = {"long_name": spec.description} if spec else {}
-        if spec and spec.unit:
-            attrs["units"] = spec.unit
+        if spec and (spec.unit or spec.kind == "float"):
+            attrs["units"] = spec.unit or "1"
         values = coordinate(column, spec.kind if spec else None)
         encoding = text_encoding() if values.dtype.kind == "U" else {}
         coords[name] = ("spectrum", values, attrs, encoding)

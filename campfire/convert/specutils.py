@@ -10,6 +10,7 @@ import numpy as np
 
 from campfire.convert.header_json import plain_header
 from campfire.errors import ValidationError
+from campfire.formats.hdu_writer import fits_header
 from campfire.installation import missing_extra
 from campfire.schema import normalise_mask
 from campfire.units import FLAM_UNIT, FNU_UNIT, RELATIVE, WAVE_UNIT, to_flam, to_microjansky, to_micron
@@ -47,8 +48,8 @@ def to_specutils(fields: SpectrumFields) -> Spectrum:
     -------
     specutils.Spectrum
         Spectral axis in microns, flux in microjansky (dimensionless if relative), ``StdDevUncertainty``,
-        mask; ``meta`` has ``header``, ``spectrum_id``, ``grating``, ``redshift``, ``fits_path`` and, under
-        ``campfire``, what else is needed for the exact way back.
+        mask; ``meta`` has ``header`` (an ``astropy.io.fits.Header``), ``spectrum_id``, ``grating``,
+        ``redshift``, ``fits_path`` and, under ``campfire``, what else is needed for the exact way back.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def to_specutils(fields: SpectrumFields) -> Spectrum:
         raise ValidationError(
             "the wavelengths are not monotonic, which specutils refuses", hint="sort the pixels first"
         )
-    extra: dict[str, Any] = {name: fields.get(name) for name in _EXTRA}
+    extra: dict[str, Any] = {name: fields.get(name) for name in _EXTRA} | {"header": dict(fields["header"])}
     extra["fingerprint"] = _fingerprint(wavelength, fnu, fnu_err)
     unit = u.dimensionless_unscaled if fields.get("fnu_units") == RELATIVE else u.uJy
     return Spectrum(
@@ -79,7 +80,7 @@ def to_specutils(fields: SpectrumFields) -> Spectrum:
         uncertainty=StdDevUncertainty(fnu_err, unit=unit),
         mask=normalise_mask(fnu, fnu_err, fields.get("mask")),
         meta={
-            "header": dict(fields["header"]),
+            "header": fits_header(fields["header"]),
             "spectrum_id": fields["spectrum_id"],
             "grating": fields["grating"],
             "redshift": fields.get("redshift"),
@@ -132,7 +133,7 @@ def from_specutils(spectrum: Any) -> SpectrumFields:
         "wavelength": wavelength,
         "fnu": fnu,
         "fnu_err": fnu_err,
-        "header": plain_header(header) if known else _foreign_header(meta),
+        "header": _known_header(extra.get("header"), header) if known else _foreign_header(meta),
         "grating": str(meta.get("grating") or ""),
         "spectrum_id": str(meta.get("spectrum_id") or ""),
         "flam": extra.get("flam") if same else None,
@@ -188,6 +189,13 @@ def _standard_deviation(spectrum: Any) -> Any:
                     hint="use StdDevUncertainty, VarianceUncertainty or InverseVariance",
                 ) from err
     return u.Quantity(deviation.array, deviation.unit or spectrum.flux.unit)
+
+
+def _known_header(stored: Any, header: Any) -> dict[str, Any]:
+    """Return the header as it was, with all that FITS cannot say, unless somebody changed it since."""
+    if stored is not None and hasattr(header, "cards") and fits_header(stored) == header:
+        return plain_header(stored)
+    return plain_header(header)
 
 
 def _foreign_header(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from campfire.arguments import shown
 from campfire.bands import find_band, near_bands
 from campfire.errors import ValidationError
 from campfire.installation import install_line
@@ -93,7 +94,7 @@ def load_bandpass(name: str) -> Bandpass:
         return _load(lower, _MORE_BANDS[lower])
     near = " or ".join(map(repr, near_bands(name)))
     raise ValidationError(
-        f"there is no curve for band {name!r}",
+        f"there is no curve for band {shown(name)}",
         hint=(f"did you mean {near}? Else " if near else "")
         + "pass an object with name, wavelength (um) and throughput; 'y' is HSC and 'Y' is VISTA",
     )

@@ -51,7 +51,7 @@ def collection() -> xr.Dataset:
         coords="different",
         compat="equals",
         join="override",
-        combine_attrs="drop",
+        combine_attrs="drop_conflicts",
     )
     return ds.assign_coords(
         object_id=("spectrum", np.array(["a", "a", "b"])),

@@ -21,7 +21,7 @@ from campfire import (
 )
 from campfire.analysis.frames import OPERATIONS, Frame, frame_of
 from campfire.analysis.photometry import band_photometry
-from campfire.errors import ValidationError
+from campfire.errors import CampfireWarning, ValidationError
 from campfire.kernels.lsf import resolving_power
 from campfire.units import FNU_UNIT, RELATIVE
 
@@ -251,3 +251,10 @@ def test_frames_are_read_from_headers() -> None:
     assert frame_of(relative()) == Frame(False, True, 0.0)
     spread = stack_spectra([observed("a"), observed("b")], redshift=[1.9, 2.1])
     assert frame_of(spread) == Frame(True, False, None)
+
+
+def test_fluxes_without_a_unit_are_said_to_be_taken_for_microjansky() -> None:
+    ds = collection(observed)
+    ds["fnu"].attrs.clear()
+    with pytest.warns(CampfireWarning, match=r"fnu has no unit.*uJy"):
+        ds.campfire.synthetic_photometry("f277w")

@@ -26,7 +26,7 @@ from campfire.analysis.stacking import stack_spectra
 from campfire.errors import CampfireWarning
 from campfire.formats.bandpasses import load_bandpass
 from campfire.models import Photometry, SpectrumData
-from campfire.schema import NATIVE, PixelDQ
+from campfire.schema import NATIVE, PixelDQ, attrs_of
 from campfire.text import text_variable
 
 NAMES = ["f115w", "f150w", "f200w", "f277w", "f356w", "f444w"]
@@ -53,7 +53,7 @@ def make(n: int = 6, pixels: int = 90, sigma: float = 0.1, seed: int = 0, object
         "grating": text_variable((), "PRISM"),
         "wavelength": (NATIVE, wave),
     }
-    data = {name: (NATIVE, v) for name, v in {"fnu": fnu, "fnu_err": err, "dq": dq}.items()}
+    data = {name: (NATIVE, v, attrs_of(name)) for name, v in {"fnu": fnu, "fnu_err": err, "dq": dq}.items()}
     return xr.Dataset(data | {"n_pixels": ("spectrum", count)}, coords)
 
 

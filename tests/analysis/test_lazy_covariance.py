@@ -374,7 +374,7 @@ def test_opening_a_stack_reads_no_more_than_one_block() -> None:
     ds = make(6).chunk({"spectrum": 2})
     counted = ds.assign(
         {
-            n: (NATIVE, ds[n].data.map_blocks(read, dtype=ds[n].dtype, meta=ds[n].data._meta))
+            n: ds[n].copy(data=ds[n].data.map_blocks(read, dtype=ds[n].dtype, meta=ds[n].data._meta))
             for n in ds.data_vars
             if ds[n].ndim == 2
         }

@@ -269,7 +269,11 @@ def test_collections_give_what_their_spectra_give() -> None:
         )
     dims = ("spectrum", "pixel")
     native = xr.Dataset(
-        {"fnu": (dims, fnu), "fnu_err": (dims, error), "dq": (dims, np.isnan(fnu).astype(np.uint8))},
+        {
+            "fnu": (dims, fnu, {"units": "uJy"}),
+            "fnu_err": (dims, error),
+            "dq": (dims, np.isnan(fnu).astype(np.uint8)),
+        },
         {
             "wavelength": (dims, wave),
             "spectrum_id": ("spectrum", list("abcd")),

@@ -15,6 +15,7 @@ from campfire.analysis.lines import measure_lines
 from campfire.errors import ValidationError
 from campfire.kernels.bandpass import Bandpass
 from campfire.models import Photometry, SpectrumData
+from campfire.schema import attrs_of
 
 WAVE = np.linspace(1.0, 5.0, 400)
 FNU = 1 + 0.2 * np.sin(3 * WAVE)
@@ -35,7 +36,7 @@ def collection() -> xr.Dataset:
     rows = np.tile(WAVE, (2, 1))
     data = {"fnu": rows * 0 + FNU, "fnu_err": rows * 0 + 0.1, "dq": np.zeros(rows.shape, np.uint8)}
     coords = {"wavelength": (("spectrum", "pixel"), rows), "spectrum_id": ("spectrum", ["a", "b"])}
-    return xr.Dataset({k: (("spectrum", "pixel"), v) for k, v in data.items()}, coords)
+    return xr.Dataset({k: (("spectrum", "pixel"), v, attrs_of(k)) for k, v in data.items()}, coords)
 
 
 class Curve:

@@ -31,7 +31,7 @@ def collection(ra: Any, dec: Any, *, gridded: bool = False, names: Any = None, z
     dims = schema.GRIDDED if gridded else schema.NATIVE
     ones = np.ones((n, WAVE.size))
     wave = (schema.SPECTRUM, WAVE) if gridded else (dims, ones * WAVE)
-    data = {"fnu": (dims, ones * np.arange(n)[:, None]), "fnu_err": (dims, ones)}
+    data = {"fnu": (dims, ones * np.arange(n)[:, None], {"units": "uJy"}), "fnu_err": (dims, ones)}
     data["dq"] = (dims, ones.astype(np.uint8))
     ids = [f"s{k}" for k in range(n)] if names is None else names
     coords = {

@@ -291,7 +291,7 @@ def test_every_kind_of_input_is_stacked_and_calibrated_alike() -> None:
     datasets = [entry.to_xarray() for entry in data]
     flat = xr.Dataset(
         {
-            name: (("spectrum", "pixel"), np.stack([getattr(e, name) for e in data]))
+            name: (("spectrum", "pixel"), np.stack([getattr(e, name) for e in data]), {"units": "uJy"})
             for name in ("fnu", "fnu_err")
         },
         {

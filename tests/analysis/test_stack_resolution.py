@@ -55,7 +55,7 @@ def collection(spectra: list[SpectrumData], redshift: Any = np.nan) -> xr.Datase
 
     return xr.Dataset(
         {
-            "fnu": (NATIVE, padded("fnu", np.nan)),
+            "fnu": (NATIVE, padded("fnu", np.nan), {"units": "uJy"}),
             "fnu_err": (NATIVE, padded("fnu_err", np.nan)),
             "dq": (NATIVE, np.where(padded("mask", True), 8, 0).astype(np.uint8)),
         },

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import astropy.units as u
 import numpy as np
 import pytest
 import xarray as xr
+from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, UnknownUncertainty, VarianceUncertainty
 from astropy.table import QTable, Table
 from scipy.sparse import csr_array
@@ -258,3 +260,16 @@ def test_a_header_that_is_none_is_named(text: str) -> None:
     ds = SpectrumData([1.0, 2.0], [3.0, 4.0], [0.1, 0.1], {}, "PRISM", "demo_1").to_xarray()
     with pytest.raises(ValidationError, match="fits_header"):
         ds.assign_attrs(fits_header=text).campfire.to_spectrum()
+
+
+def test_specutils_writes_what_it_is_given(tmp_path: Path) -> None:
+    header = {"OBJECT": "demo", "EXPTIME": 12.5, "HISTORY": ["one", "two"], "lower": "kept beside"}
+    data = SpectrumData(WAVE, np.ones(WAVE.size), np.full(WAVE.size, 0.1), header, "PRISM", "demo")
+    foreign = data.to_specutils()
+    assert foreign.meta["header"]["EXPTIME"] == 12.5
+    foreign.write(tmp_path / "spectrum.fits", format="tabular-fits")
+    with fits.open(tmp_path / "spectrum.fits") as hdus:
+        assert hdus[0].header["OBJECT"] == "demo"
+    assert SpectrumData.from_specutils(foreign) == data
+    foreign.meta["header"]["OBJECT"] = "other"
+    assert SpectrumData.from_specutils(foreign).header["OBJECT"] == "other"
