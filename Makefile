@@ -12,7 +12,7 @@ help:
 	@echo "make test         check style, types and behaviour"
 	@echo "make test-lowest  check behaviour with the lowest versions that pyproject.toml allows"
 	@echo "make docs         build the documentation's site into docs/_build/html"
-	@echo "make bench        measure speed against peers"
+	@echo "make bench        measure speed against peers, and write docs/benchmarks.md"
 	@echo "make clean        remove the environment, caches and the demo's output"
 
 $(STAMP): pyproject.toml
@@ -49,7 +49,7 @@ docs: $(STAMP)
 	@echo "open docs/_build/html/index.html"
 
 bench: $(STAMP)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) $(LOWEST) demo build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
