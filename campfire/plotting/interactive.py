@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campfire.arguments import choice, integer, mapping, number, shown, text, truth
+from campfire.arguments import choice, number, truth
 from campfire.errors import ValidationError
 from campfire.installation import missing_extra
 from campfire.linelist import get_emission_lines
+from campfire.plotting.interactive_inputs import (
+    PAYLOAD_HINT,
+    array,
+    fluxes,
+    hex_color,
+    layout_of,
+    one_number,
+    payload,
+    snr_limits,
+    spread,
+)
 from campfire.plotting.labels import flux_kind
 from campfire.plotting.static import flux_limits
 from campfire.units import fnu_to_flam
@@ -19,13 +29,14 @@ from campfire.units import fnu_to_flam
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from campfire.plotting.interactive_inputs import Drawable
     from campfire.typing import FloatArray
 
 __all__ = ["COLORMAPS", "plot_redshift_fit", "plot_spectrum", "plot_spectrum_simple"]
 
 COLORMAPS = ("viridis", "plasma", "inferno", "magma", "cividis", "greys")
 ACCENT = "#ec4899"
-_PAYLOAD = "pass what get_spectrum_data() or get_redshift_fit_data() returned"
+_NAME_WIDTH = 0.02  # of the width of the axis, of an upright name
 WAVE_TITLE = "Observed wavelength [μm]"
 FLUX_TITLES = {"fnu": "f<sub>ν</sub> [μJy]", "flam": "f<sub>λ</sub> [erg s⁻¹ cm⁻² Å⁻¹]"}
 
@@ -38,78 +49,9 @@ def _plotly() -> Any:
     return go
 
 
-def _absent(data: Mapping[str, Any], key: str) -> ValidationError:
-    return ValidationError(f"the data have no {key!r} (they have {', '.join(map(str, data))})", hint=_PAYLOAD)
-
-
-def _array(data: Mapping[str, Any], key: str, length: int | None = None) -> FloatArray:
-    """Return one list of a payload as floats, null as NaN."""
-    if key not in data:
-        raise _absent(data, key)
-    try:
-        values = np.array([np.nan if v is None else v for v in data[key]], dtype=float)
-        if values.ndim != 1:
-            raise TypeError("one value a pixel")
-    except (TypeError, ValueError) as err:
-        raise ValidationError(f"{key!r} is {shown(data[key])}", hint="expected a list of numbers") from err
-    if length is not None and values.shape != (length,):
-        raise ValidationError(f"{key!r} has {values.size} values", hint=f"expected {length}, as its grid has")
-    return values
-
-
-def _one(data: Mapping[str, Any], key: str) -> float:
-    """Return one number of a payload."""
-    if key not in data:
-        raise _absent(data, key)
-    return number(data[key], key)
-
-
-def _fluxes(data: Mapping[str, Any], kind: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    wave = _array(data, "wave")
-    flux, error = _array(data, "fnu", wave.size), _array(data, "fnu_err", wave.size)
-    bad = ~(np.isfinite(flux) & np.isfinite(error) & (error > 0))
-    flux, error = np.where(bad, np.nan, flux), np.where(bad, np.nan, error)
-    return (
-        (wave, fnu_to_flam(flux, wave), fnu_to_flam(error, wave)) if kind == "flam" else (wave, flux, error)
-    )
-
-
-def _payload(data: Any, name: str) -> Mapping[str, Any]:
-    if hasattr(data, "to_fields"):
-        raise ValidationError(
-            f"{name} is a {type(data).__name__}", hint=f"{_PAYLOAD}; the spectrum itself has .plot()"
-        )
-    return mapping(data, name, _PAYLOAD)
-
-
-def _color(color: Any) -> str:
-    """Return a colour, checked to be of the form that all our figures can shade."""
-    if not (isinstance(color, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", color)):
-        raise ValidationError(f"accent_color={shown(color)}", hint="write it as '#rrggbb'")
-    return color
-
-
 def _rgba(color: str, alpha: float) -> str:
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
-
-
-def _layout(title: Any, width: Any, height: Any) -> dict[str, Any]:
-    """Return what all figures are laid out with, checked: plotly would say it in twenty lines."""
-    return {
-        "template": "plotly_white",
-        "title": None if title is None else text(title, "title"),
-        "width": integer(width, "width", least=10),
-        "height": integer(height, "height", least=10),
-    }
-
-
-def _snr_range(given: Any) -> tuple[float, float]:
-    try:
-        low, high = given
-    except (TypeError, ValueError) as err:
-        raise ValidationError(f"snr_range={shown(given)}", hint="pass (lowest, highest)") from err
-    return number(low, "the lowest of snr_range"), number(high, "the highest of snr_range")
 
 
 def _add_spectrum(
@@ -154,7 +96,22 @@ def _add_lines(
     if limits is None or not wave.size:
         return
     go = _plotly()
-    for line in get_emission_lines(redshift, float(wave.min()), float(wave.max())):
+    first, last = float(wave.min()), float(wave.max())
+    lines = get_emission_lines(redshift, first, last)
+    places = spread([line["observed_wave"] for line in lines], _NAME_WIDTH * (last - first))
+    axis = figure.get_subplot(place.get("row", 1), place.get("col", 1)) if place else figure.layout
+    for line, at in zip(lines, places, strict=True):
+        figure.add_annotation(
+            x=at,
+            xref=axis.yaxis.anchor or "x",
+            y=1.0,
+            yref=f"{axis.xaxis.anchor or 'y'} domain",
+            text=line["name"],
+            textangle=-90,
+            font={"size": 10, "color": line["color"]},
+            showarrow=False,
+            yanchor="bottom",
+        )
         figure.add_trace(
             go.Scatter(
                 x=[line["observed_wave"]] * 2,
@@ -181,6 +138,7 @@ def plot_spectrum(
     title: str | None = None,
     width: int = 1000,
     height: int = 700,
+    template: str = "plotly_white",
 ) -> Figure:
     """Plot the two-dimensional S/N image, its spatial profile and the spectrum.
 
@@ -206,6 +164,8 @@ def plot_spectrum(
         Title of the figure.
     width, height
         Pixels.
+    template
+        ``"plotly_white"`` or ``"plotly_dark"``.
 
     Returns
     -------
@@ -230,23 +190,25 @@ def plot_spectrum(
     from plotly.subplots import make_subplots
 
     colormap = choice(colormap.lower() if isinstance(colormap, str) else colormap, "colormap", COLORMAPS)
-    kind, layout = flux_kind(flux_unit), _layout(title, width, height)
-    spectrum_data, accent_color = _payload(spectrum_data, "spectrum_data"), _color(accent_color)
-    wave, flux, error = _fluxes(spectrum_data, kind)
+    kind, layout = flux_kind(flux_unit), layout_of(title, width, height, template)
+    spectrum_data, accent_color = payload(spectrum_data, "spectrum_data"), hex_color(accent_color)
+    wave, flux, error = fluxes(spectrum_data, kind)
     shift = number(redshift, "redshift", above=-1)
     show_errors = truth(show_errors, "show_errors")
     show_emission_lines = truth(show_emission_lines, "show_emission_lines")
-    limits = _snr_range(snr_range)
+    limits = snr_limits(snr_range)
     figure = make_subplots(
         rows=2,
         cols=2,
         column_widths=[0.8, 0.2],
         row_heights=[0.35, 0.65],
-        specs=[[{}, {}], [{"colspan": 2}, None]],
+        specs=[[{}, {}], [{}, None]],
         shared_yaxes=True,
         horizontal_spacing=0.02,
-        vertical_spacing=0.12,
+        vertical_spacing=0.11 if show_emission_lines else 0.05,
     )
+    # pixels of the image stand above those of the spectrum, and both are zoomed together
+    figure.update_xaxes(matches="x3", showticklabels=False, row=1, col=1)
     _add_image(figure, spectrum_data, wave, colormap, limits)
     _add_spectrum(figure, wave, flux, error if show_errors else None, accent_color, row=2, col=1)
     if show_emission_lines:
@@ -265,8 +227,8 @@ def _add_image(
     try:
         image = np.asarray(data.get("snr_2d", ()), dtype=float)
     except (TypeError, ValueError) as err:
-        raise ValidationError("'snr_2d' is not an image of numbers", hint=_PAYLOAD) from err
-    pixel = _array(data, "profile_pix")
+        raise ValidationError("'snr_2d' is not an image of numbers", hint=PAYLOAD_HINT) from err
+    pixel = array(data, "profile_pix")
     if image.shape != (pixel.size, wave.size):
         raise ValidationError(
             f"'snr_2d' has shape {image.shape}",
@@ -282,9 +244,9 @@ def _add_image(
         name="S/N",
         showscale=False,
     )
-    profile = go.Scatter(x=_array(data, "profile", pixel.size), y=pixel, mode="lines", name="Profile")
+    profile = go.Scatter(x=array(data, "profile", pixel.size), y=pixel, mode="lines", name="Profile")
     weight = go.Scatter(
-        x=_array(data, "profile_fit", pixel.size),
+        x=array(data, "profile_fit", pixel.size),
         y=pixel,
         mode="lines",
         fill="tozerox",
@@ -299,13 +261,14 @@ def _add_image(
 
 def plot_redshift_fit(
     fit_data: Mapping[str, Any],
-    spectrum_data: Mapping[str, Any] | None = None,
+    spectrum_data: Drawable | None = None,
     flux_unit: str = "fnu",
     show_emission_lines: bool = True,
     accent_color: str = ACCENT,
     title: str | None = None,
     width: int = 900,
     height: int = 600,
+    template: str = "plotly_white",
 ) -> Figure:
     """Plot a redshift fit: the model over the spectrum, and chi-square against redshift.
 
@@ -314,8 +277,9 @@ def plot_redshift_fit(
     fit_data
         What ``Campfire.get_redshift_fit_data`` returns.
     spectrum_data
-        What ``Campfire.get_spectrum_data`` returns; without it only the model is drawn.
-    flux_unit, show_emission_lines, accent_color, title, width, height
+        What ``Campfire.get_spectrum_data`` returns, a ``SpectrumData``, or the Dataset of one spectrum;
+        without it only the model is drawn.
+    flux_unit, show_emission_lines, accent_color, title, width, height, template
         As for :func:`plot_spectrum`; without ``title`` redshift, chi-square and confidence are shown.
 
     Returns
@@ -341,18 +305,20 @@ def plot_redshift_fit(
     from plotly.subplots import make_subplots
 
     kind = flux_kind(flux_unit)
-    fit_data, accent_color = _payload(fit_data, "fit_data"), _color(accent_color)
-    redshift, chi2_min, confidence = (_one(fit_data, key) for key in ("redshift", "chi2_min", "confidence"))
+    fit_data, accent_color = payload(fit_data, "fit_data"), hex_color(accent_color)
+    redshift, chi2_min, confidence = (
+        one_number(fit_data, key) for key in ("redshift", "chi2_min", "confidence")
+    )
     automatic = f"z = {redshift:.4f} | χ² = {chi2_min:.1f} | {confidence:.1f}% confidence"
-    layout = _layout(automatic if title is None or title == "" else title, width, height)
+    layout = layout_of(automatic if title is None or title == "" else title, width, height, template)
     show_emission_lines = truth(show_emission_lines, "show_emission_lines")
     figure = make_subplots(rows=2, cols=1, row_heights=[0.65, 0.35], vertical_spacing=0.14)
     if spectrum_data is not None:
-        wave, flux, error = _fluxes(_payload(spectrum_data, "spectrum_data"), kind)
+        wave, flux, error = fluxes(payload(spectrum_data, "spectrum_data"), kind)
         _add_spectrum(figure, wave, flux, error, "#6b7280", name="Observed", row=1, col=1)
         figure.update_yaxes(range=flux_limits(flux, error), row=1, col=1)
-    model_wave = _array(fit_data, "model_wave")
-    model = _array(fit_data, "model_fnu", model_wave.size)
+    model_wave = array(fit_data, "model_wave")
+    model = array(fit_data, "model_fnu", model_wave.size)
     model = fnu_to_flam(model, model_wave) if kind == "flam" else model
     curve = go.Scatter(
         x=model_wave, y=model, mode="lines", name="Model", line={"color": accent_color, "width": 1.5}
@@ -360,8 +326,8 @@ def plot_redshift_fit(
     figure.add_trace(curve, row=1, col=1)
     if spectrum_data is not None and show_emission_lines:
         _add_lines(figure, redshift, wave, flux, error, row=1, col=1)
-    z_grid = _array(fit_data, "z_grid")
-    chi2 = _array(fit_data, "chi2_grid", z_grid.size)
+    z_grid = array(fit_data, "z_grid")
+    chi2 = array(fit_data, "chi2_grid", z_grid.size)
     figure.add_trace(
         go.Scatter(x=z_grid, y=chi2, mode="lines", name="χ²", line={"color": "#374151"}), row=2, col=1
     )
@@ -384,7 +350,7 @@ def plot_redshift_fit(
 
 
 def plot_spectrum_simple(
-    spectrum_data: Mapping[str, Any],
+    spectrum_data: Drawable,
     redshift: float = 0.0,
     flux_unit: str = "fnu",
     show_errors: bool = True,
@@ -393,8 +359,11 @@ def plot_spectrum_simple(
     title: str | None = None,
     width: int = 800,
     height: int = 400,
+    template: str = "plotly_white",
 ) -> Figure:
     """Plot only the one-dimensional spectrum; parameters as for :func:`plot_spectrum`.
+
+    ``spectrum_data`` may also be a ``SpectrumData``, a stack, or the Dataset of one spectrum.
 
     Raises
     ------
@@ -409,12 +378,12 @@ def plot_spectrum_simple(
     >>> [trace.name for trace in plot_spectrum_simple(data).data]
     ['1σ error', 'Spectrum']
     """
-    kind, layout = flux_kind(flux_unit), _layout(title, width, height)
-    wave, flux, error = _fluxes(_payload(spectrum_data, "spectrum_data"), kind)
+    kind, layout = flux_kind(flux_unit), layout_of(title, width, height, template)
+    wave, flux, error = fluxes(payload(spectrum_data, "spectrum_data"), kind)
     shift = number(redshift, "redshift", above=-1)
     figure = _plotly().Figure()
     shown_error = error if truth(show_errors, "show_errors") else None
-    _add_spectrum(figure, wave, flux, shown_error, _color(accent_color))
+    _add_spectrum(figure, wave, flux, shown_error, hex_color(accent_color))
     if truth(show_emission_lines, "show_emission_lines"):
         _add_lines(figure, shift, wave, flux, error)
     figure.update_layout(

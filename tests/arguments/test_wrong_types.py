@@ -253,6 +253,7 @@ PLOTLY = {
     "title": "text or None",
     "width": "whole",
     "height": "whole",
+    "template": "word",
 }
 
 Call = Callable[..., object]

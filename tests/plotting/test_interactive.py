@@ -101,3 +101,55 @@ def test_missing_data_unit_map_and_colour_are_refused() -> None:
         plot_spectrum(_data(), flux_unit="mag")
     with pytest.raises(ValidationError, match="rrggbb"):
         plot_spectrum_simple(_data(), accent_color="pink")
+
+
+def test_the_image_stands_above_the_spectrum_and_is_zoomed_with_it() -> None:
+    layout = plot_spectrum(_data()).layout
+    assert layout.xaxis.domain == layout.xaxis3.domain
+    assert layout.xaxis.matches == "x3"
+    assert layout.yaxis3.domain[1] < layout.yaxis.domain[0]
+
+
+def test_names_of_lines_are_there_and_never_stand_on_each_other() -> None:
+    wave = np.linspace(0.6, 5.3, 400)
+    data = {"wave": wave, "fnu": np.ones(400), "fnu_err": np.full(400, 0.1)}
+    for z in (0.5, 3.0, 6.288):
+        figure = plot_spectrum_simple(data, redshift=z, show_emission_lines=True)
+        drawn = {trace.name: trace.x[0] for trace in figure.data if trace.line.dash == "dash"}
+        names = {note.text: note.x for note in figure.layout.annotations}
+        assert set(names) == set(drawn)
+        places = sorted(names.values())
+        assert np.all(np.diff(places) > 0.0199 * 4.7)
+        assert [name for name, _ in sorted(names.items(), key=lambda item: item[1])] == list(drawn)
+        assert all(note.xref == "x" and note.yref == "y domain" for note in figure.layout.annotations)
+
+
+def test_spectra_datasets_and_stacks_are_drawn_as_payloads_are() -> None:
+    import campfire
+
+    mask = np.zeros(50, dtype=bool)
+    mask[10] = True
+    spectrum = campfire.SpectrumData(WAVE, 0.1 * WAVE, np.full(50, 0.01), {}, "PRISM", "a", mask=mask)
+    several: list[Any] = [spectrum, spectrum.to_xarray(), campfire.stack_spectra([spectrum])]
+    for given in several:
+        line = plot_spectrum_simple(given).data[-1]
+        assert np.isnan(line.y[10])
+        np.testing.assert_allclose(np.delete(line.y, 10), np.delete(0.1 * WAVE, 10))
+    assert plot_redshift_fit(FIT, spectrum.to_xarray()).data[1].name == "Observed"
+    alone: Any = spectrum
+    with pytest.raises(ValidationError, match="profile"):
+        plot_spectrum(alone)
+
+
+def test_templates_are_light_or_dark() -> None:
+    figure = plot_spectrum(_data(), template="plotly_dark")
+    assert figure.layout.template.layout.paper_bgcolor != "white"
+    with pytest.raises(ValidationError, match="plotly_dark"):
+        plot_spectrum(_data(), template="dark")
+
+
+def test_one_pixel_and_none_with_data_are_drawn() -> None:
+    one = {"wave": [1.0], "fnu": [1.0], "fnu_err": [0.1], "snr_2d": [[1.0]], "profile_pix": [0.0]}
+    one |= {"profile": [1.0], "profile_fit": [1.0], "n_spatial": 1, "n_wave": 1}
+    assert plot_spectrum(one, show_emission_lines=True).data
+    assert plot_spectrum_simple(one, show_emission_lines=True).data
