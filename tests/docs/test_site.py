@@ -63,3 +63,44 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     for page in site.rglob("*.html"):
         found = re.findall(r'<(?:script|img|link)[^>]+(?:src|href)="(https?:[^"]+)"', page.read_text("utf-8"))
         assert not found, f"{page.name} loads {found[0]}"
+
+
+def _found(site: Path, words: str) -> list[str]:
+    """Return the pages that the site's own search finds: those that have all words, as it stems them."""
+    import json
+
+    from snowballstemmer import stemmer
+
+    index = json.loads((site / "searchindex.js").read_text(encoding="utf-8")[len("Search.setIndex(") : -1])
+    pages: list[set[int]] = []
+    titles: set[int] = set()
+    for word in stemmer("english").stemWords(words.lower().split()):
+        here: set[int] = set()
+        for kind in ("terms", "titleterms"):
+            number = index[kind].get(word, [])
+            numbers = {number} if isinstance(number, int) else set(number)
+            here |= numbers
+            titles |= numbers if kind == "titleterms" else set()
+        pages.append(here)
+    both = set.intersection(*pages)
+    # titles and headings count most, as in the search itself
+    return [index["docnames"][k] for k in sorted(both, key=lambda k: (k not in titles, k))]
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("query tag", "questions"),
+        ("dq mean", "questions"),
+        ("band NaN", "questions"),
+        ("SLURM", "questions"),
+        ("SLURM", "clusters"),
+        ("cite", "questions"),
+        ("cite", "reproducibility"),
+        ("redshift offset", "numerics"),
+        ("lock paper", "reproducibility"),
+        ("benchmarks", "benchmarks"),
+    ],
+)
+def test_a_stranger_finds_it_by_search_among_the_first_five(site: Path, words: str, page: str) -> None:
+    assert page in _found(site, words)[:5], _found(site, words)
