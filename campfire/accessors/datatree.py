@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -289,6 +290,15 @@ class DataTreeAccessor(TreeHandoffs, Listed):
             tolerance=tolerance,
         )
         return self._with(select_labels_in(self._groups(), labels))
+
+    def to_zarr(self, where: str | os.PathLike[str]) -> None:
+        """Write one Zarr group, readable when it is whole; see :func:`campfire.collection.saved.to_zarr`.
+
+        ``where`` is a new folder or ``s3://bucket/prefix``; :func:`campfire.from_zarr` opens it.
+        """
+        from campfire.collection.saved import to_zarr
+
+        to_zarr(self._tree, where)
 
     def to_spectra(self) -> list[SpectrumData]:
         """Return all spectra as ``SpectrumData``, grating after grating; computes what is lazy."""

@@ -9,7 +9,8 @@ A store that is away is asked again for :data:`RETRY_SECONDS`; then it is an err
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -21,7 +22,7 @@ from campfire.installation import missing_extra
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-__all__ = ["RETRY_SECONDS", "ObjectFolder"]
+__all__ = ["RETRY_SECONDS", "ObjectFolder", "translated", "zarr_client"]
 
 RETRY_SECONDS = 30
 """How long a store that does not answer is asked again."""
@@ -86,6 +87,38 @@ def _fault(err: Exception, url: str) -> CampfireError:
         hint="look at AWS_ENDPOINT_URL and AWS_REGION (AWS_ALLOW_HTTP=true for one without https)",
         url=url,
     )
+
+
+def zarr_client(url: str) -> S3Store:
+    """Return what Zarr's store of a URL holds; like all here, its credentials are those of this process.
+
+    Raises
+    ------
+    ValidationError
+        If the environment has no usable settings.
+    ImportError
+        If obstore is not installed.
+    """
+    return _opened(url)
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turn errors of obstore into those of the documented tree.
+
+    Raises
+    ------
+    CampfireError
+        For what the store refused.
+    """
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+        return
+    except BaseError as err:
+        fault = _fault(err, url)
+    raise fault
 
 
 class _ChangedError(CampfireError):
@@ -157,6 +190,36 @@ class ObjectFolder:
         except (obstore.exceptions.BaseError, OSError) as err:
             fault = _fault(err, f"{self.url}/{name}")
         raise fault
+
+    def names(self, most: int) -> list[str]:
+        """Return the names of up to ``most`` objects, in no order.
+
+        Raises
+        ------
+        CampfireError
+            If they cannot be listed.
+        """
+        store = _opened(self.url)
+        import obstore
+
+        with translated(self.url):
+            for found in obstore.list(store, chunk_size=most):
+                return [one["path"] for one in found[:most]]
+        return []
+
+    def forget(self, name: str) -> None:
+        """Delete an object that this process has put.
+
+        Raises
+        ------
+        CampfireError
+            If it cannot be deleted.
+        """
+        store = _opened(self.url)
+        import obstore
+
+        with translated(f"{self.url}/{name}"):
+            obstore.delete(store, name)
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object whose name follows from its content; it appears whole or not at all."""

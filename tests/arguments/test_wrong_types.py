@@ -581,6 +581,8 @@ TABLE: dict[str, Row] = {
     "tree.stack by": _row(lambda g: g.tree.campfire.stack, by="groups"),
     "tree.stack in bins": _row(lambda g: g.tree.campfire.stack, lambda g: {"by": "redshift"}, bins="edges"),
     "tree.select": _row(lambda g: g.tree.campfire.select, **SELECT),
+    "tree.to_zarr": _row(lambda g: g.tree.campfire.to_zarr, where="path"),
+    "from_zarr": _row(lambda _: campfire.from_zarr, where="path"),
     "tree.plot": _row(lambda g: g.tree.campfire.plot, axes="axes by grating", sort="text or None"),
     # the client
     "Campfire": _row(
