@@ -93,7 +93,7 @@ def stack_groups(
     >>> flux = np.arange(1.0, 5.0)[:, None] * np.ones(5)
     >>> ds = xr.Dataset(
     ...     {
-    ...         "fnu": (("spectrum", "wavelength"), flux),
+    ...         "fnu": (("spectrum", "wavelength"), flux, {"units": "uJy"}),
     ...         "fnu_err": (("spectrum", "wavelength"), np.ones((4, 5))),
     ...         "dq": (("spectrum", "wavelength"), np.zeros((4, 5), np.uint8)),
     ...     },
