@@ -16,6 +16,7 @@ from campfire.plugins.specutils_io import install as _install_specutils_format
 _HOMES = {
     "campfire.client": ("Campfire",),
     "campfire.models": ("Band", "Object", "Photometry", "Spectrum", "SpectrumCollection", "SpectrumData"),
+    "campfire.collection.arrow": ("from_arrow", "from_parquet"),
     "campfire.collection.saved": ("from_zarr",),
     "campfire.convert.sky_index": ("SkyIndex",),
     "campfire.errors": (

@@ -14,6 +14,8 @@ from campfire.calibration import resample_spectrum as resample_spectrum
 from campfire.calibration import stack_spectra as stack_spectra
 from campfire.calibration import synthetic_photometry as synthetic_photometry
 from campfire.client import Campfire as Campfire
+from campfire.collection.arrow import from_arrow as from_arrow
+from campfire.collection.arrow import from_parquet as from_parquet
 from campfire.collection.saved import from_zarr as from_zarr
 from campfire.convert.sky_index import SkyIndex as SkyIndex
 from campfire.errors import APIError as APIError

@@ -15,9 +15,11 @@ from campfire.schema import as_rows, mended
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     import xarray as xr
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
+    from specutils import SpectrumList
 
     from campfire.analysis.calibration import CalibrationMethod
     from campfire.analysis.line_arrays import LineMethod
@@ -299,6 +301,31 @@ class DataTreeAccessor(TreeHandoffs, Listed):
         from campfire.collection.saved import to_zarr
 
         to_zarr(self._tree, where)
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write one Parquet file, a row a spectrum; see :func:`campfire.collection.arrow.to_parquet`.
+
+        :func:`campfire.from_parquet` reads it.
+        """
+        from campfire.collection.arrow import to_parquet
+
+        to_parquet(self._tree, path)
+
+    def to_arrow(self) -> pa.Table:
+        """Return a table of Arrow, a row a spectrum; see :func:`campfire.collection.arrow.to_arrow`."""
+        from campfire.collection.arrow import to_arrow
+
+        return to_arrow(self._tree)
+
+    def to_specutils(self) -> SpectrumList:
+        """Return a ``specutils.SpectrumList`` of all spectra, grating after grating.
+
+        Each is that of :meth:`campfire.SpectrumData.to_specutils`, whose ``from_specutils`` is the way back.
+        """
+        spectra = [spectrum.to_specutils() for spectrum in self.to_spectra()]
+        from specutils import SpectrumList
+
+        return SpectrumList(spectra)
 
     def to_spectra(self) -> list[SpectrumData]:
         """Return all spectra as ``SpectrumData``, grating after grating; computes what is lazy."""
