@@ -30,6 +30,9 @@ from campfire.collection.shared_cache import SharedCache
 from campfire.formats.spec_reader import file_hash
 from tests.object_store import ObjectServer, build_program
 
+SEGMENT_ROWS = (
+    16  # of the builders that are killed: small, so that they stop after many different numbers of rows
+)
 FIELDS = ("wavelength", "fnu", "fnu_err", "flam", "flam_err", "dq")
 
 
@@ -107,7 +110,7 @@ def run(server: ObjectServer, folder: Path, arguments: argparse.Namespace) -> No
     listing = folder / "listing.pickle"
     listing.write_bytes(pickle.dumps((sources, gratings)))
     rng = random.Random(7)
-    command = build_program(server.url("whole"), listing)
+    command = build_program(server.url("whole"), listing, SEGMENT_ROWS)
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -118,7 +121,7 @@ def run(server: ObjectServer, folder: Path, arguments: argparse.Namespace) -> No
     held: list[int] = []
     while killed < arguments.kills:
         url = server.url(f"killed-{place}")  # one after the other goes on there, until one gets ready
-        with subprocess.Popen(build_program(url, listing), stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(build_program(url, listing, SEGMENT_ROWS), stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
             time.sleep(rng.uniform(0, whole))

@@ -107,10 +107,11 @@ class ObjectServer:
         self._process.communicate()
 
 
-def build_program(url: str, listing: Path) -> list[Any]:
+def build_program(url: str, listing: Path, segment_rows: int = 1024) -> list[Any]:
     """Return the command that builds a cache at a URL from a pickled (sources, gratings)."""
     code = (
         "import pickle, sys; from campfire.collection.cache_maintenance import build; "
+        f"from campfire.collection import shared_cache; shared_cache.SHARD_ROWS = {segment_rows}; "
         "sources, gratings = pickle.loads(open(sys.argv[2], 'rb').read()); "
         "print('begin', flush=True); print(build(sys.argv[1], sources, gratings)['added'], flush=True)"
     )

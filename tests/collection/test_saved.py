@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -115,6 +117,26 @@ def test_nothing_half_written_is_opened(
             campfire.from_zarr(place)
         with pytest.raises(ValidationError):
             tree.campfire.to_zarr(place)
+
+
+@pytest.mark.slow
+def test_workers_write_and_read_it_and_one_of_them_may_die(tmp_path: Path, archive: Archive) -> None:
+    distributed = pytest.importorskip("distributed")
+    tree = open_tree(archive.sources, archive.columns, chunks=2)
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    )
+    with cluster, distributed.Client(cluster) as client:
+        tree.campfire.to_zarr(tmp_path / "sample.zarr")
+        lazy = campfire.from_zarr(tmp_path / "sample.zarr")
+        stack = lazy["PRISM"].to_dataset().campfire.stack(grid="common")
+        pids = client.run(os.getpid)
+        held = client.persist(lazy["PRISM"].to_dataset())
+        distributed.wait(held)
+        os.kill(next(iter(pids.values())), signal.SIGKILL)
+        xr.testing.assert_equal(held.compute(), tree["PRISM"].to_dataset().compute(scheduler="sync"))
+        found = stack.compute()
+    xr.testing.assert_allclose(found, stack.compute(), rtol=1e-12)
 
 
 @pytest.mark.slow
