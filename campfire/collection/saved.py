@@ -18,6 +18,7 @@ from campfire.config import as_path, store_url
 from campfire.convert.wavelength_index import indexed
 from campfire.errors import NotFoundError, ValidationError
 from campfire.publishing import settle, sync_folder
+from campfire.schema import PixelDQ
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -110,8 +111,10 @@ def _plain_chunks(ds: xr.Dataset) -> xr.Dataset:
     """Return a Dataset whose chunks are as Zarr needs them: of one size, but for the last."""
     sizes = {str(dim): max(parts) for dim, parts in ds.unify_chunks().chunks.items()}
     ds = ds.chunk(sizes) if sizes else ds.copy()
-    for variable in ds.variables.values():
+    for name, variable in ds.variables.items():
         variable.encoding = {k: v for k, v in variable.encoding.items() if k not in _LAYOUT}
+        if name == "dq":  # a chunk that is lost later on must not be taken for good pixels
+            variable.encoding["fill_value"] = int(PixelDQ.NONFINITE_FLUX | PixelDQ.BAD_ERROR)
     return ds
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import threading
 import time
@@ -160,3 +161,17 @@ def test_a_store_that_is_away_for_ten_seconds_is_waited_for(
     timer.join()
     assert_same(loaded, tree)
     object_store._opened.cache_clear()
+
+
+def test_what_is_lost_later_is_bad_never_good(archive: Archive, tmp_path: Path) -> None:
+    tree = open_tree(archive.sources, archive.columns, chunks=3)
+    where = tmp_path / "sample.zarr"
+    tree.campfire.to_zarr(where)
+    (group, *_) = tree.children
+    shutil.rmtree(where / group / "dq" / "c" / "0")
+    (where / group / "fnu" / "c" / "1" / "0").unlink(missing_ok=True)
+    found = campfire.from_zarr(where)[group].to_dataset()
+    assert not found.campfire.good().values[:3].any()
+    kept = ~np.isnan(found.fnu.values)
+    np.testing.assert_array_equal(found.fnu.values[kept], tree[group].fnu.values[kept])
+    assert found.dq.dtype == np.uint8
