@@ -17,6 +17,7 @@ EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 
 
 def test_device_flow_with_the_keyboard(fresh_root: Path, browser: Any) -> None:
+    from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
@@ -25,7 +26,9 @@ def test_device_flow_with_the_keyboard(fresh_root: Path, browser: Any) -> None:
         browser.switch_to.active_element.send_keys(*keys)
 
     def heading(text: str) -> None:
-        WebDriverWait(browser, 20).until(lambda b: b.find_element(By.TAG_NAME, "h1").text == text)
+        # the page may change between finding its heading and reading it
+        wait = WebDriverWait(browser, 20, ignored_exceptions=[StaleElementReferenceException])
+        wait.until(lambda b: b.find_element(By.TAG_NAME, "h1").text == text)
 
     with Accounts(fresh_root) as accounts:
         accounts.add_user(EMAIL, PASSWORD, full_name="Ada L")
